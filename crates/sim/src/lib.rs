@@ -1,0 +1,1 @@
+//! An HTTP server that imitates the cloud APIs; development and tests only.

@@ -1,0 +1,1 @@
+//! Keeps Alibaba Cloud server groups and ESS attachments as declared in Kubernetes.

@@ -1,0 +1,1 @@
+//! Finds, starts and ends a real etcd and kube-apiserver.
