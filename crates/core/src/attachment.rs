@@ -1,0 +1,390 @@
+//! Which server groups a scaling group should feed.
+//!
+//! The same shape as [`crate::membership`]. What serves there is attached here, with one addition: a forced
+//! detach takes instances out of a server group, so it needs somebody else who serves in it (S4).
+
+pub mod guard;
+mod key;
+
+use std::collections::{BTreeMap, BTreeSet};
+
+pub use key::{AttachmentKey, NotAnAttachment};
+
+use crate::{
+    claim::{self, Age, Claimant, Owner},
+    ledger::{LEDGER_MAX, Ledger},
+    membership::Purpose,
+    reason::Hold,
+    server::Weight,
+};
+
+/// Who serves in a server group, seen from one scaling group.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Feed {
+    /// Serving members that are instances of this scaling group.
+    pub ours: usize,
+    /// Serving members from elsewhere.
+    pub elsewhere: usize,
+}
+
+/// Everything a decision may depend on.
+#[derive(Clone, Debug)]
+pub struct World {
+    /// Make it match, or let go of it.
+    pub purpose: Purpose,
+    /// Whether an edit may leave the scaling group with nothing attached by us, or a forced detach a group without anybody.
+    pub allow_empty: bool,
+    /// Whether a detach takes the scaling group's instances out of the server group.
+    pub force_detach: bool,
+    /// What the spec lists; empty on release.
+    pub desired: BTreeMap<AttachmentKey, Option<Weight>>,
+    /// What the scaling group is attached to.
+    pub attached: BTreeMap<AttachmentKey, Option<Weight>>,
+    /// Whether the view is whole, young enough, and begun after the last mutation (S5).
+    pub view_permits_removal: bool,
+    /// What this object may detach.
+    pub ledger: Ledger<AttachmentKey>,
+    /// Order of birth of this object.
+    pub age: Age,
+    /// The other objects on this scaling group.
+    pub others: Vec<Claimant<AttachmentKey>>,
+    /// Attachments named by a change, ours or another object's, whose outcome is not settled (S6).
+    pub unsettled: BTreeSet<AttachmentKey>,
+    /// Attachments that the cloud refused and that wait for their next try.
+    pub parked: BTreeSet<AttachmentKey>,
+    /// Who serves in the server groups that a forced detach would touch; read only for those.
+    pub feeds: BTreeMap<AttachmentKey, Feed>,
+}
+
+/// What to do, and what not to do and why. The sets are disjoint.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Plan {
+    /// Listed and not attached.
+    pub attach: BTreeMap<AttachmentKey, Option<Weight>>,
+    /// Ours and no longer listed: detached as the spec says, forced or not.
+    pub detach: BTreeSet<AttachmentKey>,
+    /// Listed and attached at another weight: detached without force, and attached again by a later pass.
+    pub swap: BTreeSet<AttachmentKey>,
+    /// Listed and already attached.
+    pub adopt: BTreeSet<AttachmentKey>,
+    /// In our ledger but another object's now.
+    pub hand_over: BTreeSet<AttachmentKey>,
+    /// In our ledger, neither listed nor attached.
+    pub absent: BTreeSet<AttachmentKey>,
+    /// Differences left alone.
+    pub held: BTreeMap<AttachmentKey, Hold>,
+    /// Of the held, those another object claims, with its name.
+    pub conflicts: BTreeMap<AttachmentKey, String>,
+    /// The list is empty and that is not allowed.
+    pub nobody_wanted: bool,
+    /// A forced release would leave a server group without anybody: everything stays (L4).
+    pub retain: bool,
+    /// How far it is.
+    pub counts: Counts,
+}
+
+/// How far a scaling group is from its list.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Counts {
+    /// Attachments listed.
+    pub desired: usize,
+    /// Listed and attached.
+    pub attached: usize,
+    /// To be attached.
+    pub attaching: usize,
+    /// To be detached.
+    pub detaching: usize,
+    /// Attached, and neither listed nor ours.
+    pub foreign: usize,
+}
+
+/// One change to one attachment.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Change {
+    Attach,
+    Adopt,
+    Swap,
+    Detach,
+}
+
+impl Change {
+    const fn removes(self) -> bool {
+        matches!(self, Self::Swap | Self::Detach)
+    }
+}
+
+/// An objection to one change, or `None`.
+type Rule = fn(&World, &AttachmentKey, Change) -> Option<Hold>;
+
+/// Asked in order. The first objection wins.
+const RULES: [Rule; 6] = [
+    claimed_by_another,
+    in_flight,
+    parked,
+    not_seen_whole,
+    nothing_would_be_wanted,
+    nobody_else_serves,
+];
+
+/// S7: another object's attachment is neither made, adopted nor changed.
+fn claimed_by_another(world: &World, key: &AttachmentKey, change: Change) -> Option<Hold> {
+    if change == Change::Detach {
+        return None;
+    }
+    match claim::owner(key, &world.age, world.ledger.holds(key), &world.others) {
+        Owner::Us => None,
+        Owner::Other(_) => Some(Hold::Conflict),
+        Owner::Yielding(_) => Some(Hold::InFlight),
+    }
+}
+
+/// S6: what an unsettled change names is left alone.
+fn in_flight(world: &World, key: &AttachmentKey, change: Change) -> Option<Hold> {
+    (change != Change::Adopt && world.unsettled.contains(key)).then_some(Hold::InFlight)
+}
+
+/// S8: what the cloud refused waits for its next try.
+fn parked(world: &World, key: &AttachmentKey, change: Change) -> Option<Hold> {
+    (change != Change::Adopt && world.parked.contains(key)).then_some(Hold::Parked)
+}
+
+/// S5: nothing is detached on a view that might lack something.
+fn not_seen_whole(world: &World, _: &AttachmentKey, change: Change) -> Option<Hold> {
+    (change.removes() && !world.view_permits_removal).then_some(Hold::ViewIncomplete)
+}
+
+/// S4: an empty list detaches nothing.
+fn nothing_would_be_wanted(world: &World, _: &AttachmentKey, change: Change) -> Option<Hold> {
+    (change.removes() && world.lists_nobody()).then_some(Hold::LastServing)
+}
+
+/// S4: a forced detach needs a serving member from elsewhere in that server group.
+fn nobody_else_serves(world: &World, key: &AttachmentKey, change: Change) -> Option<Hold> {
+    if change != Change::Detach || !world.force_detach || world.allow_empty {
+        return None;
+    }
+    match world.feeds.get(key) {
+        None => Some(Hold::ViewIncomplete),
+        Some(feed) => (feed.ours > 0 && feed.elsewhere == 0).then_some(Hold::LastServing),
+    }
+}
+
+impl World {
+    /// Whether the list, which is not allowed to be empty, is empty.
+    #[must_use]
+    pub fn lists_nobody(&self) -> bool {
+        self.purpose == Purpose::Converge && !self.allow_empty && self.desired.is_empty()
+    }
+
+    /// Whether this object may detach `key`: on release only what it registered.
+    #[must_use]
+    pub fn owns(&self, key: &AttachmentKey) -> bool {
+        match self.purpose {
+            Purpose::Converge => self.ledger.holds(key),
+            Purpose::Release => self.ledger.registered.contains(key),
+        }
+    }
+
+    /// What is attached, ours, and no longer listed: what a forced detach would be about.
+    pub fn surplus(&self) -> impl Iterator<Item = &AttachmentKey> {
+        self.attached
+            .keys()
+            .filter(|key| self.owns(key) && !self.desired.contains_key(key))
+    }
+}
+
+/// Decides how to bring `world.attached` to `world.desired`.
+#[must_use]
+pub fn plan(world: &World) -> Plan {
+    let mut plan = Plan {
+        nobody_wanted: world.lists_nobody(),
+        ..Plan::default()
+    };
+    let mut allowed = Vec::new();
+    for (key, change) in differences(world, &mut plan) {
+        match RULES.iter().find_map(|rule| rule(world, &key, change)) {
+            Some(hold) => {
+                if let (Hold::Conflict, Owner::Other(name)) = (
+                    hold,
+                    claim::owner(&key, &world.age, world.ledger.holds(&key), &world.others),
+                ) {
+                    plan.conflicts.insert(key.clone(), name.to_owned());
+                }
+                plan.held.insert(key, hold);
+            }
+            None => allowed.push((key, change)),
+        }
+    }
+    let mut budget = Budget::new(world);
+    for (key, change) in allowed {
+        let objection = match change {
+            Change::Attach | Change::Adopt if world.ledger.holds(&key) => None,
+            Change::Attach | Change::Adopt => budget.enter(),
+            Change::Detach => budget.detach(),
+            Change::Swap => budget.swap(),
+        };
+        match (objection, change) {
+            (Some(hold), _) => _ = plan.held.insert(key, hold),
+            (None, Change::Attach) => {
+                let weight = world.desired[&key];
+                plan.attach.insert(key, weight);
+            }
+            (None, Change::Adopt) => _ = plan.adopt.insert(key),
+            (None, Change::Detach) => _ = plan.detach.insert(key),
+            (None, Change::Swap) => _ = plan.swap.insert(key),
+        }
+    }
+    let held_back = plan.held.values().any(|hold| *hold == Hold::LastServing);
+    if world.purpose == Purpose::Release && held_back {
+        plan.retain = true;
+        plan.detach.clear();
+    }
+    plan.counts = counts(world, &plan);
+    plan
+}
+
+/// The differences that would need a change, removals before swaps. What needs none goes straight into the plan.
+fn differences(world: &World, plan: &mut Plan) -> Vec<(AttachmentKey, Change)> {
+    let mut changes = Vec::new();
+    let mut swaps = Vec::new();
+    for (key, weight) in &world.desired {
+        let known = world.ledger.holds(key);
+        match world.attached.get(key) {
+            None => changes.push((key.clone(), Change::Attach)),
+            Some(now) if known && weight.is_some() && now.is_some() && now != weight => {
+                swaps.push((key.clone(), Change::Swap));
+            }
+            // Known and yet another's: both ledgers hold it, which the rules will say.
+            Some(_)
+                if !known || claim::owner(key, &world.age, known, &world.others) != Owner::Us =>
+            {
+                changes.push((key.clone(), Change::Adopt));
+            }
+            Some(_) => {}
+        }
+    }
+    for key in world
+        .ledger
+        .iter()
+        .filter(|key| !world.desired.contains_key(key))
+    {
+        let ours = claim::owner(key, &world.age, true, &world.others) == Owner::Us;
+        if !ours || !world.owns(key) || claim::wanted_by(key, &world.others).is_some() {
+            if !world.unsettled.contains(key) {
+                plan.hand_over.insert(key.clone());
+            }
+        } else if world.attached.contains_key(key) {
+            changes.push((key.clone(), Change::Detach));
+        } else {
+            plan.absent.insert(key.clone());
+        }
+    }
+    changes.append(&mut swaps);
+    changes
+}
+
+/// How many attachments may go in this plan, and how many may enter the ledger.
+struct Budget {
+    replaced: usize,
+    above_last: usize,
+    room: usize,
+}
+
+impl Budget {
+    fn new(world: &World) -> Self {
+        let listed = world
+            .desired
+            .keys()
+            .filter(|key| world.attached.contains_key(key))
+            .count();
+        let surplus = world.surplus().count();
+        let ours = world
+            .attached
+            .keys()
+            .filter(|key| world.ledger.holds(key))
+            .count();
+        let may_be_last = world.allow_empty || world.purpose == Purpose::Release;
+        Self {
+            replaced: (listed + surplus).saturating_sub(world.desired.len()),
+            above_last: if may_be_last {
+                ours
+            } else {
+                ours.saturating_sub(1)
+            },
+            room: LEDGER_MAX.saturating_sub(world.ledger.len()),
+        }
+    }
+
+    fn enter(&mut self) -> Option<Hold> {
+        spend(&mut self.room, Hold::LedgerFull)
+    }
+
+    /// S3 and S4 for what is no longer listed.
+    fn detach(&mut self) -> Option<Hold> {
+        if self.replaced == 0 {
+            return Some(Hold::WaitsForReplacement);
+        }
+        let objection = spend(&mut self.above_last, Hold::LastServing);
+        self.replaced -= usize::from(objection.is_none());
+        objection
+    }
+
+    /// S4 for what is attached again in a moment: others of ours have to stay meanwhile.
+    fn swap(&mut self) -> Option<Hold> {
+        spend(&mut self.above_last, Hold::LastServing)
+    }
+}
+
+fn spend(room: &mut usize, otherwise: Hold) -> Option<Hold> {
+    match room.checked_sub(1) {
+        Some(left) => {
+            *room = left;
+            None
+        }
+        None => Some(otherwise),
+    }
+}
+
+fn counts(world: &World, plan: &Plan) -> Counts {
+    let mut counts = Counts {
+        desired: world.desired.len(),
+        ..Counts::default()
+    };
+    for key in world.desired.keys() {
+        let waits = plan.held.get(key) == Some(&Hold::InFlight);
+        if world.attached.contains_key(key) {
+            counts.attached += 1;
+        } else if waits || plan.attach.contains_key(key) {
+            counts.attaching += 1;
+        }
+    }
+    for key in world
+        .attached
+        .keys()
+        .filter(|key| !world.desired.contains_key(key))
+    {
+        if !world.owns(key) || plan.hand_over.contains(key) {
+            counts.foreign += 1;
+        } else if plan.detach.contains(key) || plan.held.get(key) == Some(&Hold::InFlight) {
+            counts.detaching += 1;
+        }
+    }
+    counts
+}
+
+impl Plan {
+    /// Whether carrying it out would change anything, in the cloud or in the ledger.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.calls_nothing() && self.adopt.is_empty() && self.hand_over.is_empty()
+    }
+
+    /// Whether it needs no call that changes the cloud.
+    #[must_use]
+    pub fn calls_nothing(&self) -> bool {
+        self.attach.is_empty() && self.detach.is_empty() && self.swap.is_empty()
+    }
+}
+
+#[cfg(test)]
+mod tests;

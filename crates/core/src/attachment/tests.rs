@@ -1,0 +1,252 @@
+//! The language of the membership tests, for attachments: names stand for `GWLB/NAME`, or with a weight
+//! for `ALB/NAME:80`.
+
+use super::*;
+use crate::claim::Standing;
+
+fn key(name: &str) -> (AttachmentKey, Option<Weight>) {
+    match name.split_once('=') {
+        Some((name, weight)) => (
+            format!("ALB/{name}:80").parse().unwrap(),
+            Some(weight.parse().unwrap()),
+        ),
+        None => (format!("GWLB/{name}").parse().unwrap(), None),
+    }
+}
+
+fn keys(words: &[&str]) -> BTreeSet<AttachmentKey> {
+    words.iter().map(|word| key(word).0).collect()
+}
+
+fn world(text: &str) -> World {
+    let mut world = World {
+        purpose: Purpose::Converge,
+        allow_empty: false,
+        force_detach: false,
+        desired: BTreeMap::new(),
+        attached: BTreeMap::new(),
+        view_permits_removal: true,
+        ledger: Ledger::default(),
+        age: (5, String::new()),
+        others: Vec::new(),
+        unsettled: BTreeSet::new(),
+        parked: BTreeSet::new(),
+        feeds: BTreeMap::new(),
+    };
+    for sentence in text.split(';') {
+        let words: Vec<_> = sentence.split_whitespace().collect();
+        let Some((verb, rest)) = words.split_first() else {
+            continue;
+        };
+        match *verb {
+            "want" => world.desired = rest.iter().map(|word| key(word)).collect(),
+            "have" => world.attached = rest.iter().map(|word| key(word)).collect(),
+            "own" => world.ledger.registered = keys(rest),
+            "kept" => world.ledger.adopted = keys(rest),
+            "unsettled" => world.unsettled = keys(rest),
+            "empty-allowed" => world.allow_empty = true,
+            "forced" => world.force_detach = true,
+            "release" => world.purpose = Purpose::Release,
+            "partial" => world.view_permits_removal = false,
+            "feeds" => {
+                let [name, ours, elsewhere] = rest else {
+                    panic!("feeds NAME OURS ELSEWHERE")
+                };
+                let feed = Feed {
+                    ours: ours.parse().unwrap(),
+                    elsewhere: elsewhere.parse().unwrap(),
+                };
+                world.feeds.insert(key(name).0, feed);
+            }
+            "listed-by-another" => world.others.push(Claimant {
+                name: "ns/other".into(),
+                age: (9, String::new()),
+                lists: keys(rest),
+                ledger: BTreeSet::new(),
+                standing: Standing::Enforcing,
+            }),
+            other => panic!("{other} is not a word of this language"),
+        }
+    }
+    world
+}
+
+fn told(plan: &Plan) -> String {
+    fn list<'a>(verb: &str, names: impl Iterator<Item = &'a AttachmentKey>) -> Option<String> {
+        let short = |key: &AttachmentKey| {
+            key.server_group()
+                .map(|(_, id)| id.to_owned())
+                .unwrap_or_default()
+        };
+        let names: Vec<_> = names.map(short).collect();
+        (!names.is_empty()).then(|| format!("{verb} {}", names.join(" ")))
+    }
+    let mut said: Vec<_> = [
+        list("attach", plan.attach.keys()),
+        list("adopt", plan.adopt.iter()),
+        list("detach", plan.detach.iter()),
+        list("swap", plan.swap.iter()),
+        list("hand-over", plan.hand_over.iter()),
+        list("absent", plan.absent.iter()),
+    ]
+    .into_iter()
+    .flatten()
+    .collect();
+    for (key, hold) in &plan.held {
+        said.push(format!(
+            "{} {hold:?}",
+            list("hold", [key].into_iter()).unwrap_or_default()
+        ));
+    }
+    if plan.retain {
+        said.push("retain".into());
+    }
+    said.join("; ")
+}
+
+fn check(text: &str, expected: &str) {
+    let world = world(text);
+    let plan = plan(&world);
+    assert_eq!(told(&plan), expected, "in the world {text:?}");
+    for (batch, forced) in [(&plan.detach, world.force_detach), (&plan.swap, false)] {
+        let batch: Vec<_> = batch.iter().cloned().collect();
+        let how = if forced {
+            guard::Detach::Forced
+        } else {
+            guard::Detach::Unforced
+        };
+        if !batch.is_empty() {
+            assert_eq!(
+                guard::detach(&world, &batch, how),
+                Ok(()),
+                "planner and guard disagree in {text:?}"
+            );
+        }
+    }
+}
+
+#[test]
+fn attaches_what_is_missing_and_detaches_what_is_ours() {
+    check("want a b; have a; own a", "attach b");
+    check("want a; have a b x; own a b", "detach b");
+    check("want a; have a", "adopt a");
+}
+
+#[test]
+fn attaches_before_it_detaches() {
+    check(
+        "want b; have a; own a",
+        "attach b; hold a WaitsForReplacement",
+    );
+    check("want b; have a b; own a b", "detach a");
+}
+
+#[test]
+fn an_empty_list_detaches_nothing_unasked() {
+    check(
+        "have a b; own a b",
+        "hold a LastServing; hold b LastServing",
+    );
+    check("have a b; own a b; empty-allowed", "detach a b");
+    check("release; have a b; own a; kept b", "detach a; hand-over b");
+}
+
+#[test]
+fn a_changed_weight_is_detached_and_attached_again_unless_it_is_the_last() {
+    check("want a=10 b=10; have a=20 b=10; own a=1 b=1", "swap a");
+    check(
+        "want a=10 b=10; have a=20 b=20; own a=1 b=1",
+        "swap a; hold b LastServing",
+    );
+    check("want a=10; have a=20; own a=1", "hold a LastServing");
+    check("want a=10; have a=20; own a=1; empty-allowed", "swap a");
+    check("want a=10; own a=1", "attach a");
+}
+
+#[test]
+fn a_forced_detach_needs_somebody_else_who_serves() {
+    check(
+        "forced; want a; have a b; own a b; feeds b 3 0",
+        "hold b LastServing",
+    );
+    check("forced; want a; have a b; own a b; feeds b 3 1", "detach b");
+    check("forced; want a; have a b; own a b; feeds b 0 0", "detach b");
+    check("forced; want a; have a b; own a b", "hold b ViewIncomplete");
+    check(
+        "forced; want a; have a b; own a b; empty-allowed",
+        "detach b",
+    );
+    check(
+        "forced; release; have a b; own a b; feeds a 3 0; feeds b 3 1",
+        "hold a LastServing; retain",
+    );
+}
+
+#[test]
+fn what_is_unsettled_or_partly_seen_is_left_alone() {
+    check("want a; have a b; own a b; unsettled b", "hold b InFlight");
+    check(
+        "want a; have a b; own a b; partial",
+        "hold b ViewIncomplete",
+    );
+}
+
+#[test]
+fn what_another_object_lists_is_handed_over() {
+    check(
+        "want a; have a b; own a b; listed-by-another b",
+        "hand-over b",
+    );
+}
+
+#[test]
+fn the_guard_objects_to_each_rule_by_itself() {
+    for (text, name, how, rule) in [
+        (
+            "want a; have a b; own a b; partial",
+            "b",
+            guard::Detach::Unforced,
+            "S5",
+        ),
+        (
+            "want a; have a b; own a",
+            "b",
+            guard::Detach::Unforced,
+            "S1",
+        ),
+        (
+            "want a b; have a b; own a b",
+            "b",
+            guard::Detach::Forced,
+            "S1",
+        ),
+        (
+            "want a; have a b; own a b; listed-by-another b",
+            "b",
+            guard::Detach::Unforced,
+            "S1",
+        ),
+        (
+            "want a; have a b; own a b; unsettled b",
+            "b",
+            guard::Detach::Unforced,
+            "S6",
+        ),
+        (
+            "want a; have a b; own a b; feeds b 1 0",
+            "b",
+            guard::Detach::Forced,
+            "S4",
+        ),
+        (
+            "want a; have a b; own a b",
+            "b",
+            guard::Detach::Forced,
+            "S4",
+        ),
+        ("want a; have b; own b", "b", guard::Detach::Unforced, "S4"),
+    ] {
+        let violation = guard::detach(&world(text), &[key(name).0], how).expect_err(text);
+        assert_eq!(violation.rule, rule, "in the world {text:?}");
+    }
+}

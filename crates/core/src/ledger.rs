@@ -1,0 +1,103 @@
+//! What one object may remove (S1): the members it registered, and those it found and adopted.
+
+use std::collections::BTreeSet;
+
+use crate::server::{Rows, ServerKey};
+
+/// Entries that a ledger may hold; further additions wait (`LedgerFull`).
+pub const LEDGER_MAX: usize = 3000;
+
+/// What an object may remove. `K` is a member or an attachment; no key is in both sets.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Ledger<K> {
+    /// Put there by this object. Goes when it is taken off the list or the object is deleted.
+    pub registered: BTreeSet<K>,
+    /// Found there when first listed. Goes when it is taken off the list, stays when the object is deleted.
+    pub adopted: BTreeSet<K>,
+}
+
+impl<K> Default for Ledger<K> {
+    fn default() -> Self {
+        Self {
+            registered: BTreeSet::new(),
+            adopted: BTreeSet::new(),
+        }
+    }
+}
+
+impl<K: Ord + Clone> Ledger<K> {
+    /// Whether this object may remove `key`.
+    #[must_use]
+    pub fn holds(&self, key: &K) -> bool {
+        self.registered.contains(key) || self.adopted.contains(key)
+    }
+
+    /// Every entry, registered before adopted.
+    pub fn iter(&self) -> impl Iterator<Item = &K> {
+        self.registered.iter().chain(&self.adopted)
+    }
+
+    /// Every entry in order.
+    #[must_use]
+    pub fn keys(&self) -> BTreeSet<K> {
+        self.iter().cloned().collect()
+    }
+
+    /// How many entries there are.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.registered.len() + self.adopted.len()
+    }
+
+    /// Whether there is nothing this object may remove.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.registered.is_empty() && self.adopted.is_empty()
+    }
+
+    /// Writes down that this object is about to add `key`; one that was adopted and got lost becomes registered.
+    pub fn register(&mut self, key: K) {
+        self.adopted.remove(&key);
+        self.registered.insert(key);
+    }
+
+    /// Writes down that `key` was already there.
+    pub fn adopt(&mut self, key: K) {
+        if !self.registered.contains(&key) {
+            self.adopted.insert(key);
+        }
+    }
+
+    /// Takes `key` off the ledger.
+    pub fn forget(&mut self, key: &K) {
+        self.registered.remove(key);
+        self.adopted.remove(key);
+    }
+}
+
+impl Ledger<ServerKey> {
+    /// Gives entries that were written without an address the address of their row.
+    ///
+    /// Only where one row alone can be meant; from then on that address decides.
+    pub fn take_addresses(&mut self, rows: &Rows) {
+        for set in [&mut self.registered, &mut self.adopted] {
+            let bare: Vec<_> = set
+                .iter()
+                .filter(|key| key.ip.is_none() && !rows.contains_key(key))
+                .cloned()
+                .collect();
+            for key in bare {
+                let same_id = rows
+                    .range(ServerKey::first_of(&key.id)..)
+                    .map(|(row, _)| row)
+                    .take_while(|row| row.id == key.id);
+                let mut meant = same_id.filter(|row| row.same_server_and_port(&key));
+                if let (Some(row), None) = (meant.next(), meant.next()) {
+                    set.remove(&key);
+                    set.insert(row.clone());
+                }
+            }
+        }
+        self.adopted.retain(|key| !self.registered.contains(key));
+    }
+}

@@ -1,0 +1,447 @@
+//! Which members a server group should gain, lose and keep.
+//!
+//! [`plan`] is total and deterministic: equal worlds give equal plans. Objections are functions in
+//! [`RULES`]; the arithmetic of who must keep serving is in [`crate::serving`]. [`guard`] states the rules
+//! about removals a second time, right before a call.
+
+pub mod guard;
+pub mod resolve;
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::{
+    amount::Amount,
+    claim::{self, Age, Claimant, Owner},
+    ledger::{LEDGER_MAX, Ledger},
+    product::Product,
+    reason::Hold,
+    server::{Row, Rows, ServerKey, ServerKind, State, Weight},
+    serving::{self, Serving},
+};
+
+/// What the spec says about one member.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Wish {
+    /// What kind of thing it is.
+    pub kind: ServerKind,
+    /// Absent: the product's default when added, never touched afterwards.
+    pub weight: Option<Weight>,
+}
+
+/// What the object is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Purpose {
+    /// Make the group match the list.
+    Converge,
+    /// The object is being deleted: take out what it registered.
+    Release,
+}
+
+/// How far removals may go.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Policy {
+    /// Members that have to keep serving (S4).
+    pub min_serving: Amount,
+    /// Whether our removals may leave nobody serving.
+    pub allow_empty: bool,
+}
+
+/// Everything a decision may depend on.
+#[derive(Clone, Debug)]
+pub struct World {
+    /// Whose group it is.
+    pub product: Product,
+    /// Make it match, or let go of it.
+    pub purpose: Purpose,
+    /// How far removals may go.
+    pub policy: Policy,
+    /// What the spec lists, resolved against the rows; empty on release.
+    pub desired: BTreeMap<ServerKey, Wish>,
+    /// What the group holds. A listing that stopped halfway is an error, never a short map.
+    pub rows: Rows,
+    /// Whether the view is whole, young enough, and begun after the last mutation (S5).
+    pub view_permits_removal: bool,
+    /// What this object may remove.
+    pub ledger: Ledger<ServerKey>,
+    /// Order of birth of this object.
+    pub age: Age,
+    /// The other objects on this group.
+    pub others: Vec<Claimant<ServerKey>>,
+    /// Members named by a change, ours or another object's, whose outcome is not settled (S6).
+    pub unsettled: BTreeSet<ServerKey>,
+    /// Members that the cloud refused and that wait for their next try (S8).
+    pub parked: BTreeSet<ServerKey>,
+}
+
+/// What to do, and what not to do and why. The sets are disjoint.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Plan {
+    /// Listed, absent (or draining where that can be taken back): to be added, and registered before that.
+    pub add: BTreeMap<ServerKey, Wish>,
+    /// Listed and present at another weight: to be changed in place.
+    pub reweigh: BTreeMap<ServerKey, Weight>,
+    /// Ours and no longer listed: to be removed.
+    pub remove: BTreeSet<ServerKey>,
+    /// Listed and already there: to be written down, nothing to be called.
+    pub adopt: BTreeSet<ServerKey>,
+    /// In our ledger but another object's now: leaves the ledger, stays in the group.
+    pub hand_over: BTreeSet<ServerKey>,
+    /// In our ledger, neither listed nor present.
+    pub absent: BTreeSet<ServerKey>,
+    /// Differences left alone.
+    pub held: BTreeMap<ServerKey, Hold>,
+    /// Of the held, those another object claims, with its name.
+    pub conflicts: BTreeMap<ServerKey, String>,
+    /// The list has nobody to serve and that is not allowed (S4): more likely a mistake than a wish.
+    pub nobody_wanted: bool,
+    /// Releasing would leave nobody serving: everything stays (L4).
+    pub retain: bool,
+    /// How far it is.
+    pub counts: Counts,
+}
+
+impl Plan {
+    /// Whether carrying it out would change anything, in the cloud or in the ledger.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.calls_nothing() && self.adopt.is_empty() && self.hand_over.is_empty()
+    }
+
+    /// Whether it needs no call that changes the cloud.
+    #[must_use]
+    pub fn calls_nothing(&self) -> bool {
+        self.add.is_empty() && self.reweigh.is_empty() && self.remove.is_empty()
+    }
+}
+
+/// How far a group is from its list.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Counts {
+    /// Members listed.
+    pub desired: usize,
+    /// Listed members that serve.
+    pub serving: usize,
+    /// Listed members on their way in.
+    pub joining: usize,
+    /// Members of ours on their way out.
+    pub leaving: usize,
+    /// Members that are neither listed nor ours.
+    pub foreign: usize,
+}
+
+/// One change to one member.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Change {
+    /// Put it into the group.
+    Add,
+    /// Write down that it is ours; nothing is called.
+    Adopt,
+    /// Change its weight.
+    Reweigh(Weight),
+    /// Take it out of the group.
+    Remove,
+}
+
+/// An objection to one change, or `None`.
+type Rule = fn(&World, &ServerKey, Change) -> Option<Hold>;
+
+/// Asked in order. The first objection wins.
+const RULES: [Rule; 6] = [
+    claimed_by_another,
+    in_flight,
+    in_transition,
+    parked,
+    not_seen_whole,
+    nobody_would_be_wanted,
+];
+
+/// S7: another object's member is neither added, adopted nor changed.
+fn claimed_by_another(world: &World, key: &ServerKey, change: Change) -> Option<Hold> {
+    if change == Change::Remove {
+        // Whose a removal is was settled when the difference was found: it is ours or handed over.
+        return None;
+    }
+    match claim::owner(key, &world.age, world.ledger.holds(key), &world.others) {
+        Owner::Us => None,
+        Owner::Other(_) => Some(Hold::Conflict),
+        Owner::Yielding(_) => Some(Hold::InFlight),
+    }
+}
+
+/// S6: what an unsettled change names is left alone.
+fn in_flight(world: &World, key: &ServerKey, change: Change) -> Option<Hold> {
+    (change != Change::Adopt && world.unsettled.contains(key)).then_some(Hold::InFlight)
+}
+
+/// S6: what the cloud is still working on, or is in a state this version does not know, is neither missing nor surplus.
+fn in_transition(world: &World, key: &ServerKey, change: Change) -> Option<Hold> {
+    let state = world.rows.get(key)?.state;
+    let can_be_taken_back =
+        change == Change::Add && state == State::Draining && world.product.takes_back_draining();
+    let settled = state == State::Available || can_be_taken_back || change == Change::Adopt;
+    (!settled).then_some(Hold::InFlight)
+}
+
+/// S8: what the cloud refused waits for its next try.
+fn parked(world: &World, key: &ServerKey, change: Change) -> Option<Hold> {
+    (change != Change::Adopt && world.parked.contains(key)).then_some(Hold::Parked)
+}
+
+/// S5: nothing is removed on a view that might lack something.
+fn not_seen_whole(world: &World, _: &ServerKey, change: Change) -> Option<Hold> {
+    (change == Change::Remove && !world.view_permits_removal).then_some(Hold::ViewIncomplete)
+}
+
+/// S4: a list without anybody to serve removes and reweighs nothing.
+fn nobody_would_be_wanted(world: &World, _: &ServerKey, change: Change) -> Option<Hold> {
+    (matches!(change, Change::Remove | Change::Reweigh(_)) && world.lists_nobody())
+        .then_some(Hold::LastServing)
+}
+
+impl World {
+    /// Listed members whose weight is not 0: `|desired|` of the rules, 0 at deletion.
+    #[must_use]
+    pub fn wanted(&self) -> usize {
+        self.desired
+            .values()
+            .filter(|wish| wish.weight != Some(0))
+            .count()
+    }
+
+    /// Whether the list, which is not allowed to be empty, has nobody to serve.
+    #[must_use]
+    pub fn lists_nobody(&self) -> bool {
+        self.purpose == Purpose::Converge && !self.policy.allow_empty && self.wanted() == 0
+    }
+
+    /// Whether a member serves: available, above weight 0, and not named by a change that is not settled.
+    #[must_use]
+    pub fn serves(&self, key: &ServerKey, row: &Row) -> bool {
+        row.state == State::Available && row.weight != Some(0) && !self.unsettled.contains(key)
+    }
+
+    /// Whether this object may remove `key`: it is in the ledger (S1), and on release it was registered, not adopted.
+    #[must_use]
+    pub fn owns(&self, key: &ServerKey) -> bool {
+        match self.purpose {
+            Purpose::Converge => self.ledger.holds(key),
+            Purpose::Release => self.ledger.registered.contains(key),
+        }
+    }
+
+    /// The number below which no call may bring the group (S4).
+    #[must_use]
+    pub fn floor(&self) -> usize {
+        serving::floor(
+            self.policy.min_serving,
+            self.wanted(),
+            self.policy.allow_empty,
+        )
+    }
+
+    fn serving(&self) -> Serving {
+        let mut serving = Serving {
+            wanted: self.wanted(),
+            ..Serving::default()
+        };
+        for (key, row) in &self.rows {
+            if self.serves(key, row) {
+                serving.total += 1;
+                serving.desired += usize::from(self.desired.contains_key(key));
+                serving.surplus += usize::from(!self.desired.contains_key(key) && self.owns(key));
+            }
+        }
+        serving
+    }
+}
+
+/// Decides how to bring `world.rows` to `world.desired`.
+#[must_use]
+pub fn plan(world: &World) -> Plan {
+    let mut plan = Plan {
+        nobody_wanted: world.lists_nobody(),
+        ..Plan::default()
+    };
+    let mut allowed = Vec::new();
+    for (key, change) in differences(world, &mut plan) {
+        match RULES.iter().find_map(|rule| rule(world, &key, change)) {
+            Some(hold) => {
+                if let (Hold::Conflict, Owner::Other(name)) = (
+                    hold,
+                    claim::owner(&key, &world.age, world.ledger.holds(&key), &world.others),
+                ) {
+                    plan.conflicts.insert(key.clone(), name.to_owned());
+                }
+                plan.held.insert(key, hold);
+            }
+            None => allowed.push((key, change)),
+        }
+    }
+    let mut budget = Budget::new(world);
+    let mut room = LEDGER_MAX.saturating_sub(world.ledger.len());
+    for (key, change) in allowed {
+        let stops_serving = world
+            .rows
+            .get(&key)
+            .is_some_and(|row| world.serves(&key, row));
+        let objection = match change {
+            Change::Add | Change::Adopt if world.ledger.holds(&key) => None,
+            Change::Add | Change::Adopt => (!take(&mut room)).then_some(Hold::LedgerFull),
+            Change::Reweigh(0) if stops_serving => budget.silence(),
+            Change::Remove if stops_serving => budget.remove(),
+            Change::Reweigh(_) | Change::Remove => None,
+        };
+        match (objection, change) {
+            (Some(hold), _) => _ = plan.held.insert(key, hold),
+            (None, Change::Add) => {
+                let wish = world.desired[&key].clone();
+                plan.add.insert(key, wish);
+            }
+            (None, Change::Adopt) => _ = plan.adopt.insert(key),
+            (None, Change::Reweigh(weight)) => _ = plan.reweigh.insert(key, weight),
+            (None, Change::Remove) => _ = plan.remove.insert(key),
+        }
+    }
+    keep_everything_if_nobody_would_be_left(world, &mut plan);
+    plan.counts = counts(world, &plan);
+    plan
+}
+
+/// The differences that would need a change. What needs none goes straight into the plan.
+///
+/// Reweighings come before removals, so that both draw on one budget in a fixed order.
+fn differences(world: &World, plan: &mut Plan) -> Vec<(ServerKey, Change)> {
+    let mut changes = Vec::new();
+    for (key, wish) in &world.desired {
+        let Some(row) = world.rows.get(key) else {
+            changes.push((key.clone(), Change::Add));
+            continue;
+        };
+        if row.state.leaves() {
+            changes.push((key.clone(), Change::Add));
+            continue;
+        }
+        let known = world.ledger.holds(key);
+        match wish.weight {
+            Some(weight) if known && row.weight.is_some_and(|now| now != weight) => {
+                changes.push((key.clone(), Change::Reweigh(weight)));
+            }
+            // Known and yet another's: both ledgers hold it, which the rules will say.
+            _ if !known || claim::owner(key, &world.age, known, &world.others) != Owner::Us => {
+                changes.push((key.clone(), Change::Adopt));
+            }
+            _ => {}
+        }
+    }
+    for key in world
+        .ledger
+        .iter()
+        .filter(|key| !world.desired.contains_key(key))
+    {
+        let ours = claim::owner(key, &world.age, true, &world.others) == Owner::Us;
+        let stays_on_release = world.purpose == Purpose::Release && !world.owns(key);
+        if !ours || stays_on_release || claim::wanted_by(key, &world.others).is_some() {
+            if !world.unsettled.contains(key) {
+                plan.hand_over.insert(key.clone());
+            }
+            continue;
+        }
+        match world.rows.get(key) {
+            None => _ = plan.absent.insert(key.clone()),
+            // Already on its way out: nothing to send, and nothing to report as left alone.
+            Some(row) if row.state.leaves() => {}
+            Some(_) => changes.push((key.clone(), Change::Remove)),
+        }
+    }
+    changes
+}
+
+/// Takes one from `room` if there is any.
+fn take(room: &mut usize) -> bool {
+    let some = *room > 0;
+    *room -= usize::from(some);
+    some
+}
+
+/// How many may stop serving in this plan (S3, S4).
+struct Budget {
+    replaced: usize,
+    above_floor: usize,
+}
+
+impl Budget {
+    fn new(world: &World) -> Self {
+        let serving = world.serving();
+        Self {
+            replaced: serving.replaced(0),
+            above_floor: serving.above(world.floor()),
+        }
+    }
+
+    /// One more removal of a member that serves.
+    fn remove(&mut self) -> Option<Hold> {
+        if self.replaced == 0 {
+            return Some(Hold::WaitsForReplacement);
+        }
+        if self.above_floor == 0 {
+            return Some(Hold::LastServing);
+        }
+        self.above_floor -= 1;
+        self.replaced -= 1;
+        None
+    }
+
+    /// One more listed member that is to be sent nothing.
+    fn silence(&mut self) -> Option<Hold> {
+        (!take(&mut self.above_floor)).then_some(Hold::LastServing)
+    }
+}
+
+/// L4: a release that would leave nobody serving is none; everything stays as with `Retain`.
+fn keep_everything_if_nobody_would_be_left(world: &World, plan: &mut Plan) {
+    let held_back = plan
+        .held
+        .values()
+        .any(|hold| matches!(hold, Hold::LastServing | Hold::WaitsForReplacement));
+    if world.purpose == Purpose::Release && held_back {
+        plan.retain = true;
+        plan.remove.clear();
+    }
+}
+
+fn counts(world: &World, plan: &Plan) -> Counts {
+    let mut counts = Counts {
+        desired: world.desired.len(),
+        ..Counts::default()
+    };
+    for key in world.desired.keys() {
+        match world.rows.get(key) {
+            Some(row) if world.serves(key, row) => counts.serving += 1,
+            // Listed at weight 0, or named by a change that is not settled.
+            Some(row) if row.state == State::Available => {}
+            Some(row) if !row.state.leaves() => counts.joining += 1,
+            _ => {
+                let comes =
+                    plan.add.contains_key(key) || plan.held.get(key) == Some(&Hold::InFlight);
+                counts.joining += usize::from(comes);
+            }
+        }
+    }
+    for (key, row) in &world.rows {
+        if world.desired.contains_key(key) {
+            continue;
+        }
+        if !world.owns(key) || plan.hand_over.contains(key) {
+            counts.foreign += 1;
+        } else if row.state.leaves()
+            || plan.remove.contains(key)
+            || plan.held.get(key) == Some(&Hold::InFlight)
+        {
+            counts.leaving += 1;
+        }
+    }
+    counts
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,125 @@
+//! The rules about removals, stated a second time on the newest view, right before the call.
+//!
+//! Written without the planner on purpose: a mistake would have to be made twice. A violation stops the pass.
+
+use std::fmt;
+
+use super::{Purpose, World};
+use crate::{
+    claim,
+    server::{ServerKey, State},
+};
+
+/// A batch that must not be sent, and the first member that says why.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Violation {
+    /// The rule it would break.
+    pub rule: &'static str,
+    /// The member, where one can be named.
+    pub server: Option<ServerKey>,
+}
+
+impl fmt::Display for Violation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.server {
+            Some(server) => write!(f, "removing {server} would break {}", self.rule),
+            None => write!(f, "the removal would break {}", self.rule),
+        }
+    }
+}
+
+impl std::error::Error for Violation {}
+
+/// Checks that `batch` may be removed from the group as `world` shows it.
+///
+/// # Errors
+///
+/// The first rule that would be broken.
+pub fn removal(world: &World, batch: &[ServerKey]) -> Result<(), Violation> {
+    let violates = |rule, server: &ServerKey| {
+        Err(Violation {
+            rule,
+            server: Some(server.clone()),
+        })
+    };
+    if !world.view_permits_removal {
+        return Err(Violation {
+            rule: "S5",
+            server: None,
+        });
+    }
+    if batch.len() > world.product.members_per_call() {
+        return Err(Violation {
+            rule: "S8",
+            server: None,
+        });
+    }
+    for server in batch {
+        let registered = world.ledger.registered.contains(server);
+        let adopted = world.ledger.adopted.contains(server);
+        let ours = registered || (adopted && world.purpose == Purpose::Converge);
+        if !ours
+            || world.desired.contains_key(server)
+            || claim::wanted_by(server, &world.others).is_some()
+        {
+            return violates("S1", server);
+        }
+        if claim::owner(server, &world.age, true, &world.others) != claim::Owner::Us {
+            return violates("S7", server);
+        }
+        let idle = world
+            .rows
+            .get(server)
+            .is_some_and(|row| row.state == State::Available);
+        if world.unsettled.contains(server) || !idle {
+            return violates("S6", server);
+        }
+    }
+    floor_stands(world, batch)
+}
+
+/// S3 and S4: who would still serve afterwards.
+fn floor_stands(world: &World, batch: &[ServerKey]) -> Result<(), Violation> {
+    let serving: Vec<_> = world
+        .rows
+        .iter()
+        .filter(|(key, row)| world.serves(key, row))
+        .map(|(key, _)| key)
+        .collect();
+    let stops = |key: &ServerKey| batch.contains(key);
+    if !serving.iter().any(|key| stops(key)) {
+        return Ok(());
+    }
+    let wanted = world
+        .desired
+        .values()
+        .filter(|wish| wish.weight != Some(0))
+        .count();
+    let asked = world.policy.min_serving.rounded_up(wanted).min(wanted);
+    let least = if world.policy.allow_empty {
+        asked
+    } else {
+        asked.max(1)
+    };
+    let nobody_wanted =
+        wanted == 0 && world.purpose == Purpose::Converge && !world.policy.allow_empty;
+    if nobody_wanted || serving.iter().filter(|key| !stops(key)).count() < least {
+        return Err(Violation {
+            rule: "S4",
+            server: None,
+        });
+    }
+    let counts = |key: &ServerKey| world.desired.contains_key(key) || world.ledger.holds(key);
+    let before = serving.iter().filter(|key| counts(key)).count();
+    let after = serving
+        .iter()
+        .filter(|key| counts(key) && !stops(key))
+        .count();
+    if after < wanted.min(before) {
+        return Err(Violation {
+            rule: "S3",
+            server: None,
+        });
+    }
+    Ok(())
+}

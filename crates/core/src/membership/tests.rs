@@ -1,0 +1,495 @@
+//! One small language for worlds, so that the tests are data.
+//!
+//! `want a b=0` lists members and weights, `have a b=0 c!adding` is what the group holds, `own a` was
+//! registered, `kept a` adopted, `other NAME AGE enforcing|idle|leaving lists … holds …` is another object.
+//! Further words set the rest: `empty-allowed`, `min N`, `release`, `unsettled a`, `parked a`, `partial`, `gwlb`.
+
+use super::*;
+use crate::claim::Standing;
+
+fn key(text: &str) -> ServerKey {
+    text.parse().unwrap()
+}
+
+fn keys(words: &[&str]) -> BTreeSet<ServerKey> {
+    words.iter().map(|word| key(word)).collect()
+}
+
+fn weighted(word: &str) -> (&str, Option<Weight>) {
+    match word.split_once('=') {
+        Some((name, weight)) => (name, Some(weight.parse().unwrap())),
+        None => (word, None),
+    }
+}
+
+fn row(word: &str) -> (ServerKey, Row) {
+    let (word, state) = word.split_once('!').unwrap_or((word, "available"));
+    let (name, weight) = weighted(word);
+    let state = match state {
+        "available" => State::Available,
+        "adding" => State::Adding,
+        "configuring" => State::Configuring,
+        "removing" => State::Removing,
+        "draining" => State::Draining,
+        _ => State::Other,
+    };
+    (
+        key(name),
+        Row {
+            kind: ServerKind::Ecs,
+            weight: weight.or(Some(100)),
+            state,
+        },
+    )
+}
+
+fn claimant(words: &[&str]) -> Claimant<ServerKey> {
+    let [name, age, standing, rest @ ..] = words else {
+        panic!("other NAME AGE STANDING …")
+    };
+    let holds = rest
+        .iter()
+        .position(|word| *word == "holds")
+        .unwrap_or(rest.len());
+    let standing = match *standing {
+        "enforcing" => Standing::Enforcing,
+        "idle" => Standing::Idle,
+        _ => Standing::Leaving,
+    };
+    let lists = rest.get(1..holds).map(keys).unwrap_or_default();
+    let ledger = rest.get(holds + 1..).map(keys).unwrap_or_default();
+    Claimant {
+        name: (*name).to_owned(),
+        age: (age.parse().unwrap(), String::new()),
+        lists,
+        ledger,
+        standing,
+    }
+}
+
+/// Our own age in every world.
+const AGE: i64 = 5;
+
+fn world(text: &str) -> World {
+    let mut world = World {
+        product: Product::Clb,
+        purpose: Purpose::Converge,
+        policy: Policy {
+            min_serving: Amount::Count(1),
+            allow_empty: false,
+        },
+        desired: BTreeMap::new(),
+        rows: BTreeMap::new(),
+        view_permits_removal: true,
+        ledger: Ledger::default(),
+        age: (AGE, String::new()),
+        others: Vec::new(),
+        unsettled: BTreeSet::new(),
+        parked: BTreeSet::new(),
+    };
+    for sentence in text.split(';') {
+        let words: Vec<_> = sentence.split_whitespace().collect();
+        let Some((verb, rest)) = words.split_first() else {
+            continue;
+        };
+        match *verb {
+            "want" => {
+                for (name, weight) in rest.iter().map(|word| weighted(word)) {
+                    world.desired.insert(
+                        key(name),
+                        Wish {
+                            kind: ServerKind::Ecs,
+                            weight,
+                        },
+                    );
+                }
+            }
+            "have" => world.rows = rest.iter().map(|word| row(word)).collect(),
+            "own" => world.ledger.registered = keys(rest),
+            "kept" => world.ledger.adopted = keys(rest),
+            "other" => world.others.push(claimant(rest)),
+            "empty-allowed" => world.policy.allow_empty = true,
+            "min" => world.policy.min_serving = rest[0].parse().unwrap(),
+            "release" => world.purpose = Purpose::Release,
+            "unsettled" => world.unsettled = keys(rest),
+            "parked" => world.parked = keys(rest),
+            "partial" => world.view_permits_removal = false,
+            "gwlb" => world.product = Product::Gwlb,
+            other => panic!("{other} is not a word of this language"),
+        }
+    }
+    world
+}
+
+fn told(plan: &Plan) -> String {
+    fn list<'a>(verb: &str, names: impl Iterator<Item = &'a ServerKey>) -> Option<String> {
+        let names: Vec<_> = names.map(ToString::to_string).collect();
+        (!names.is_empty()).then(|| format!("{verb} {}", names.join(" ")))
+    }
+    let reweigh: Vec<_> = plan
+        .reweigh
+        .iter()
+        .map(|(key, weight)| format!("{key}={weight}"))
+        .collect();
+    let held: Vec<_> = plan
+        .held
+        .iter()
+        .map(|(key, hold)| format!("{key} {hold:?}"))
+        .collect();
+    let said = [
+        list("add", plan.add.keys()),
+        list("adopt", plan.adopt.iter()),
+        (!reweigh.is_empty()).then(|| format!("reweigh {}", reweigh.join(" "))),
+        list("remove", plan.remove.iter()),
+        list("hand-over", plan.hand_over.iter()),
+        list("absent", plan.absent.iter()),
+        (!held.is_empty()).then(|| format!("hold {}", held.join(", "))),
+        plan.retain.then(|| "retain".to_owned()),
+    ];
+    said.into_iter().flatten().collect::<Vec<_>>().join("; ")
+}
+
+fn check(text: &str, expected: &str) {
+    let world = world(text);
+    let plan = plan(&world);
+    assert_eq!(told(&plan), expected, "in the world {text:?}");
+    let batch: Vec<_> = plan.remove.iter().cloned().collect();
+    if !batch.is_empty() {
+        assert_eq!(
+            guard::removal(&world, &batch),
+            Ok(()),
+            "planner and guard disagree in {text:?}"
+        );
+    }
+}
+
+#[test]
+fn adds_what_is_listed_and_absent() {
+    check("want a b; have a; own a", "add b");
+    check("want a b", "add a b");
+}
+
+#[test]
+fn what_is_listed_and_present_is_adopted_not_added() {
+    check("want a b; have a b", "adopt a b");
+    check("want a; have a!adding", "adopt a");
+}
+
+#[test]
+fn removes_only_what_it_registered_or_adopted() {
+    check("want a; have a b c; own a b", "remove b");
+    check("want a; have a b; own a; kept b", "remove b");
+    check("want a; have a x y; own a", "");
+}
+
+#[test]
+fn an_empty_list_removes_nothing_unasked() {
+    check("have a b; own a b", "hold a LastServing, b LastServing");
+    check("have a b x y; own a b", "hold a LastServing, b LastServing");
+    check("have a b; own a b; empty-allowed", "remove a b");
+    check(
+        "want c=0; have a c; own a c",
+        "hold a LastServing, c LastServing",
+    );
+}
+
+#[test]
+fn a_weight_of_zero_does_not_silence_the_last_one_that_serves() {
+    check("want a=0 b; have a b; own a b", "reweigh a=0");
+    check("want a=0 b; have a b=0; own a b", "hold a LastServing");
+    check("want a=0; have a x; own a", "hold a LastServing");
+}
+
+#[test]
+fn waits_for_the_replacement_before_removing() {
+    check("want b; have a; own a", "add b; hold a WaitsForReplacement");
+    check(
+        "want b; have a x; own a",
+        "add b; hold a WaitsForReplacement",
+    );
+    check(
+        "want b; have a b!adding; own a b",
+        "hold a WaitsForReplacement",
+    );
+    check("want b; have a b; own a b", "remove a");
+}
+
+#[test]
+fn one_bad_new_server_holds_back_one_old_one() {
+    check(
+        "want x y; have a b y; own a b y; parked x",
+        "remove a; hold b WaitsForReplacement, x Parked",
+    );
+}
+
+#[test]
+fn the_minimum_is_kept() {
+    check(
+        "want a b c; have a b d; own a b c d; min 3",
+        "add c; hold d WaitsForReplacement",
+    );
+    check("want a b; have a b c d; own a b c d; min 100", "remove c d");
+}
+
+#[test]
+fn members_that_do_not_serve_may_always_leave() {
+    check("want b; have a=0; own a", "add b; remove a");
+}
+
+#[test]
+fn what_is_in_transition_is_neither_missing_nor_surplus() {
+    check("want b; have b a!adding; own a b", "hold a InFlight");
+    check("want b; have b a!unheard-of; own a b", "hold a InFlight");
+    check("want b; have b a!removing; own a b", "");
+    check("want a b; have b a!removing; own a b", "hold a InFlight");
+    check("want a b; have b a!draining; own a b", "hold a InFlight");
+}
+
+#[test]
+fn a_draining_gwlb_member_that_is_wanted_again_is_added_again() {
+    check("gwlb; want a b; have b a!draining; own a b", "add a");
+}
+
+#[test]
+fn what_an_unsettled_change_names_is_left_alone_and_does_not_count() {
+    check(
+        "want b; have a b; own a b; unsettled b",
+        "hold a WaitsForReplacement",
+    );
+    check(
+        "want b c; have a b c; own a b c; unsettled a",
+        "hold a InFlight",
+    );
+    check("want a; own a; unsettled a", "hold a InFlight");
+}
+
+#[test]
+fn a_view_with_holes_adds_and_does_not_remove() {
+    check(
+        "want b; have a; own a; partial",
+        "add b; hold a ViewIncomplete",
+    );
+}
+
+#[test]
+fn an_older_object_keeps_what_both_list() {
+    check(
+        "want a; have a; other old 1 enforcing lists a holds a",
+        "hold a Conflict",
+    );
+    check("want a; other old 1 enforcing lists a", "hold a Conflict");
+    check("want a; other young 9 enforcing lists a", "add a");
+    check("want a; have a; own a; other old 1 enforcing lists a", "");
+}
+
+#[test]
+fn what_another_object_lists_is_handed_over_not_removed() {
+    check(
+        "want b; have a b; own a b; other x 9 enforcing lists a",
+        "hand-over a",
+    );
+    check(
+        "want b; have a b; own a b; other x 9 idle lists a",
+        "remove a",
+    );
+    check(
+        "release; have a b x; own a b; other x 9 enforcing lists a",
+        "remove b; hand-over a",
+    );
+}
+
+#[test]
+fn who_waits_for_a_hand_over_has_no_conflict() {
+    check(
+        "want a; have a; other old 1 enforcing lists holds a",
+        "hold a InFlight",
+    );
+    check(
+        "want a; have a; other old 1 leaving lists holds a",
+        "hold a InFlight",
+    );
+    check(
+        "want a; have a; other old 1 idle lists holds a",
+        "hold a Conflict",
+    );
+}
+
+#[test]
+fn a_release_takes_what_was_registered_and_leaves_what_was_adopted() {
+    check(
+        "release; have a b x; own a; kept b",
+        "remove a; hand-over b",
+    );
+}
+
+#[test]
+fn a_release_that_would_leave_nobody_serving_is_none() {
+    check("release; have a b; own a b", "hold b LastServing; retain");
+    check("release; have a b; own a b; empty-allowed", "remove a b");
+    check("release; have a=0 b=0; own a b", "remove a b");
+    check("release; have a b x; own a b", "remove a b");
+    check(
+        "release; have a b x=0; own a b",
+        "hold b LastServing; retain",
+    );
+}
+
+#[test]
+fn the_guard_objects_to_each_rule_by_itself() {
+    for (text, batch, rule) in [
+        ("want b; have a b; own a b; partial", "a", "S5"),
+        ("want b; have a b", "a", "S1"),
+        ("want a b; have a b; own a b", "a", "S1"),
+        (
+            "want b; have a b; own a b; other x 9 enforcing lists a",
+            "a",
+            "S1",
+        ),
+        ("release; have a b; kept a", "a", "S1"),
+        (
+            "want b; have a b; own a b; other x 1 enforcing lists holds a",
+            "a",
+            "S7",
+        ),
+        ("want b; have a b; own a b; unsettled a", "a", "S6"),
+        ("want b; have a!adding b; own a b", "a", "S6"),
+        ("have a b; own a b", "a", "S4"),
+        ("want b; have a b=0; own a b", "a", "S4"),
+        ("want b c; have a b x; own a b", "a", "S3"),
+    ] {
+        let violation = guard::removal(&world(text), &[key(batch)]).expect_err(text);
+        assert_eq!(violation.rule, rule, "in the world {text:?}");
+    }
+    let many: Vec<_> = (0..21).map(|n| key(&format!("i-{n}"))).collect();
+    assert_eq!(
+        guard::removal(&world("want a"), &many).unwrap_err().rule,
+        "S8"
+    );
+}
+
+#[test]
+fn counts_tell_how_far_it_is() {
+    let counts = plan(&world(
+        "want a b c d=0; have a b!adding d=0 e x; own a b d e",
+    ))
+    .counts;
+    assert_eq!(
+        counts,
+        Counts {
+            desired: 4,
+            serving: 1,
+            joining: 2,
+            leaving: 0,
+            foreign: 1
+        }
+    );
+    let counts = plan(&world("want a; have a b c!removing; own a b c")).counts;
+    assert_eq!(
+        counts,
+        Counts {
+            desired: 1,
+            serving: 1,
+            joining: 0,
+            leaving: 2,
+            foreign: 0
+        }
+    );
+}
+
+mod resolving {
+    use super::*;
+    use crate::membership::resolve::{Entry, Unclear, resolve};
+
+    fn entry(text: &str) -> Entry {
+        let key = key(text);
+        Entry {
+            kind: ServerKind::told_by(&key.id),
+            id: key.id,
+            ip: key.ip,
+            port: key.port,
+            weight: None,
+        }
+    }
+
+    fn resolved(entries: &str, known: &str, have: &str) -> Result<String, Vec<Unclear>> {
+        let entries: Vec<_> = entries.split_whitespace().map(entry).collect();
+        let known: Vec<_> = known.split_whitespace().collect();
+        let ledger = Ledger {
+            registered: keys(&known),
+            adopted: BTreeSet::new(),
+        };
+        let rows = have.split_whitespace().map(row).collect();
+        let desired = resolve(Product::Clb, &entries, &ledger, &rows)?;
+        Ok(desired
+            .keys()
+            .map(ToString::to_string)
+            .collect::<Vec<_>>()
+            .join(" "))
+    }
+
+    #[test]
+    fn an_absent_address_means_the_only_row() {
+        assert_eq!(
+            resolved("eni-1:80", "", "eni-1@10.0.0.1:80"),
+            Ok("eni-1@10.0.0.1:80".into())
+        );
+        assert_eq!(
+            resolved("eni-1:80", "", "eni-1@10.0.0.1:81"),
+            Ok("eni-1:80".into())
+        );
+        assert!(resolved("eni-1:80", "", "eni-1@10.0.0.1:80 eni-1@10.0.0.2:80").is_err());
+    }
+
+    #[test]
+    fn the_ledger_decides_from_then_on() {
+        let two = "eni-1@10.0.0.1:80 eni-1@10.0.0.2:80";
+        assert_eq!(
+            resolved("eni-1:80", "eni-1@10.0.0.2:80", two),
+            Ok("eni-1@10.0.0.2:80".into())
+        );
+        assert_eq!(
+            resolved("eni-1:80", "eni-1@10.0.0.2:80", ""),
+            Ok("eni-1@10.0.0.2:80".into())
+        );
+    }
+
+    #[test]
+    fn two_entries_that_mean_one_member_are_told_apart_from_two_members() {
+        let unclear = resolved("eni-1:80 eni-1@10.0.0.1:80", "", "eni-1@10.0.0.1:80").unwrap_err();
+        assert!(matches!(
+            unclear.as_slice(),
+            [Unclear::Twice {
+                first: 0,
+                second: 1,
+                ..
+            }]
+        ));
+        assert!(resolved("i-1:80 i-1:81", "", "").is_ok());
+    }
+
+    #[test]
+    fn a_ledger_entry_takes_the_address_of_its_row_at_first_sight() {
+        let mut ledger = Ledger {
+            registered: keys(&["eni-1:80", "i-1:80"]),
+            adopted: BTreeSet::new(),
+        };
+        ledger.take_addresses(
+            &["eni-1@10.0.0.1:80", "i-1:80"]
+                .iter()
+                .map(|word| row(word))
+                .collect(),
+        );
+        assert_eq!(ledger.registered, keys(&["eni-1@10.0.0.1:80", "i-1:80"]));
+        let mut unclear = Ledger {
+            registered: keys(&["eni-2:80"]),
+            adopted: BTreeSet::new(),
+        };
+        unclear.take_addresses(
+            &["eni-2@10.0.0.1:80", "eni-2@10.0.0.2:80"]
+                .iter()
+                .map(|word| row(word))
+                .collect(),
+        );
+        assert_eq!(unclear.registered, keys(&["eni-2:80"]));
+    }
+}

@@ -1,0 +1,116 @@
+//! Why an object is in the state it is in, and why a difference was left alone: two closed lists.
+
+/// Why `Ready` is what it is. Names are never changed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Reason {
+    /// Nobody has looked at the object yet.
+    Pending,
+    /// The cloud was seen to match the spec.
+    Converged,
+    /// Members are joining, leaving, or about to.
+    Changing,
+    /// Members that leave finish what they have.
+    Draining,
+    /// Something failed that passes by itself; it is tried again.
+    Retrying,
+    /// The difference was computed and, as asked, not carried out.
+    Planned,
+    /// Nothing is started, as asked.
+    Suspended,
+    /// The rest is done; the cloud refused some members.
+    PartlyApplied,
+    /// The spec contradicts itself (then nothing was called), or the cloud calls the request wrong.
+    InvalidSpec,
+    /// No grant of the account covers what the object names. Nothing was called.
+    NotGranted,
+    /// The account that the object names does not exist. Nothing was called.
+    AccountNotFound,
+    /// The account now leads to another cloud account than the one the ledger records.
+    AccountChanged,
+    /// The account's credentials could not be had, or the cloud does not take them.
+    CredentialsUnavailable,
+    /// The clocks of the operator and the cloud are too far apart for a signature.
+    ClockSkew,
+    /// The endpoint does not know the call: the region, or the endpoint, is not the right one.
+    WrongRegion,
+    /// The cloud does not permit the call.
+    Denied,
+    /// The server group or scaling group does not exist.
+    GroupNotFound,
+    /// Going on would leave nobody serving.
+    LastServing,
+    /// An older object claims the same member.
+    Conflict,
+    /// Somebody else keeps undoing what we do.
+    Contended,
+    /// A quota of the cloud is used up.
+    QuotaExceeded,
+    /// The ledger is full; additions wait.
+    LedgerFull,
+    /// The object is being deleted, and what it registered is on its way out.
+    Releasing,
+}
+
+/// What a reason says about the future.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Outlook {
+    /// At rest, as asked.
+    Ready,
+    /// Changes by itself.
+    Moving,
+    /// Only a person can help; still looked at on the slow beat.
+    Stalled,
+}
+
+impl Reason {
+    /// What follows from it.
+    #[must_use]
+    pub const fn outlook(self) -> Outlook {
+        match self {
+            Self::Converged | Self::Planned | Self::Suspended => Outlook::Ready,
+            Self::Pending
+            | Self::Changing
+            | Self::Draining
+            | Self::Retrying
+            | Self::PartlyApplied
+            | Self::Releasing => Outlook::Moving,
+            Self::InvalidSpec
+            | Self::NotGranted
+            | Self::AccountNotFound
+            | Self::AccountChanged
+            | Self::CredentialsUnavailable
+            | Self::ClockSkew
+            | Self::WrongRegion
+            | Self::Denied
+            | Self::GroupNotFound
+            | Self::LastServing
+            | Self::Conflict
+            | Self::Contended
+            | Self::QuotaExceeded
+            | Self::LedgerFull => Outlook::Stalled,
+        }
+    }
+}
+
+/// Why a difference was left alone. Names are never changed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Hold {
+    /// S4: it is among the last that serve.
+    LastServing,
+    /// S3: its replacement does not serve yet.
+    WaitsForReplacement,
+    /// The cloud refused it; it is tried again slowly.
+    Parked,
+    /// S7: another object claims it.
+    Conflict,
+    /// S7: it came back after we removed it, again and again.
+    Contended,
+    /// S6: the cloud, or another object, is still working on it.
+    InFlight,
+    /// S7: a scaling group brings it.
+    EssManaged,
+    /// S5: the group was not seen whole.
+    ViewIncomplete,
+    /// The ledger is full.
+    LedgerFull,
+}

@@ -1,0 +1,232 @@
+//! Members of a server group: how one is told from another, and what a listing says of it.
+
+use std::{collections::BTreeMap, fmt, net::IpAddr, str::FromStr};
+
+/// What tells one member of a group from another: `ID[@IP][:PORT]`.
+///
+/// `id` is an instance, ENI or ECI id, or for members by address the address in its shortest form.
+/// IPv6 addresses, and ids that contain a colon, are written in brackets.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct ServerKey {
+    /// Instance, ENI or ECI id, or the address itself.
+    pub id: String,
+    /// Which address of an ENI or ECI; absent until it is known.
+    pub ip: Option<IpAddr>,
+    /// Absent where the product fixes the port.
+    pub port: Option<u16>,
+}
+
+/// The text does not have the form `ID[@IP][:PORT]`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NotAServer;
+
+impl ServerKey {
+    /// Puts addresses into their shortest form, so that two spellings of one address are one member.
+    #[must_use]
+    pub fn new(id: &str, ip: Option<IpAddr>, port: Option<u16>) -> Self {
+        let id = id
+            .parse::<IpAddr>()
+            .map_or_else(|_| id.to_owned(), |address| address.to_string());
+        Self { id, ip, port }
+    }
+
+    /// Whether both name the same server and port, whatever they say about the address.
+    #[must_use]
+    pub fn same_server_and_port(&self, other: &Self) -> bool {
+        self.id == other.id && self.port == other.port
+    }
+
+    /// The least key that a member with this id can have; all others with the id follow it.
+    #[must_use]
+    pub fn first_of(id: &str) -> Self {
+        Self {
+            id: id.to_owned(),
+            ip: None,
+            port: None,
+        }
+    }
+}
+
+impl fmt::Display for ServerKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.id.contains(':') {
+            write!(f, "[{}]", self.id)?;
+        } else {
+            f.write_str(&self.id)?;
+        }
+        match self.ip {
+            Some(IpAddr::V4(ip)) => write!(f, "@{ip}")?,
+            Some(IpAddr::V6(ip)) => write!(f, "@[{ip}]")?,
+            None => {}
+        }
+        match self.port {
+            Some(port) => write!(f, ":{port}"),
+            None => Ok(()),
+        }
+    }
+}
+
+impl FromStr for ServerKey {
+    type Err = NotAServer;
+
+    fn from_str(text: &str) -> Result<Self, NotAServer> {
+        let (id, rest) = bracketed_or_until(text, &['@', ':'])?;
+        let (ip, rest) = match rest.strip_prefix('@') {
+            Some(rest) => {
+                let (ip, rest) = bracketed_or_until(rest, &[':'])?;
+                (Some(ip.parse().map_err(|_| NotAServer)?), rest)
+            }
+            None => (None, rest),
+        };
+        let port = match rest.strip_prefix(':') {
+            Some(port) => Some(port.parse().map_err(|_| NotAServer)?),
+            None if rest.is_empty() => None,
+            None => return Err(NotAServer),
+        };
+        if id.is_empty() {
+            return Err(NotAServer);
+        }
+        Ok(Self::new(id, ip, port))
+    }
+}
+
+/// Splits off `[…]`, or what comes before the first of `ends`.
+fn bracketed_or_until<'a>(text: &'a str, ends: &[char]) -> Result<(&'a str, &'a str), NotAServer> {
+    if let Some(inner) = text.strip_prefix('[') {
+        return inner.split_once(']').ok_or(NotAServer);
+    }
+    Ok(text.split_at(text.find(ends).unwrap_or(text.len())))
+}
+
+/// What kind of thing a member is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum ServerKind {
+    /// An ECS instance, `i-…`.
+    Ecs,
+    /// An elastic network interface, `eni-…`.
+    Eni,
+    /// An elastic container instance, `eci-…`.
+    Eci,
+    /// An address.
+    Ip,
+    /// A function; ALB only.
+    Fc,
+}
+
+impl ServerKind {
+    /// What the id says it is: `i-`, `eni-`, `eci-` or an address; anything else is a function.
+    #[must_use]
+    pub fn told_by(id: &str) -> Self {
+        if id.parse::<IpAddr>().is_ok() {
+            return Self::Ip;
+        }
+        match id.split_once('-') {
+            Some(("i", _)) => Self::Ecs,
+            Some(("eni", _)) => Self::Eni,
+            Some(("eci", _)) => Self::Eci,
+            _ => Self::Fc,
+        }
+    }
+}
+
+/// Share of new connections a member takes, `0..=100`; zero keeps it registered and sends it nothing.
+pub type Weight = u8;
+
+/// What a listing says a member is doing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum State {
+    /// Joining; does not serve yet.
+    Adding,
+    /// Serves, if its weight is above zero. CLB lists no states: what it lists is this.
+    Available,
+    /// Being changed.
+    Configuring,
+    /// On its way out.
+    Removing,
+    /// On its way out, finishing what it has.
+    Draining,
+    /// In transition in some other way, or in a state this version does not know.
+    Other,
+}
+
+impl State {
+    /// Whether the member is on its way out.
+    #[must_use]
+    pub const fn leaves(self) -> bool {
+        matches!(self, Self::Removing | Self::Draining)
+    }
+}
+
+/// One row of a member list.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Row {
+    /// What kind of thing it is; a removal has to repeat it.
+    pub kind: ServerKind,
+    /// Absent where the product has no weights.
+    pub weight: Option<Weight>,
+    /// What it is doing.
+    pub state: State,
+}
+
+/// A whole member list.
+pub type Rows = BTreeMap<ServerKey, Row>;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn keys_are_read_back_as_they_are_written() {
+        for text in [
+            "i-bp1:8080",
+            "i-bp1",
+            "eni-2@10.0.0.4:80",
+            "eni-2@[fe80::1]:80",
+            "10.0.0.1:80",
+            "[fe80::1]:80",
+            "[fe80::1]",
+            "[acs:fc:cn-hangzhou:1:services/s]",
+        ] {
+            let key: ServerKey = text.parse().unwrap();
+            assert_eq!(key.to_string(), text);
+        }
+    }
+
+    #[test]
+    fn two_spellings_of_an_address_are_one_member() {
+        let long: ServerKey = "[fe80:0:0::1]:80".parse().unwrap();
+        assert_eq!(long.to_string(), "[fe80::1]:80");
+        let long: ServerKey = "eni-1@[FE80::0001]".parse().unwrap();
+        assert_eq!(long.to_string(), "eni-1@[fe80::1]");
+    }
+
+    #[test]
+    fn refuses_what_is_not_a_key() {
+        for text in [
+            "",
+            ":80",
+            "i-1:",
+            "i-1:x",
+            "i-1:70000",
+            "eni-1@:80",
+            "[fe80::1",
+            "[a]b",
+        ] {
+            assert_eq!(text.parse::<ServerKey>(), Err(NotAServer), "{text:?}");
+        }
+    }
+
+    #[test]
+    fn the_id_tells_the_kind() {
+        for (id, kind) in [
+            ("i-bp1", ServerKind::Ecs),
+            ("eni-bp1", ServerKind::Eni),
+            ("eci-bp1", ServerKind::Eci),
+            ("10.0.0.1", ServerKind::Ip),
+            ("fe80::1", ServerKind::Ip),
+            ("acs:fc:cn-hangzhou:1:services/s", ServerKind::Fc),
+        ] {
+            assert_eq!(ServerKind::told_by(id), kind, "{id}");
+        }
+    }
+}

@@ -1,0 +1,218 @@
+//! When a change whose outcome is unknown may be taken as over (S6), and when a ledger entry may leave (S2).
+//!
+//! Times are durations since one moment that the caller chose; only differences count.
+
+use std::{collections::BTreeMap, collections::BTreeSet, time::Duration};
+
+/// The waits that settling is made of.
+#[derive(Clone, Copy, Debug)]
+pub struct Waits {
+    /// From sending (after a takeover: from the takeover) to the first view that counts.
+    pub after_sending: Duration,
+    /// Between the two views that have to agree.
+    pub between_views: Duration,
+    /// How long what was named stays in the ledger: a signed call can still land within it.
+    pub linger: Duration,
+}
+
+/// An operation whose outcome is unknown. `S` is what a view shows of the members it names.
+#[derive(Clone, Debug)]
+pub struct Settling<S> {
+    since: Duration,
+    first: Option<(Duration, S)>,
+}
+
+impl<S: PartialEq> Settling<S> {
+    /// The call was sent, or found open at a takeover, at `since`.
+    #[must_use]
+    pub fn new(since: Duration) -> Self {
+        Self { since, first: None }
+    }
+
+    /// Takes in a whole view that was asked for at `begun`; `idle` says that nothing runs on the group.
+    ///
+    /// Returns whether two views have agreed, far enough from the sending and from each other.
+    pub fn look(&mut self, begun: Duration, shown: S, idle: bool, waits: Waits) -> bool {
+        if !idle || begun < self.since + waits.after_sending {
+            return false;
+        }
+        match &self.first {
+            Some((at, before)) if *before == shown => begun >= *at + waits.between_views,
+            _ => {
+                self.first = Some((begun, shown));
+                false
+            }
+        }
+    }
+
+    /// When the next view is worth asking for.
+    #[must_use]
+    pub fn next_look(&self, waits: Waits) -> Duration {
+        match &self.first {
+            Some((at, _)) => *at + waits.between_views,
+            None => self.since + waits.after_sending,
+        }
+    }
+}
+
+/// Ledger entries that are neither listed nor present, and since how many whole views.
+#[derive(Clone, Debug)]
+pub struct Absences<K> {
+    views: BTreeMap<K, u32>,
+    stay_until: BTreeMap<K, Duration>,
+    looked: bool,
+}
+
+impl<K> Default for Absences<K> {
+    fn default() -> Self {
+        Self {
+            views: BTreeMap::new(),
+            stay_until: BTreeMap::new(),
+            looked: false,
+        }
+    }
+}
+
+impl<K: Ord + Clone> Absences<K> {
+    /// Keeps `keys` until `until`, however absent they are: a late call may still bring them.
+    pub fn keep(&mut self, keys: impl IntoIterator<Item = K>, until: Duration) {
+        for key in keys {
+            self.stay_until.insert(key, until);
+        }
+    }
+
+    /// Takes in which unlisted ledger entries a whole view lacked, and returns those that may leave.
+    ///
+    /// What is absent in the very first view after a takeover lingers, because nobody knows why it is absent.
+    /// A release does not linger.
+    pub fn look(
+        &mut self,
+        absent: &BTreeSet<K>,
+        now: Duration,
+        waits: Waits,
+        releasing: bool,
+    ) -> BTreeSet<K> {
+        if !self.looked {
+            self.looked = true;
+            self.keep(absent.iter().cloned(), now + waits.linger);
+        }
+        self.views.retain(|key, _| absent.contains(key));
+        self.stay_until.retain(|_, until| *until > now);
+        for key in absent {
+            *self.views.entry(key.clone()).or_default() += 1;
+        }
+        let stays = |key: &K| !releasing && self.stay_until.contains_key(key);
+        self.views
+            .iter()
+            .filter(|(key, views)| **views >= 2 && !stays(key))
+            .map(|(key, _)| key.clone())
+            .collect()
+    }
+
+    /// Whether an entry has been missed once, so that another look soon decides about it.
+    #[must_use]
+    pub fn pending(&self) -> bool {
+        self.views
+            .iter()
+            .any(|(key, views)| *views < 2 && !self.stay_until.contains_key(key))
+    }
+
+    /// When the next entry that lingers may leave.
+    #[must_use]
+    pub fn next_end(&self) -> Option<Duration> {
+        self.views
+            .keys()
+            .filter_map(|key| self.stay_until.get(key))
+            .min()
+            .copied()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const WAITS: Waits = Waits {
+        after_sending: Duration::from_mins(1),
+        between_views: Duration::from_secs(5),
+        linger: Duration::from_mins(15),
+    };
+
+    fn at(seconds: u64) -> Duration {
+        Duration::from_secs(seconds)
+    }
+
+    #[test]
+    fn two_views_that_agree_settle() {
+        let mut settling = Settling::new(at(0));
+        assert!(
+            !settling.look(at(59), "absent", true, WAITS),
+            "too early to count"
+        );
+        assert!(
+            !settling.look(at(60), "absent", true, WAITS),
+            "the first that counts"
+        );
+        assert!(
+            !settling.look(at(64), "absent", true, WAITS),
+            "too close to the first"
+        );
+        assert!(settling.look(at(65), "absent", true, WAITS));
+    }
+
+    #[test]
+    fn a_call_that_lands_between_the_views_starts_them_again() {
+        let mut settling = Settling::new(at(0));
+        settling.look(at(60), "absent", true, WAITS);
+        assert!(!settling.look(at(66), "present", true, WAITS));
+        assert!(!settling.look(at(70), "present", true, WAITS));
+        assert!(settling.look(at(71), "present", true, WAITS));
+    }
+
+    #[test]
+    fn nothing_settles_while_the_group_is_busy() {
+        let mut settling = Settling::new(at(0));
+        settling.look(at(60), 1, true, WAITS);
+        assert!(!settling.look(at(70), 1, false, WAITS));
+        assert!(settling.look(at(71), 1, true, WAITS));
+    }
+
+    fn one() -> BTreeSet<u8> {
+        BTreeSet::from([1])
+    }
+
+    #[test]
+    fn an_entry_leaves_after_two_views_in_succession_that_lack_it() {
+        let mut absences = Absences::default();
+        absences.look(&BTreeSet::new(), at(0), WAITS, false);
+        assert!(absences.look(&one(), at(1), WAITS, false).is_empty());
+        assert!(
+            absences
+                .look(&BTreeSet::new(), at(2), WAITS, false)
+                .is_empty(),
+            "it was back"
+        );
+        assert!(absences.look(&one(), at(3), WAITS, false).is_empty());
+        assert_eq!(absences.look(&one(), at(4), WAITS, false), one());
+    }
+
+    #[test]
+    fn what_a_takeover_finds_absent_lingers_but_a_release_does_not_wait() {
+        let mut absences = Absences::default();
+        absences.look(&one(), at(0), WAITS, false);
+        assert!(absences.look(&one(), at(10), WAITS, false).is_empty());
+        assert_eq!(absences.next_end(), Some(at(900)));
+        assert_eq!(absences.clone().look(&one(), at(11), WAITS, true), one());
+        assert_eq!(absences.look(&one(), at(900), WAITS, false), one());
+    }
+
+    #[test]
+    fn what_an_unsettled_call_named_lingers() {
+        let mut absences = Absences::default();
+        absences.look(&BTreeSet::new(), at(0), WAITS, false);
+        absences.keep([1], at(100));
+        absences.look(&one(), at(50), WAITS, false);
+        assert!(absences.look(&one(), at(99), WAITS, false).is_empty());
+        assert_eq!(absences.look(&one(), at(100), WAITS, false), one());
+    }
+}
