@@ -18,3 +18,4 @@ pub mod refusal;
 pub mod server;
 pub mod serving;
 pub mod settle;
+pub mod verdict;
