@@ -1,0 +1,292 @@
+//! `install.sh` leaves a whole cache: with two at once, with no network, with a bad archive, and
+//! after being killed. `curl` and `go` are stand-ins on the `PATH`: these tests are about the script.
+#![expect(clippy::unwrap_used, reason = "the helpers of tests fail their test")]
+
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Output, Stdio};
+use std::time::{Duration, Instant};
+use std::{env, fs, thread};
+
+const PROGRAMS: [&str; 4] = [
+    "etcd",
+    "kube-apiserver",
+    "kube-controller-manager",
+    "kubectl",
+];
+
+#[test]
+fn two_at_once_build_each_program_once_and_leave_one_whole_cache() {
+    let place = Place::new("two");
+    place.stub("curl", UNREACHABLE);
+    place.stub("go", BUILD_SLOWLY);
+
+    let runs = [place.start(), place.start()];
+    let outputs = runs.map(|run| run.wait_with_output().unwrap());
+
+    for output in &outputs {
+        assert!(output.status.success(), "{}", stderr(output));
+    }
+    place.assert_whole("built");
+    assert_eq!(
+        place.built(),
+        PROGRAMS.len(),
+        "the second waited for the first"
+    );
+}
+
+#[test]
+fn an_unreachable_archive_leads_to_the_build_within_seconds_and_says_so() {
+    let place = Place::new("unreachable");
+    place.stub("curl", UNREACHABLE);
+    place.stub("go", BUILD);
+
+    let started = Instant::now();
+    let output = place.start().wait_with_output().unwrap();
+
+    assert!(output.status.success(), "{}", stderr(&output));
+    assert!(
+        stderr(&output).contains("building from source instead"),
+        "{}",
+        stderr(&output)
+    );
+    assert!(started.elapsed() < Duration::from_secs(10));
+    place.assert_whole("built");
+}
+
+#[test]
+fn an_archive_with_another_checksum_is_not_unpacked() {
+    let place = Place::new("checksum");
+    place.stub("curl", DOWNLOAD);
+    place.stub("go", BUILD);
+
+    let output = place.start().wait_with_output().unwrap();
+
+    assert!(
+        stderr(&output).contains("has the wrong checksum"),
+        "{}",
+        stderr(&output)
+    );
+    place.assert_whole("built");
+}
+
+#[test]
+fn an_archive_spares_every_build_but_that_of_the_program_it_lacks() {
+    let place = Place::new("archive");
+    place.stub("curl", DOWNLOAD);
+    place.stub("sha512sum", "#!/bin/sh\nexit 0\n");
+    place.stub("go", BUILD);
+
+    let output = place.start().wait_with_output().unwrap();
+
+    assert!(output.status.success(), "{}", stderr(&output));
+    assert_eq!(place.built(), 1);
+    for (program, origin) in PROGRAMS
+        .iter()
+        .zip(["released", "released", "built", "released"])
+    {
+        assert_eq!(place.origin(program), origin, "{program}");
+    }
+}
+
+#[test]
+fn programs_that_the_environment_names_are_left_alone() {
+    let place = Place::new("assets");
+    place.stub("curl", UNREACHABLE);
+    place.stub("go", BUILD);
+    let assets = place.root.join("assets");
+    fs::create_dir(&assets).unwrap();
+    for program in ["etcd", "kube-apiserver", "kubectl"] {
+        executable(&assets.join(program), "#!/bin/sh\n");
+    }
+
+    let run = place
+        .command()
+        .env("KUBEBUILDER_ASSETS", &assets)
+        .output()
+        .unwrap();
+
+    assert!(run.status.success(), "{}", stderr(&run));
+    assert_eq!(
+        fs::read_to_string(place.root.join("built")).unwrap(),
+        "kube-controller-manager\n"
+    );
+}
+
+#[test]
+fn a_killed_run_holds_no_lock_and_the_next_one_finishes() {
+    let place = Place::new("killed");
+    place.stub("curl", UNREACHABLE);
+    // Outlives the script, as a compiler does.
+    place.stub("go", "#!/bin/sh\ntouch \"$ROOT/building\"\nexec sleep 20\n");
+    let mut first = place.start();
+    let deadline = Instant::now() + Duration::from_secs(20);
+    while !place.root.join("building").exists() {
+        assert!(Instant::now() < deadline, "the build does not start");
+        thread::sleep(Duration::from_millis(10));
+    }
+    first.kill().unwrap();
+    first.wait().unwrap();
+
+    place.stub("go", BUILD);
+    let started = Instant::now();
+    let output = place.start().wait_with_output().unwrap();
+
+    assert!(output.status.success(), "{}", stderr(&output));
+    assert!(
+        started.elapsed() < Duration::from_secs(10),
+        "it waited for the orphan"
+    );
+    place.assert_whole("built");
+}
+
+#[test]
+fn without_network_and_go_it_says_what_to_do() {
+    let place = Place::new("nothing");
+    place.stub("curl", UNREACHABLE);
+    for program in [
+        "bash", "cat", "cut", "dirname", "flock", "mkdir", "mktemp", "rm", "sed",
+    ] {
+        place.link(program);
+    }
+    for program in ["sha256sum", "sleep", "tr", "uname"] {
+        place.link(program);
+    }
+
+    let output = place
+        .command()
+        .env("PATH", place.root.join("bin"))
+        .output()
+        .unwrap();
+
+    assert_eq!(output.status.code(), Some(1));
+    assert!(
+        stderr(&output).contains("etcd is missing: install Go"),
+        "{}",
+        stderr(&output)
+    );
+}
+
+const UNREACHABLE: &str = "#!/bin/sh\necho 'curl: (6) Could not resolve host' >&2\nexit 6\n";
+
+/// Leaves an archive as released, whatever it was asked for.
+const DOWNLOAD: &str = r#"#!/bin/bash
+while (($#)); do [[ $1 == --output ]] && file=$2; shift; done
+cd "$ROOT" && mkdir -p controller-tools/envtest
+for program in etcd kube-apiserver kubectl; do echo released >controller-tools/envtest/$program; done
+tar -czf "$file" controller-tools
+"#;
+
+/// Leaves the word `built` where the program should go, and notes its name.
+const BUILD: &str = r#"#!/bin/bash
+while (($#)); do [[ $1 == -o ]] && file=$2; shift; done
+basename "$file" >>"$ROOT/built"
+echo built >"$file"
+"#;
+
+/// Writes half of it first, for whoever would look too early.
+const BUILD_SLOWLY: &str = r#"#!/bin/bash
+while (($#)); do [[ $1 == -o ]] && file=$2; shift; done
+basename "$file" >>"$ROOT/built"
+echo half >"$file"
+sleep 0.3
+echo built >"$file"
+"#;
+
+/// An empty cache, and a `PATH` that begins with stand-ins.
+struct Place {
+    root: PathBuf,
+}
+
+impl Place {
+    fn new(name: &str) -> Self {
+        let root = Path::new(env!("CARGO_TARGET_TMPDIR"))
+            .join("install")
+            .join(name);
+        _ = fs::remove_dir_all(&root);
+        fs::create_dir_all(root.join("bin")).unwrap();
+        Self { root }
+    }
+
+    fn stub(&self, program: &str, script: &str) {
+        executable(&self.root.join("bin").join(program), script);
+    }
+
+    fn link(&self, program: &str) {
+        let path = env::var("PATH").unwrap();
+        let original = env::split_paths(&path).map(|directory| directory.join(program));
+        let original = original.into_iter().find(|path| path.exists()).unwrap();
+        std::os::unix::fs::symlink(original, self.root.join("bin").join(program)).unwrap();
+    }
+
+    fn command(&self) -> Command {
+        let mut command = Command::new(Path::new(env!("CARGO_MANIFEST_DIR")).join("install.sh"));
+        let path = format!(
+            "{}:{}",
+            self.root.join("bin").display(),
+            env::var("PATH").unwrap()
+        );
+        command
+            .env("PATH", path)
+            .env("ROOT", &self.root)
+            .env("XDG_CACHE_HOME", self.root.join("cache"))
+            .env_remove("KUBEBUILDER_ASSETS")
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped());
+        command
+    }
+
+    fn start(&self) -> Child {
+        self.command().spawn().unwrap()
+    }
+
+    fn cache(&self) -> PathBuf {
+        let printed = self.command().arg("--print").output().unwrap().stdout;
+        PathBuf::from(String::from_utf8(printed).unwrap().trim())
+    }
+
+    fn origin(&self, program: &str) -> String {
+        fs::read_to_string(self.cache().join(program))
+            .unwrap()
+            .trim()
+            .to_owned()
+    }
+
+    /// How often a program was built.
+    fn built(&self) -> usize {
+        fs::read_to_string(self.root.join("built"))
+            .unwrap()
+            .lines()
+            .count()
+    }
+
+    /// All four programs, executable, and nothing else that can be seen or that takes room.
+    fn assert_whole(&self, origin: &str) {
+        let cache = self.cache();
+        let mut names: Vec<_> = fs::read_dir(&cache)
+            .unwrap()
+            .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+            .filter(|name| name != ".lock")
+            .collect();
+        names.sort();
+        assert_eq!(names, PROGRAMS);
+        for program in PROGRAMS {
+            assert_eq!(self.origin(program), origin, "{program}");
+            let mode = fs::metadata(cache.join(program))
+                .unwrap()
+                .permissions()
+                .mode();
+            assert_eq!(mode & 0o111, 0o111, "{program}");
+        }
+    }
+}
+
+fn executable(path: &Path, content: &str) {
+    fs::write(path, content).unwrap();
+    fs::set_permissions(path, fs::Permissions::from_mode(0o755)).unwrap();
+}
+
+fn stderr(output: &Output) -> String {
+    String::from_utf8_lossy(&output.stderr).into_owned()
+}
