@@ -149,6 +149,10 @@ mod tests {
         }
     }
 
+    #[expect(
+        clippy::needless_pass_by_value,
+        reason = "tables of cases read better without `&`"
+    )]
     fn check(grants: &[Grant], request: &Request<'_>, expected: Result<(), Denial>) {
         assert_eq!(authorize(grants, request), expected);
     }

@@ -6,6 +6,10 @@ use crate::reason::{Hold, Outlook, Reason};
 
 /// What a judgement depends on. `K` is a member or an attachment.
 #[derive(Clone, Debug)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "each may hold without the others"
+)]
 pub struct Facts<'a, K> {
     /// Differences left alone.
     pub held: &'a BTreeMap<K, Hold>,
