@@ -1,0 +1,72 @@
+# Everything a developer types. CI runs `make test` and nothing else.
+
+SHELL := bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+
+# Tools and servers that are installed once for all checkouts, outside target/ and its cleaning.
+CACHE := $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/server-group-operator
+
+CARGO_DENY_VERSION := 0.20.2
+CARGO_DENY := $(CACHE)/tools/cargo-deny-$(CARGO_DENY_VERSION)/bin/cargo-deny
+
+# How long each part took, for the table at the end of `make test`.
+PARTS := .run/parts
+
+# $(call part,NAME,COMMAND): says what begins, and how long it took.
+part = echo "==> $(1)"; $(2); mkdir -p .run; \
+	printf '%6d s  %s\n' $$SECONDS "$(1)" | tee -a $(PARTS)
+
+run-tests = $(call part,tests,.ci/cargo-test --workspace --locked --no-fail-fast)
+
+.PHONY: help
+help: ## Show this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-15s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+.PHONY: test
+test: ## Check everything, as CI does; the first run also builds its tools
+	@rm -f $(PARTS)
+	@# The servers are built by another compiler, so the first lints need not wait for them.
+	@$(MAKE) --no-print-directory --jobs=2 control-plane lint
+	@$(run-tests)
+	@echo; grep --invert-match '^ *0 s' $(PARTS); echo; cat .run/summary
+
+.PHONY: lint
+lint: $(CARGO_DENY) ## Format, clippy, documentation, licences and sources, what the product contains
+	@$(call part,format,cargo fmt --all --check)
+	@$(call part,clippy,cargo clippy --workspace --all-targets --locked -- --deny warnings)
+	@# For people who work here: private items are shown, so public ones may point at them.
+	@$(call part,docs,RUSTDOCFLAGS='--deny warnings --allow rustdoc::private-intra-doc-links' \
+		cargo doc --workspace --no-deps --document-private-items --locked)
+	@# All crates of the lock file, also those for other systems: deny reads their licences.
+	@$(call part,deny,cargo fetch --locked; $(CARGO_DENY) --offline --locked check bans licenses sources)
+	@$(call part,product without simulator,.ci/product-is-free-of server-group-sim control-plane)
+
+.PHONY: tests
+tests: control-plane ## Unit, property, integration and documentation tests, with a sum at the end
+	@$(run-tests)
+	@cat .run/summary
+
+.PHONY: fmt
+fmt: ## Format the code
+	@cargo fmt --all
+
+.PHONY: control-plane
+control-plane: ## Install the pinned etcd, kube-apiserver, kube-controller-manager and kubectl
+	@$(call part,control plane,tests/control-plane/install.sh)
+
+.PHONY: tools
+tools: $(CARGO_DENY) ## Install the pinned tools that `make lint` runs
+
+# Compiled in a hurry: it runs for a second, and optimised it would take minutes longer to build.
+$(CARGO_DENY):
+	@mkdir -p $(CACHE)
+	@$(call part,install cargo-deny,flock $(CACHE)/tools.lock env --unset=CARGO_TARGET_DIR \
+		CARGO_PROFILE_RELEASE_OPT_LEVEL=1 CARGO_PROFILE_RELEASE_LTO=off CARGO_PROFILE_RELEASE_CODEGEN_UNITS=16 \
+		cargo install cargo-deny --version $(CARGO_DENY_VERSION) --locked --no-default-features \
+		--root $(CACHE)/tools/cargo-deny-$(CARGO_DENY_VERSION))
+
+.PHONY: clean
+clean: ## Remove what was built here; installed tools and servers stay
+	@cargo clean
+	@rm -rf .run
