@@ -1,1 +1,13 @@
 //! Keeps Alibaba Cloud server groups and ESS attachments as declared in Kubernetes.
+//!
+//! ```text
+//!  spec ───parse──▶ desired  ┐
+//!  cloud ──observe▶ observed ├─ World ──plan──▶ Plan ──claim──▶ apply ──▶ Verdict ──report──▶ status, event
+//!  status ────────▶ owned    ┘        (pure)         (write     (cloud     (pure)            requeue
+//!                                                     first)     calls)
+//! ```
+//!
+//! Deciding is arithmetic and lives in `server_group_core`; doing is plumbing and lives here.
+
+pub mod api;
+pub mod timing;

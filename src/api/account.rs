@@ -1,0 +1,121 @@
+//! `CloudAccount`: as whom objects act, and who may.
+
+use kube::{CustomResource, KubeSchema};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+/// As whom objects act in the cloud, and who may use that on what.
+#[derive(CustomResource, KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq, Eq)]
+#[kube(
+    group = "servergroup.alicloud.dev",
+    version = "v1alpha1",
+    kind = "CloudAccount",
+    plural = "cloudaccounts",
+    shortname = "ca",
+    category = "alicloud",
+    derive = "PartialEq",
+    doc = "As whom objects act in the cloud, and who may use that on what. Nothing is allowed that no grant allows.",
+    printcolumn(
+        name = "Credentials",
+        type_ = "string",
+        json_path = ".spec.credentials.type"
+    ),
+    printcolumn(name = "Network", type_ = "string", json_path = ".spec.network"),
+    printcolumn(
+        name = "Age",
+        type_ = "date",
+        json_path = ".metadata.creationTimestamp"
+    )
+)]
+#[serde(rename_all = "camelCase")]
+pub struct CloudAccountSpec {
+    /// Where the keys come from.
+    pub credentials: Credentials,
+    /// Which endpoints of the cloud are used: `Public` (the default), or `Vpc` from inside one.
+    #[serde(default)]
+    pub network: NetworkType,
+    /// Who may use this account on what. One grant has to match an object's namespace and region and cover everything it names.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 200))]
+    #[x_kube(merge_strategy = ListMerge::Map(vec!["name".into()]))]
+    pub grants: Option<Vec<Grant>>,
+}
+
+/// Where the keys come from. A source that fails is an error; nothing falls back to another.
+#[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq, Eq)]
+#[serde(rename_all = "camelCase")]
+pub struct Credentials {
+    /// `Environment`: the operator's variables `ALIBABA_CLOUD_ACCESS_KEY_ID`, `ALIBABA_CLOUD_ACCESS_KEY_SECRET` and, for temporary keys, `ALIBABA_CLOUD_SECURITY_TOKEN`.
+    #[serde(rename = "type")]
+    pub type_: CredentialType,
+}
+
+/// A source of keys.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub enum CredentialType {
+    /// The operator's environment.
+    Environment,
+}
+
+/// Which endpoints are used.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub enum NetworkType {
+    /// From anywhere.
+    #[default]
+    Public,
+    /// From inside a VPC.
+    Vpc,
+}
+
+/// Who may use the account on what. An absent or empty list gives nothing; `*` gives everything.
+#[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq, Eq)]
+#[serde(rename_all = "camelCase")]
+pub struct Grant {
+    /// Name of the grant, unique in the account.
+    #[schemars(
+        length(min = 1, max = 63),
+        regex(pattern = r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$")
+    )]
+    pub name: String,
+    /// Namespaces whose objects may use it, or `*`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(
+        length(max = 200),
+        inner(
+            length(max = 63),
+            regex(pattern = r"^(\*|[a-z0-9]([-a-z0-9]*[a-z0-9])?)$")
+        )
+    )]
+    pub namespaces: Option<Vec<String>>,
+    /// Regions, or `*`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(
+        length(max = 100),
+        inner(length(max = 32), regex(pattern = r"^(\*|[a-z]{2,}-[a-z0-9-]{1,30})$"))
+    )]
+    pub regions: Option<Vec<String>>,
+    /// Server groups: ids, prefixes ending in `*`, or `*`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(
+        length(max = 500),
+        inner(length(max = 64), regex(pattern = r"^(\*|(rsp|sgp)-[a-z0-9-]*\*?)$"))
+    )]
+    pub server_groups: Option<Vec<String>>,
+    /// Scaling groups: ids, prefixes ending in `*`, or `*`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(
+        length(max = 500),
+        inner(length(max = 64), regex(pattern = r"^(\*|asg-[a-z0-9-]*\*?)$"))
+    )]
+    pub scaling_groups: Option<Vec<String>>,
+    /// Servers that may be registered: ids, prefixes ending in `*`, networks such as `10.0.0.0/16` for members by address, or `*`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(
+        length(max = 500),
+        inner(
+            length(max = 64),
+            regex(pattern = r"^(\*|(i|eni|eci)-[a-z0-9]*\*?|[0-9a-fA-F.:]+(/[0-9]{1,3})?)$")
+        )
+    )]
+    pub servers: Option<Vec<String>>,
+}

@@ -1,0 +1,65 @@
+//! The custom resources: wire types, defaults, and the rules that admission checks.
+//!
+//! A field is here once the operator honours it. What admission cannot check (two entries that mean the same
+//! member) is checked before anything else happens.
+
+pub mod account;
+pub mod attachment;
+pub mod condition;
+mod crds;
+pub mod membership;
+mod schema;
+pub mod status;
+
+pub use account::{
+    CloudAccount, CloudAccountSpec, CredentialType, Credentials, Grant, NetworkType,
+};
+pub use attachment::{
+    AttachedServerGroup, AttachedServerGroupType, AttachmentCounts, AttachmentRemoval,
+    ScalingGroupAttachment, ScalingGroupAttachmentSpec, ScalingGroupAttachmentStatus,
+};
+pub use crds::crds;
+pub use membership::{
+    MemberCounts, MembershipRemoval, Server, ServerGroupMembership, ServerGroupMembershipSpec,
+    ServerGroupMembershipStatus, ServerGroupRef, ServerGroupType, ServerType,
+};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+/// The API group.
+pub const GROUP: &str = "servergroup.alicloud.dev";
+
+/// Keeps a deleted object until what it registered is released.
+pub const FINALIZER: &str = "servergroup.alicloud.dev/release";
+
+/// Set by users to any value: look now.
+pub const RECONCILE_AT: &str = "servergroup.alicloud.dev/reconcile-at";
+
+/// Set by users to `true` on a deleted object: let it go without touching the cloud.
+pub const ABANDON: &str = "servergroup.alicloud.dev/abandon";
+
+/// What an object may remove.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub enum Ownership {
+    /// Only what this object registered or adopted.
+    #[default]
+    Shared,
+}
+
+/// What happens to what an object registered when the object is deleted.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub enum DeletionPolicy {
+    /// It is removed from the cloud.
+    #[default]
+    Release,
+    /// It stays in the cloud.
+    Retain,
+}
+
+pub(crate) fn default_account() -> String {
+    "default".to_owned()
+}
+
+pub(crate) const fn default_interval() -> i64 {
+    300
+}

@@ -1,0 +1,132 @@
+//! The parts of status that both namespaced kinds share.
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+/// What this object may remove from the cloud.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Ledger {
+    /// Uid of the object it was written for. In an object with another uid, a copied or restored one, it is void.
+    #[schemars(length(max = 128))]
+    pub uid: String,
+    /// Id of the cloud account whose groups these are.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    #[schemars(length(max = 64))]
+    pub cloud_account_id: String,
+    /// What this object put there. It goes when it is taken off the list, or when the object is deleted.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 3000), inner(length(max = 256)))]
+    pub registered: Vec<String>,
+    /// What was already there when it was first listed. It goes when it is taken off the list, and stays when the object is deleted.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 3000), inner(length(max = 256)))]
+    pub adopted: Vec<String>,
+}
+
+/// How much is known about a change in flight.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub enum Phase {
+    /// Written down before the call is sent.
+    #[default]
+    Intended,
+    /// Answered, and carried out by a job or scaling activity.
+    Accepted,
+    /// Sent and not answered: it is not known whether it was carried out.
+    Unsettled,
+}
+
+/// Why a difference is left alone.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub enum HoldReason {
+    /// It is among the last that serve.
+    LastServing,
+    /// Its replacement does not serve yet.
+    WaitsForReplacement,
+    /// The cloud refused it; it is tried again slowly.
+    Parked,
+    /// Another object claims it.
+    Conflict,
+    /// It came back after it was removed, again and again.
+    Contended,
+    /// The cloud, or another object, is still working on it.
+    InFlight,
+    /// A scaling group brings it.
+    EssManaged,
+    /// The group was not seen whole.
+    ViewIncomplete,
+    /// The ledger is full.
+    LedgerFull,
+}
+
+/// The structs whose items are called `servers` in one kind and `serverGroups` in the other.
+macro_rules! items {
+    ($module:ident, $many:ident, $one:ident, $key:literal) => {
+        #[doc = concat!("Operation, held and parked items that are written as ", $key, ".")]
+        pub mod $module {
+            use schemars::JsonSchema;
+            use serde::{Deserialize, Serialize};
+
+            use super::{HoldReason, Phase};
+
+            /// The change in flight, written before the call is sent.
+            #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+            #[serde(rename_all = "camelCase")]
+            pub struct Operation {
+                /// Drawn at random for this operation.
+                #[schemars(length(max = 64))]
+                pub id: String,
+                /// The API action, such as `RemoveServersFromServerGroup`.
+                #[schemars(length(max = 64))]
+                pub action: String,
+                /// How much is known about it.
+                pub phase: Phase,
+                /// How often the operator's lease had changed hands when it was written.
+                pub epoch: i64,
+                #[doc = concat!("What it names, written as ", $key, ".")]
+                #[serde(default, skip_serializing_if = "Vec::is_empty")]
+                #[schemars(length(max = 3000), inner(length(max = 256)))]
+                pub $many: Vec<String>,
+                /// The cloud's id of the answer, to quote to its support.
+                #[serde(default, skip_serializing_if = "Option::is_none")]
+                #[schemars(length(max = 128))]
+                pub request_id: Option<String>,
+                /// The job or scaling activity that carries it out.
+                #[serde(default, skip_serializing_if = "Option::is_none")]
+                #[schemars(length(max = 128))]
+                pub reference: Option<String>,
+            }
+
+            /// A difference that is left alone.
+            #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+            #[serde(rename_all = "camelCase")]
+            pub struct Held {
+                #[doc = concat!("Which one, written as ", $key, ".")]
+                #[schemars(length(max = 256))]
+                pub $one: String,
+                /// Why.
+                pub reason: HoldReason,
+            }
+
+            /// Something that the cloud refused.
+            #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+            #[serde(rename_all = "camelCase")]
+            pub struct Parked {
+                #[doc = concat!("Which one, written as ", $key, ".")]
+                #[schemars(length(max = 256))]
+                pub $one: String,
+                /// The cloud's words.
+                #[schemars(length(max = 1024))]
+                pub reason: String,
+            }
+        }
+    };
+}
+
+items!(member, servers, server, "`ID[@IP][:PORT]`");
+items!(
+    attachment,
+    server_groups,
+    server_group,
+    "`ALB/sgp-1:80` or `GWLB/sgp-2`"
+);

@@ -1,0 +1,144 @@
+//! Every duration and both clocks, in one struct that `main` hands in.
+//!
+//! Tests with real sockets hand in [`Timing::scaled`], in which a minute passes in a second or less.
+
+use std::{fmt, sync::Arc, time::Duration};
+
+use jiff::Timestamp;
+
+/// Durations, each with the rule it comes from, and the wall clock.
+///
+/// The monotonic clock is `tokio::time::Instant`, which tests can pause.
+#[derive(Clone)]
+pub struct Timing {
+    /// Until a connection stands.
+    pub connect_deadline: Duration,
+    /// Until a reading call is answered, all pages apart.
+    pub read_deadline: Duration,
+    /// Until a changing call is given up (S9).
+    pub mutation_deadline: Duration,
+    /// Until Kubernetes answers a request that is not a watch.
+    pub kubernetes_deadline: Duration,
+    /// How old a view may be that permits removals (S5).
+    pub view_age_max: Duration,
+    /// From sending a call without an answer to the first view that counts (S6).
+    pub settle_after_send: Duration,
+    /// Between the two views that have to agree (S6).
+    pub settle_gap: Duration,
+    /// How long members of such a call stay in the ledger: a signed call can still land (S6).
+    pub linger: Duration,
+    /// How long a token may be sent again (S10).
+    pub token_reuse_max: Duration,
+    /// Between the two answers that prove a group gone.
+    pub gone_gap: Duration,
+    /// Between the two views that make a stranger (S7).
+    pub stranger_gap: Duration,
+    /// Until a parked member is tried again (S8).
+    pub parked_retry: Duration,
+    /// The quick beat at first.
+    pub quick_beat_min: Duration,
+    /// The quick beat at last.
+    pub quick_beat_max: Duration,
+    /// The first delay after a failure.
+    pub backoff_min: Duration,
+    /// The last delay after failures in a row.
+    pub backoff_max: Duration,
+    /// How long a lease lasts without renewal (S9).
+    pub lease_duration: Duration,
+    /// How long the leader tries to renew before it gives up (S9).
+    pub lease_renew_deadline: Duration,
+    /// Between two looks at the lease (S9).
+    pub lease_retry: Duration,
+    /// How often something that keeps the operator from starting is said again.
+    pub complain_every: Duration,
+    /// What one second of a spec takes.
+    second: Duration,
+    wall: Arc<dyn Fn() -> Timestamp + Send + Sync>,
+}
+
+impl Timing {
+    /// The durations of production.
+    #[must_use]
+    pub fn production() -> Self {
+        Self {
+            connect_deadline: Duration::from_secs(3),
+            read_deadline: Duration::from_secs(15),
+            mutation_deadline: Duration::from_secs(8),
+            kubernetes_deadline: Duration::from_secs(10),
+            view_age_max: Duration::from_mins(1),
+            settle_after_send: Duration::from_mins(1),
+            settle_gap: Duration::from_secs(5),
+            linger: Duration::from_mins(15),
+            token_reuse_max: Duration::from_mins(10),
+            gone_gap: Duration::from_secs(30),
+            stranger_gap: Duration::from_mins(1),
+            parked_retry: Duration::from_hours(1),
+            quick_beat_min: Duration::from_secs(2),
+            quick_beat_max: Duration::from_secs(30),
+            backoff_min: Duration::from_secs(1),
+            backoff_max: Duration::from_mins(5),
+            lease_duration: Duration::from_secs(15),
+            lease_renew_deadline: Duration::from_secs(10),
+            lease_retry: Duration::from_secs(2),
+            complain_every: Duration::from_mins(1),
+            second: Duration::from_secs(1),
+            wall: Arc::new(Timestamp::now),
+        }
+    }
+
+    /// The durations of production, `factor` times as fast.
+    ///
+    /// Deadlines of input and output stay: a slow machine must not look like a broken one. So does the lease,
+    /// whose length has to exceed a changing call's deadline.
+    #[must_use]
+    pub fn scaled(factor: f64) -> Self {
+        let whole = Self::production();
+        let fast = |duration: Duration| duration.div_f64(factor);
+        Self {
+            settle_after_send: fast(whole.settle_after_send),
+            settle_gap: fast(whole.settle_gap),
+            linger: fast(whole.linger),
+            token_reuse_max: fast(whole.token_reuse_max),
+            gone_gap: fast(whole.gone_gap),
+            stranger_gap: fast(whole.stranger_gap),
+            parked_retry: fast(whole.parked_retry),
+            quick_beat_min: fast(whole.quick_beat_min),
+            quick_beat_max: fast(whole.quick_beat_max),
+            backoff_min: fast(whole.backoff_min),
+            backoff_max: fast(whole.backoff_max),
+            complain_every: fast(whole.complain_every),
+            second: fast(whole.second),
+            ..whole
+        }
+    }
+
+    /// The same with another wall clock.
+    #[must_use]
+    pub fn with_wall_clock(self, wall: impl Fn() -> Timestamp + Send + Sync + 'static) -> Self {
+        Self {
+            wall: Arc::new(wall),
+            ..self
+        }
+    }
+
+    /// What the wall clock says.
+    #[must_use]
+    pub fn wall_now(&self) -> Timestamp {
+        (self.wall)()
+    }
+
+    /// How long a duration in a spec takes, given in seconds; a negative one takes none.
+    #[must_use]
+    pub fn interval(&self, seconds: i64) -> Duration {
+        self.second
+            .saturating_mul(u32::try_from(seconds.max(0)).unwrap_or(u32::MAX))
+    }
+}
+
+impl fmt::Debug for Timing {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Timing")
+            .field("second", &self.second)
+            .finish_non_exhaustive()
+    }
+}
