@@ -7,12 +7,15 @@
 # A program that KUBEBUILDER_ASSETS holds is left alone. The others go into a cache which every
 # checkout shares: from the released archive where it can be reached, else built with Go from the
 # modules pinned in go/. Each program appears whole or not at all, so a killed run costs time only.
+#
+# To move to another version, edit the go.mod files (Kubernetes replaces its staging modules one by
+# one), run `go mod tidy` beside them, and pin the released archive of the same minor below.
 set -euo pipefail
 
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 
-# What go/kubernetes/go.mod pins; the server is told, or it calls itself v0.0.0-master.
-kubernetes=1.36.3
+# The server has to be told its version, or it calls itself v0.0.0-master.
+kubernetes=$(sed -n 's|^require k8s.io/kubernetes v||p' "$here/go/kubernetes/go.mod")
 
 # The newest released archive of the same minor. It holds no kube-controller-manager.
 # Checksums: envtest-releases.yaml of kubernetes-sigs/controller-tools.

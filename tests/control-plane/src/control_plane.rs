@@ -119,6 +119,26 @@ impl ControlPlane {
         Ok(command)
     }
 
+    /// Applies the manifests of a file, or of all files in a directory.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Kubectl`] with its words when it refuses, [`Error::Missing`] when it is not installed.
+    pub fn apply(&self, path: &Path) -> Result<(), Error> {
+        let output = self
+            .kubectl()?
+            .args(["apply", "--server-side", "--filename"])
+            .arg(path)
+            .output()
+            .map_err(Error::io("run kubectl"))?;
+        if output.status.success() {
+            return Ok(());
+        }
+        Err(Error::Kubectl {
+            words: String::from_utf8_lossy(&output.stderr).into_owned(),
+        })
+    }
+
     /// Makes a namespace that no other test uses, and returns its name: `prefix` and a random end.
     ///
     /// # Errors

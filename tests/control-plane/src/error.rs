@@ -34,6 +34,12 @@ pub enum Error {
         /// Why it failed.
         source: io::Error,
     },
+    /// kubectl ended with an error.
+    #[error("kubectl refused: {words}")]
+    Kubectl {
+        /// What it wrote.
+        words: String,
+    },
     /// The signing key of service account tokens could not be made.
     #[error("could not make a signing key")]
     SigningKey,

@@ -108,6 +108,30 @@ async fn kubectl_speaks_to_it_and_it_says_the_pinned_minor_version() {
 }
 
 #[tokio::test]
+async fn manifests_are_applied_or_refused_with_kubectls_words() {
+    let control_plane = ControlPlane::shared().await;
+    let directory = scratch("manifests");
+    let path = directory.join("namespace.yaml");
+    fs::write(
+        &path,
+        "{apiVersion: v1, kind: Namespace, metadata: {name: applied}}",
+    )
+    .unwrap();
+    control_plane.apply(&path).unwrap();
+    let namespaces = Api::<Namespace>::all(control_plane.admin().client().await.unwrap());
+    namespaces.get("applied").await.unwrap();
+
+    fs::write(
+        &path,
+        "{apiVersion: v1, kind: Namespace, metadata: {name: Not_A_Name}}",
+    )
+    .unwrap();
+    let refused = control_plane.apply(&path).unwrap_err().to_string();
+    assert!(refused.contains("Not_A_Name"), "{refused}");
+    fs::remove_dir_all(directory).unwrap();
+}
+
+#[tokio::test]
 async fn controller_manager_ends_a_deleted_namespace() {
     let options = Options {
         controller_manager: true,
