@@ -9,6 +9,9 @@
 //!
 //! Deciding is arithmetic and lives in `server_group_core`; doing is plumbing and lives here.
 
-#[allow(unreachable_pub, reason = "the derive for schemas repeats each struct inside a function")]
+#[allow(
+    unreachable_pub,
+    reason = "the derive for schemas repeats each struct inside a function"
+)]
 pub mod api;
 pub mod timing;

@@ -1,15 +1,13 @@
 //! Who talks to the API server, and how.
 
-use std::io::Write as _;
-use std::os::unix::fs::OpenOptionsExt as _;
+use std::fmt;
 use std::path::Path;
-use std::{fmt, fs};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use kube::config::{KubeConfigOptions, Kubeconfig};
 
-use crate::Error;
+use crate::{Error, credentials};
 
 /// One identity at one API server.
 #[derive(Clone)]
@@ -74,14 +72,7 @@ users:
     ///
     /// [`Error::Io`] when the file cannot be written.
     pub fn write_kubeconfig(&self, path: &Path) -> Result<(), Error> {
-        fs::OpenOptions::new()
-            .write(true)
-            .create(true)
-            .truncate(true)
-            .mode(0o600)
-            .open(path)
-            .and_then(|mut file| file.write_all(self.kubeconfig().as_bytes()))
-            .map_err(Error::io(format!("write {}", path.display())))
+        credentials::write_secret(path, &self.kubeconfig())
     }
 
     /// The configuration of a client, for those who change something before they connect.

@@ -8,7 +8,7 @@ use kube::api::{Api, ObjectMeta, PostParams};
 use tokio::sync::OnceCell;
 
 use crate::supervisor::{Fate, Supervisor};
-use crate::{Access, Error, Program, directory, find, ports, ready, servers};
+use crate::{Access, Error, Program, credentials, directory, find, ports, ready, servers};
 
 /// What to start, and where.
 #[derive(Clone, Debug, Default)]
@@ -78,10 +78,10 @@ impl ControlPlane {
         let mut supervisor = Supervisor::start(&directory, fate)?;
 
         let [client, peer, secure] = ports::free()?;
-        directory::write_credentials(&directory)?;
+        let token = credentials::write(&directory)?;
         supervisor.run(&etcd, servers::etcd(&directory, client, peer))?;
         supervisor.run(&apiserver, servers::apiserver(&directory, client, secure))?;
-        let admin = ready::wait(&directory, secure, &supervisor).await?;
+        let admin = ready::wait(&directory, secure, &token, &supervisor).await?;
 
         let kubeconfig = directory.join("kubeconfig");
         admin.write_kubeconfig(&kubeconfig)?;

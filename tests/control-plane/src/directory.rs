@@ -1,14 +1,11 @@
-//! The directory that servers run in, and the secrets that are laid out there for them.
+//! The directory that servers run in.
 
 use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::{env, fs, io, process};
 
-use crate::{Error, signing_key};
-
-/// Known to everybody who can read this file: the server listens on loopback and holds test data.
-pub(crate) const ADMIN_TOKEN: &str = "admin";
+use crate::Error;
 
 /// Makes a lasting directory, or clears what an earlier run left of data and certificates.
 pub(crate) fn prepare(directory: &Path) -> Result<PathBuf, Error> {
@@ -36,20 +33,4 @@ pub(crate) fn temporary() -> Result<PathBuf, Error> {
         .create(&directory)
         .map_err(Error::io(format!("make {}", directory.display())))?;
     Ok(directory)
-}
-
-/// Writes what the servers are told to read: tokens and the key of service account tokens.
-pub(crate) fn write_credentials(directory: &Path) -> Result<(), Error> {
-    let key = signing_key::generate()?;
-    for (name, content) in [
-        (
-            "tokens.csv",
-            format!("{ADMIN_TOKEN},admin,1,system:masters\n"),
-        ),
-        ("service-account.key", key.private),
-        ("service-account.pub", key.public),
-    ] {
-        fs::write(directory.join(name), content).map_err(Error::io(format!("write {name}")))?;
-    }
-    Ok(())
 }

@@ -40,9 +40,9 @@ pub enum Error {
         /// What it wrote.
         words: String,
     },
-    /// The signing key of service account tokens could not be made.
-    #[error("could not make a signing key")]
-    SigningKey,
+    /// The machine gave no random numbers for a key or a token.
+    #[error("could not draw a key or a token")]
+    Random,
     /// A binding was made and has no effect.
     #[error("the binding to cluster role {role} has no effect")]
     NotBound {

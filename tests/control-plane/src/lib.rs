@@ -15,6 +15,7 @@
 
 mod access;
 mod control_plane;
+mod credentials;
 mod directory;
 mod error;
 mod ports;

@@ -4,19 +4,22 @@ use std::fs;
 use std::path::Path;
 use std::time::Duration;
 
-use tokio::time::{Instant, sleep};
+use tokio::time::{Instant, sleep, timeout};
 
-use crate::directory::ADMIN_TOKEN;
 use crate::supervisor::Supervisor;
 use crate::{Access, Error, Program};
 
 /// Three seconds on an idle machine with two cores; the rest is for a busy one.
 const READY_WITHIN: Duration = Duration::from_mins(1);
 
+/// A server that accepts and then says nothing must not outlast the deadline above.
+const ANSWER_WITHIN: Duration = Duration::from_secs(5);
+
 /// Waits until the API server answers, and becomes its administrator.
 pub(crate) async fn wait(
     directory: &Path,
     port: u16,
+    token: &str,
     supervisor: &Supervisor,
 ) -> Result<Access, Error> {
     let deadline = Instant::now() + READY_WITHIN;
@@ -26,7 +29,8 @@ pub(crate) async fn wait(
                 return Err(not_ready(directory, format!("{} ended", program.name())));
             }
         }
-        if let Some(admin) = answering(directory, port).await {
+        let answer = timeout(ANSWER_WITHIN, answering(directory, port, token)).await;
+        if let Ok(Some(admin)) = answer {
             return Ok(admin);
         }
         if Instant::now() >= deadline {
@@ -41,13 +45,13 @@ pub(crate) async fn wait(
 }
 
 /// `Some` once the server calls itself ready and has made the namespace `default`.
-async fn answering(directory: &Path, port: u16) -> Option<Access> {
+async fn answering(directory: &Path, port: u16, token: &str) -> Option<Access> {
     // Written by the server itself, and its own authority.
     let authority = fs::read(directory.join("certs/apiserver.crt")).ok()?;
     let admin = Access::new(
         format!("https://127.0.0.1:{port}"),
         authority,
-        ADMIN_TOKEN.to_owned(),
+        token.to_owned(),
     );
     let mut config = admin.config().await.ok()?;
     // This loop is the retry; the client's would hide the servers' end from it.

@@ -19,10 +19,9 @@ pub(crate) struct SigningKey {
 pub(crate) fn generate() -> Result<SigningKey, Error> {
     let random = SystemRandom::new();
     let algorithm = &ECDSA_P256_SHA256_FIXED_SIGNING;
-    let document =
-        EcdsaKeyPair::generate_pkcs8(algorithm, &random).map_err(|_| Error::SigningKey)?;
+    let document = EcdsaKeyPair::generate_pkcs8(algorithm, &random).map_err(|_| Error::Random)?;
     let pair = EcdsaKeyPair::from_pkcs8(algorithm, document.as_ref(), &random)
-        .map_err(|_| Error::SigningKey)?;
+        .map_err(|_| Error::Random)?;
     let public = [&PUBLIC_KEY_PREFIX, pair.public_key().as_ref()].concat();
     Ok(SigningKey {
         private: pem("PRIVATE KEY", document.as_ref()),

@@ -2,6 +2,7 @@
 //! after being killed. `curl` and `go` are stand-ins on the `PATH`: these tests are about the script.
 #![expect(clippy::unwrap_used, reason = "the helpers of tests fail their test")]
 
+use std::io::Write as _;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
@@ -74,7 +75,7 @@ fn an_archive_with_another_checksum_is_not_unpacked() {
 fn an_archive_spares_every_build_but_that_of_the_program_it_lacks() {
     let place = Place::new("archive");
     place.stub("curl", DOWNLOAD);
-    place.stub("sha512sum", "#!/bin/sh\nexit 0\n");
+    place.stub("sha512sum", "#!/bin/sh\ncat >/dev/null\n");
     place.stub("go", BUILD);
 
     let output = place.start().wait_with_output().unwrap();
@@ -282,9 +283,22 @@ impl Place {
     }
 }
 
+/// Another process writes the file: were it open for writing here, any child that another test
+/// starts at this moment would inherit it, and a file open for writing cannot be executed.
 fn executable(path: &Path, content: &str) {
-    fs::write(path, content).unwrap();
-    fs::set_permissions(path, fs::Permissions::from_mode(0o755)).unwrap();
+    let mut writer = Command::new("install")
+        .args(["-m", "755", "/dev/stdin"])
+        .arg(path)
+        .stdin(Stdio::piped())
+        .spawn()
+        .unwrap();
+    writer
+        .stdin
+        .take()
+        .unwrap()
+        .write_all(content.as_bytes())
+        .unwrap();
+    assert!(writer.wait().unwrap().success());
 }
 
 fn stderr(output: &Output) -> String {

@@ -2,8 +2,7 @@
 #![expect(clippy::unwrap_used, reason = "the helpers of tests fail their test")]
 
 use std::fs;
-use std::io::{BufRead as _, BufReader};
-use std::os::unix::fs::PermissionsExt as _;
+use std::io::{BufRead as _, BufReader, Write as _};
 use std::path::Path;
 use std::process::{Child, ChildStdout, Command, Stdio};
 use std::time::{Duration, Instant};
@@ -154,9 +153,12 @@ async fn controller_manager_ends_a_deleted_namespace() {
 #[test]
 fn a_server_that_ends_at_once_is_reported_with_its_last_words() {
     let directory = scratch("words");
-    let apiserver = directory.join("kube-apiserver");
-    fs::write(&apiserver, "#!/bin/sh\necho 'not in the mood'; exit 1\n").unwrap();
-    fs::set_permissions(&apiserver, fs::Permissions::from_mode(0o755)).unwrap();
+    executable(
+        &directory.join("kube-apiserver"),
+        "#!/bin/sh
+echo 'not in the mood'; exit 1
+",
+    );
     let output = Command::new(env!("CARGO_BIN_EXE_control-plane"))
         .args(["up", "--dir"])
         .arg(directory.join("servers"))
@@ -264,6 +266,24 @@ fn wait_until_gone(directory: &Path) {
         );
         std::thread::sleep(Duration::from_millis(20));
     }
+}
+
+/// Another process writes the file: were it open for writing here, any child that another test
+/// starts at this moment would inherit it, and a file open for writing cannot be executed.
+fn executable(path: &Path, content: &str) {
+    let mut writer = Command::new("install")
+        .args(["-m", "755", "/dev/stdin"])
+        .arg(path)
+        .stdin(Stdio::piped())
+        .spawn()
+        .unwrap();
+    writer
+        .stdin
+        .take()
+        .unwrap()
+        .write_all(content.as_bytes())
+        .unwrap();
+    assert!(writer.wait().unwrap().success());
 }
 
 fn scratch(name: &str) -> std::path::PathBuf {
