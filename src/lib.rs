@@ -14,4 +14,5 @@
     reason = "the derive for schemas repeats each struct inside a function"
 )]
 pub mod api;
+pub mod cloud;
 pub mod timing;

@@ -1,0 +1,430 @@
+//! Auto Scaling (ESS 2014-08-28): what a scaling group is attached to, its instances and its activities.
+
+use std::collections::BTreeSet;
+
+use serde::Deserialize;
+
+use super::{
+    Answer, Cloud,
+    call::{Call, Effect, Place, Service},
+    error::Error,
+    reply::{decode, incomplete, number, text},
+};
+
+/// Ids that one call may name.
+const IDS_PER_CALL: usize = 20;
+
+/// Rows per page of `DescribeScalingInstances`, the most that the API allows.
+const INSTANCES_PER_PAGE: usize = 100;
+
+/// A scaling group, as far as attachments go.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ScalingGroup {
+    /// `asg-…`
+    pub id: String,
+    /// `Active`, `Inactive` or `Deleting`.
+    pub lifecycle: String,
+    /// Attached ALB, NLB and GWLB server groups, each once.
+    pub server_groups: Vec<AttachedGroup>,
+}
+
+/// An ALB, NLB or GWLB server group that is attached, or shall be.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct AttachedGroup {
+    /// `sgp-…`
+    pub id: String,
+    /// `ALB`, `NLB` or `GWLB`.
+    pub kind: String,
+    /// Absent for GWLB.
+    pub port: Option<u16>,
+    /// Absent for GWLB.
+    pub weight: Option<u8>,
+}
+
+/// A scaling activity.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Activity {
+    /// Its id.
+    pub id: String,
+    /// How it stands.
+    pub status: ActivityStatus,
+    /// The cloud's words about a failure.
+    pub message: String,
+}
+
+/// How a scaling activity stands.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ActivityStatus {
+    /// Still running.
+    InProgress,
+    /// Ended well.
+    Successful,
+    /// Ended; part of the instances failed.
+    Warning,
+    /// Ended badly.
+    Failed,
+    /// Not started.
+    Rejected,
+    /// Something that this version does not know.
+    Unknown(String),
+}
+
+/// Whether instances follow an attachment that is made or undone.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Force {
+    /// They stay as they are.
+    No,
+    /// They join or leave the server group; a scaling activity does it.
+    Yes,
+}
+
+impl Cloud {
+    /// Scaling groups by id. Those that do not exist **or cannot be used** are left out without an error.
+    ///
+    /// # Errors
+    ///
+    /// [`super::Kind::Incomplete`] if the answer cannot be shown to be whole.
+    ///
+    /// Source: ESS 2014-08-28, `DescribeScalingGroups`.
+    pub async fn describe_scaling_groups(&self, ids: &[&str]) -> Result<Vec<ScalingGroup>, Error> {
+        let action = "DescribeScalingGroups";
+        let mut groups = Vec::new();
+        for some in ids.chunks(IDS_PER_CALL) {
+            let call = self
+                .ess(action, Effect::Reads)
+                .with_list("ScalingGroupId", some)
+                .with("PageSize", 50);
+            let reply: Groups = decode(action, self.send(&call).await?)?;
+            let rows = reply.scaling_groups.scaling_group;
+            if reply.total_count.is_some_and(|total| total != rows.len()) {
+                return Err(incomplete(
+                    action,
+                    "the list has not as many rows as it says",
+                ));
+            }
+            groups.extend(rows.into_iter().map(GroupRow::into_group));
+        }
+        Ok(groups)
+    }
+
+    /// One scaling activity; `None` if it is no longer known.
+    ///
+    /// # Errors
+    ///
+    /// What any reading call may end with.
+    ///
+    /// Source: ESS 2014-08-28, `DescribeScalingActivities`.
+    pub async fn describe_scaling_activity(&self, id: &str) -> Result<Option<Activity>, Error> {
+        let call = self
+            .ess(ACTIVITIES, Effect::Reads)
+            .with_list("ScalingActivityId", [id])
+            .with("PageSize", 50);
+        Ok(self
+            .activities(call)
+            .await?
+            .into_iter()
+            .find(|activity| activity.id == id))
+    }
+
+    /// Whether an activity runs in a scaling group.
+    ///
+    /// # Errors
+    ///
+    /// What any reading call may end with.
+    ///
+    /// Source: ESS 2014-08-28, `DescribeScalingActivities`.
+    pub async fn scaling_group_is_busy(&self, group: &str) -> Result<bool, Error> {
+        let call = self
+            .ess(ACTIVITIES, Effect::Reads)
+            .with("ScalingGroupId", group)
+            .with("StatusCode", "InProgress")
+            .with("PageSize", 50);
+        let running = self.activities(call).await?;
+        Ok(running
+            .iter()
+            .any(|activity| activity.status == ActivityStatus::InProgress))
+    }
+
+    async fn activities(&self, call: Call) -> Result<Vec<Activity>, Error> {
+        let reply: Activities = decode(ACTIVITIES, self.send(&call).await?)?;
+        Ok(reply
+            .scaling_activities
+            .scaling_activity
+            .into_iter()
+            .map(ActivityRow::into_activity)
+            .collect())
+    }
+
+    /// Ids of every instance of a scaling group, in whatever state.
+    ///
+    /// # Errors
+    ///
+    /// [`super::Kind::Incomplete`] if the list cannot be shown to be whole.
+    ///
+    /// Source: ESS 2014-08-28, `DescribeScalingInstances`.
+    pub async fn describe_scaling_instances(&self, group: &str) -> Result<BTreeSet<String>, Error> {
+        let action = "DescribeScalingInstances";
+        let mut instances = BTreeSet::new();
+        let mut rows = 0;
+        for page in 1.. {
+            let call = self
+                .ess(action, Effect::Reads)
+                .with("ScalingGroupId", group)
+                .with("PageNumber", page)
+                .with("PageSize", INSTANCES_PER_PAGE);
+            let reply: Instances = decode(action, self.send(&call).await?)?;
+            let found = reply.scaling_instances.scaling_instance;
+            rows += found.len();
+            let last = found.len() < INSTANCES_PER_PAGE || rows >= reply.total_count;
+            instances.extend(found.into_iter().map(|row| row.instance_id));
+            if last {
+                let whole = instances.len() == reply.total_count && rows == reply.total_count;
+                return if whole {
+                    Ok(instances)
+                } else {
+                    Err(incomplete(
+                        action,
+                        "the list has not as many rows as it says",
+                    ))
+                };
+            }
+        }
+        unreachable!("the last page ends the loop")
+    }
+
+    /// Attaches up to 5 server groups to a scaling group.
+    ///
+    /// With force the answer refers to a scaling activity.
+    ///
+    /// # Errors
+    ///
+    /// [`super::Kind::Busy`] while an activity runs, [`super::Kind::ScalingGroupNotFound`] when the scaling group is gone.
+    ///
+    /// Source: ESS 2014-08-28, `AttachServerGroups`.
+    pub async fn attach_server_groups(
+        &self,
+        group: &str,
+        server_groups: &[AttachedGroup],
+        force: Force,
+        token: &str,
+    ) -> Result<Answer, Error> {
+        let call = self
+            .ess("AttachServerGroups", Effect::Changes)
+            .with("ScalingGroupId", group);
+        let call = with_server_groups(call, server_groups)
+            .with("ForceAttach", force == Force::Yes)
+            .with("ClientToken", token);
+        self.change(call).await
+    }
+
+    /// Detaches up to 5 server groups from a scaling group.
+    ///
+    /// # Errors
+    ///
+    /// As [`Cloud::attach_server_groups`].
+    ///
+    /// Source: ESS 2014-08-28, `DetachServerGroups`.
+    pub async fn detach_server_groups(
+        &self,
+        group: &str,
+        server_groups: &[AttachedGroup],
+        force: Force,
+        token: &str,
+    ) -> Result<Answer, Error> {
+        let bare: Vec<_> = server_groups
+            .iter()
+            .map(|group| AttachedGroup {
+                weight: None,
+                ..group.clone()
+            })
+            .collect();
+        let call = self
+            .ess("DetachServerGroups", Effect::Changes)
+            .with("ScalingGroupId", group);
+        let call = with_server_groups(call, &bare)
+            .with("ForceDetach", force == Force::Yes)
+            .with("ClientToken", token);
+        self.change(call).await
+    }
+
+    fn ess(&self, action: &'static str, effect: Effect) -> Call {
+        Call::new(Service::Ess, action, effect, Place::Query).with("RegionId", self.region())
+    }
+}
+
+const ACTIVITIES: &str = "DescribeScalingActivities";
+
+fn with_server_groups(mut call: Call, server_groups: &[AttachedGroup]) -> Call {
+    for (index, group) in server_groups.iter().enumerate() {
+        let name = |field: &str| format!("ServerGroup.{}.{field}", index + 1);
+        call = call
+            .with(name("ServerGroupId"), &group.id)
+            .with(name("Type"), &group.kind)
+            .with_some(name("Port"), group.port)
+            .with_some(name("Weight"), group.weight);
+    }
+    call
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct Groups {
+    scaling_groups: GroupRows,
+    #[serde(default, deserialize_with = "number")]
+    total_count: Option<usize>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct GroupRows {
+    scaling_group: Vec<GroupRow>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct GroupRow {
+    scaling_group_id: String,
+    #[serde(default)]
+    lifecycle_state: String,
+    #[serde(default)]
+    server_groups: ServerGroupRows,
+    /// What the older ALB operation attached; expected to show in both lists.
+    #[serde(default)]
+    alb_server_groups: AlbServerGroupRows,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct ServerGroupRows {
+    server_group: Vec<ServerGroupRow>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct ServerGroupRow {
+    server_group_id: String,
+    #[serde(rename = "Type")]
+    kind: String,
+    #[serde(default, deserialize_with = "number")]
+    port: Option<u16>,
+    #[serde(default, deserialize_with = "number")]
+    weight: Option<u8>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct AlbServerGroupRows {
+    alb_server_group: Vec<AlbServerGroupRow>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct AlbServerGroupRow {
+    alb_server_group_id: String,
+    #[serde(default, deserialize_with = "number")]
+    port: Option<u16>,
+    #[serde(default, deserialize_with = "number")]
+    weight: Option<u8>,
+}
+
+impl GroupRow {
+    fn into_group(self) -> ScalingGroup {
+        let mut server_groups: Vec<AttachedGroup> = Vec::new();
+        let newer = self
+            .server_groups
+            .server_group
+            .into_iter()
+            .map(|row| AttachedGroup {
+                // GWLB has one port; whether it comes back is not documented.
+                port: row.port.filter(|_| row.kind != "GWLB"),
+                weight: row.weight.filter(|_| row.kind != "GWLB"),
+                id: row.server_group_id,
+                kind: row.kind,
+            });
+        let older = self
+            .alb_server_groups
+            .alb_server_group
+            .into_iter()
+            .map(|row| AttachedGroup {
+                id: row.alb_server_group_id,
+                kind: "ALB".to_owned(),
+                port: row.port,
+                weight: row.weight,
+            });
+        for group in newer.chain(older) {
+            if !server_groups
+                .iter()
+                .any(|had| had.id == group.id && had.port == group.port)
+            {
+                server_groups.push(group);
+            }
+        }
+        ScalingGroup {
+            id: self.scaling_group_id,
+            lifecycle: self.lifecycle_state,
+            server_groups,
+        }
+    }
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct Activities {
+    scaling_activities: ActivityRows,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct ActivityRows {
+    scaling_activity: Vec<ActivityRow>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct ActivityRow {
+    scaling_activity_id: String,
+    status_code: String,
+    #[serde(default, deserialize_with = "text")]
+    error_code: Option<String>,
+    #[serde(default, deserialize_with = "text")]
+    error_message: Option<String>,
+    #[serde(default, deserialize_with = "text")]
+    status_message: Option<String>,
+}
+
+impl ActivityRow {
+    fn into_activity(self) -> Activity {
+        let words = [self.error_code, self.error_message.or(self.status_message)];
+        Activity {
+            id: self.scaling_activity_id,
+            message: words.into_iter().flatten().collect::<Vec<_>>().join(": "),
+            status: match self.status_code.as_str() {
+                "InProgress" => ActivityStatus::InProgress,
+                "Successful" => ActivityStatus::Successful,
+                "Warning" => ActivityStatus::Warning,
+                "Failed" => ActivityStatus::Failed,
+                "Rejected" => ActivityStatus::Rejected,
+                _ => ActivityStatus::Unknown(self.status_code),
+            },
+        }
+    }
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct Instances {
+    scaling_instances: InstanceRows,
+    total_count: usize,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct InstanceRows {
+    scaling_instance: Vec<InstanceRow>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct InstanceRow {
+    instance_id: String,
+}

@@ -1,0 +1,588 @@
+//! Members of server groups, the same for the four products; where they differ stands in a table here.
+
+use std::{collections::BTreeSet, net::IpAddr};
+
+use serde::Deserialize;
+use serde_json::{Value, json};
+use server_group_core::product::Product;
+
+use super::{
+    Answer, Cloud,
+    call::{Call, Effect, Place, Service},
+    error::Error,
+    reply::{decode, incomplete, number, text},
+};
+
+/// What a member is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ServerKind {
+    /// An ECS instance.
+    Ecs,
+    /// An elastic network interface.
+    Eni,
+    /// An elastic container instance.
+    Eci,
+    /// An address.
+    Ip,
+    /// A function.
+    Fc,
+    /// Something that this version does not know.
+    Unknown(String),
+}
+
+/// What a member is doing.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum MemberStatus {
+    /// Joining.
+    Adding,
+    /// Serving. CLB lists no states; what it lists is this.
+    Available,
+    /// Being changed.
+    Configuring,
+    /// Leaving.
+    Removing,
+    /// Leaving, finishing what it has.
+    Draining,
+    /// Being replaced.
+    Replacing,
+    /// Something that this version does not know.
+    Unknown(String),
+}
+
+/// What a group is doing.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum GroupStatus {
+    /// Idle: the only state in which to send a change.
+    Available,
+    /// A change is running.
+    Configuring,
+    /// Not usable yet.
+    Creating,
+    /// Something that this version does not know, or not told.
+    Unknown(String),
+}
+
+/// One row of a member list.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Member {
+    /// Instance, ENI or ECI id, or the address.
+    pub id: String,
+    /// Its address, where the product tells.
+    pub ip: Option<IpAddr>,
+    /// Its port, where members have one.
+    pub port: Option<u16>,
+    /// What it is.
+    pub kind: ServerKind,
+    /// Its weight, where members have one.
+    pub weight: Option<u8>,
+    /// What it is doing.
+    pub status: MemberStatus,
+}
+
+/// A whole member list, and what the group is doing.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct GroupView {
+    /// Every member, once.
+    pub members: Vec<Member>,
+    /// What the group is doing; read after the members.
+    pub status: GroupStatus,
+}
+
+/// One member as a change names it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct MemberChange {
+    /// Instance, ENI or ECI id, or the address.
+    pub id: String,
+    /// What it is.
+    pub kind: ServerKind,
+    /// Which address of an ENI or ECI.
+    pub ip: Option<IpAddr>,
+    /// Absent where the product fixes it.
+    pub port: Option<u16>,
+    /// Absent: the product's default.
+    pub weight: Option<u8>,
+}
+
+/// The service whose API changes the groups of `product`.
+#[must_use]
+pub(super) const fn service(product: Product) -> Service {
+    match product {
+        Product::Clb => Service::Slb,
+        Product::Alb => Service::Alb,
+        Product::Nlb => Service::Nlb,
+        Product::Gwlb => Service::Gwlb,
+    }
+}
+
+/// The action that puts members into a group.
+#[must_use]
+pub const fn add_action(product: Product) -> &'static str {
+    match product {
+        Product::Clb => "AddVServerGroupBackendServers",
+        Product::Alb | Product::Nlb | Product::Gwlb => "AddServersToServerGroup",
+    }
+}
+
+/// The action that takes members out of a group.
+#[must_use]
+pub const fn remove_action(product: Product) -> &'static str {
+    match product {
+        Product::Clb => "RemoveVServerGroupBackendServers",
+        Product::Alb | Product::Nlb | Product::Gwlb => "RemoveServersFromServerGroup",
+    }
+}
+
+/// Rows per page, the most that the API allows.
+const fn page_size(product: Product) -> u32 {
+    match product {
+        Product::Gwlb => 1000,
+        Product::Clb | Product::Alb | Product::Nlb => 100,
+    }
+}
+
+/// How often a list is begun anew when it changed while it was read.
+const LIST_ATTEMPTS: u32 = 3;
+
+impl Cloud {
+    /// The whole member list of a group, and what the group is doing.
+    ///
+    /// # Errors
+    ///
+    /// [`super::Kind::GroupNotFound`] if the list call itself says so, [`super::Kind::Incomplete`] if the list
+    /// cannot be shown to be whole.
+    ///
+    /// Source: `DescribeVServerGroupAttribute`; `ListServerGroupServers`, then `ListServerGroups`.
+    pub async fn members(&self, product: Product, group: &str) -> Result<GroupView, Error> {
+        if product == Product::Clb {
+            return self.vserver_group(group).await;
+        }
+        let mut members = self.list_server_group_servers(product, group).await;
+        for _ in 1..LIST_ATTEMPTS {
+            match members {
+                Err(error) if error.kind == super::Kind::Incomplete => {
+                    members = self.list_server_group_servers(product, group).await;
+                }
+                _ => break,
+            }
+        }
+        let members = members?;
+        let status = self.server_group_status(product, group).await?;
+        Ok(GroupView { members, status })
+    }
+
+    /// Puts `members` (1 to the product's limit, which the caller keeps) into a group.
+    ///
+    /// Returns when the request is accepted; a later list says whether they arrived. CLB takes no token.
+    ///
+    /// # Errors
+    ///
+    /// [`super::Kind::Busy`] while another change runs, [`super::Kind::BadMember`] if one member cannot be taken,
+    /// [`super::Kind::GroupNotFound`] when the group is gone.
+    ///
+    /// Source: `AddVServerGroupBackendServers`, `AddServersToServerGroup`.
+    pub async fn add_members(
+        &self,
+        product: Product,
+        group: &str,
+        members: &[MemberChange],
+        token: &str,
+    ) -> Result<Answer, Error> {
+        self.change(change(
+            product,
+            add_action(product),
+            group,
+            members,
+            token,
+            self.region(),
+        ))
+        .await
+    }
+
+    /// Takes `members` out of a group. Weights play no part.
+    ///
+    /// # Errors
+    ///
+    /// As [`Cloud::add_members`]; [`super::Kind::MemberNotFound`] where the product refuses absent ones (not CLB).
+    ///
+    /// Source: `RemoveVServerGroupBackendServers`, `RemoveServersFromServerGroup`.
+    pub async fn remove_members(
+        &self,
+        product: Product,
+        group: &str,
+        members: &[MemberChange],
+        token: &str,
+    ) -> Result<Answer, Error> {
+        let bare: Vec<_> = members
+            .iter()
+            .map(|member| MemberChange {
+                weight: None,
+                ..member.clone()
+            })
+            .collect();
+        self.change(change(
+            product,
+            remove_action(product),
+            group,
+            &bare,
+            token,
+            self.region(),
+        ))
+        .await
+    }
+
+    async fn vserver_group(&self, group: &str) -> Result<GroupView, Error> {
+        #[derive(Deserialize)]
+        #[serde(rename_all = "PascalCase")]
+        struct Reply {
+            backend_servers: Backends,
+        }
+        #[derive(Deserialize)]
+        #[serde(rename_all = "PascalCase")]
+        struct Backends {
+            backend_server: Vec<Row>,
+        }
+        let action = "DescribeVServerGroupAttribute";
+        let call = Call::new(Service::Slb, action, Effect::Reads, Place::Query)
+            .with("RegionId", self.region())
+            .with("VServerGroupId", group);
+        let reply: Reply = decode(action, self.send(&call).await?)?;
+        let members = reply
+            .backend_servers
+            .backend_server
+            .into_iter()
+            .map(Row::into_member)
+            .collect();
+        Ok(GroupView {
+            members: once(action, members)?,
+            status: GroupStatus::Available,
+        })
+    }
+
+    async fn list_server_group_servers(
+        &self,
+        product: Product,
+        group: &str,
+    ) -> Result<Vec<Member>, Error> {
+        #[derive(Deserialize)]
+        #[serde(rename_all = "PascalCase")]
+        struct Reply {
+            servers: Vec<Row>,
+            #[serde(default, deserialize_with = "text")]
+            next_token: Option<String>,
+            #[serde(default, deserialize_with = "number")]
+            total_count: Option<usize>,
+        }
+        let action = "ListServerGroupServers";
+        let mut members = Vec::new();
+        let mut tokens = BTreeSet::new();
+        let mut token: Option<String> = None;
+        loop {
+            let call = list_members(
+                product,
+                group,
+                page_size(product),
+                token.as_deref(),
+                self.region(),
+            );
+            let reply: Reply = decode(action, self.send(&call).await?)?;
+            members.extend(reply.servers.into_iter().map(Row::into_member));
+            match reply.next_token {
+                Some(next) if !tokens.insert(next.clone()) => {
+                    return Err(incomplete(action, "a page was named twice"));
+                }
+                Some(next) => token = Some(next),
+                None if reply
+                    .total_count
+                    .is_some_and(|total| total != members.len()) =>
+                {
+                    return Err(incomplete(
+                        action,
+                        "the list has not as many rows as it says",
+                    ));
+                }
+                None => return once(action, members),
+            }
+        }
+    }
+
+    async fn server_group_status(
+        &self,
+        product: Product,
+        group: &str,
+    ) -> Result<GroupStatus, Error> {
+        #[derive(Deserialize)]
+        #[serde(rename_all = "PascalCase")]
+        struct Reply {
+            server_groups: Vec<Group>,
+        }
+        #[derive(Deserialize)]
+        #[serde(rename_all = "PascalCase")]
+        struct Group {
+            server_group_id: String,
+            server_group_status: String,
+        }
+        let action = "ListServerGroups";
+        let reply: Reply = decode(
+            action,
+            self.send(&list_groups(product, &[group], self.region()))
+                .await?,
+        )?;
+        let found = reply
+            .server_groups
+            .into_iter()
+            .find(|row| row.server_group_id == group);
+        Ok(found.map_or_else(
+            || GroupStatus::Unknown(String::new()),
+            |row| row.server_group_status.into(),
+        ))
+    }
+}
+
+/// The call that reads one page of a member list.
+fn list_members(
+    product: Product,
+    group: &str,
+    size: u32,
+    token: Option<&str>,
+    region: &str,
+) -> Call {
+    let place = if product == Product::Alb {
+        Place::Query
+    } else {
+        Place::Form
+    };
+    let call = Call::new(
+        service(product),
+        "ListServerGroupServers",
+        Effect::Reads,
+        place,
+    )
+    .with("ServerGroupId", group)
+    .with("MaxResults", size)
+    .with_some("NextToken", token);
+    if product == Product::Nlb {
+        call.with("RegionId", region)
+    } else {
+        call
+    }
+}
+
+/// The call that lists up to 20 groups by id.
+fn list_groups(product: Product, groups: &[&str], region: &str) -> Call {
+    let place = if product == Product::Alb {
+        Place::Query
+    } else {
+        Place::Form
+    };
+    let call = Call::new(service(product), "ListServerGroups", Effect::Reads, place)
+        .with_list("ServerGroupIds", groups)
+        .with("MaxResults", 100);
+    if product == Product::Nlb {
+        call.with("RegionId", region)
+    } else {
+        call
+    }
+}
+
+/// The call that adds or removes members.
+fn change(
+    product: Product,
+    action: &'static str,
+    group: &str,
+    members: &[MemberChange],
+    token: &str,
+    region: &str,
+) -> Call {
+    let service = service(product);
+    match product {
+        Product::Clb => Call::new(service, action, Effect::Changes, Place::Query)
+            .with("RegionId", region)
+            .with("VServerGroupId", group)
+            .with("BackendServers", backend_servers(members)),
+        Product::Alb | Product::Nlb | Product::Gwlb => {
+            let mut call = Call::new(
+                service,
+                action,
+                Effect::Changes,
+                place_of_change(product, action),
+            )
+            .with("ServerGroupId", group)
+            .with("ClientToken", token);
+            if product == Product::Nlb {
+                call = call.with("RegionId", region);
+            }
+            for (index, member) in members.iter().enumerate() {
+                put_server(&mut call, product, action, index + 1, member);
+            }
+            call
+        }
+    }
+}
+
+/// Where the parameters of a change travel, its servers apart.
+fn place_of_change(product: Product, _action: &str) -> Place {
+    if product == Product::Alb {
+        Place::Query
+    } else {
+        Place::Form
+    }
+}
+
+fn put_server(
+    call: &mut Call,
+    product: Product,
+    action: &str,
+    number: usize,
+    member: &MemberChange,
+) {
+    // ALB takes the servers of an addition in the body and those of a removal in the query.
+    let removes = action == remove_action(product);
+    let place = if product == Product::Alb && removes {
+        Place::Query
+    } else {
+        Place::Form
+    };
+    let mut put =
+        |name: &str, value: String| call.put(place, format!("Servers.{number}.{name}"), value);
+    put("ServerId", member.id.clone());
+    put("ServerType", member.kind.capitalised().to_owned());
+    if let Some(ip) = member.ip {
+        put("ServerIp", ip.to_string());
+    }
+    if let Some(port) = member.port {
+        put("Port", port.to_string());
+    }
+    if let Some(weight) = member.weight {
+        put("Weight", weight.to_string());
+    }
+}
+
+/// CLB takes its members as JSON in one parameter.
+fn backend_servers(members: &[MemberChange]) -> String {
+    let rows: Vec<_> = members
+        .iter()
+        .map(|member| {
+            let mut row = json!({"ServerId": member.id, "Type": member.kind.capitalised().to_ascii_lowercase()});
+            if let Some(ip) = member.ip {
+                row["ServerIp"] = json!(ip.to_string());
+            }
+            if let Some(port) = member.port {
+                row["Port"] = json!(port.to_string());
+            }
+            if let Some(weight) = member.weight {
+                row["Weight"] = json!(weight.to_string());
+            }
+            row
+        })
+        .collect();
+    Value::Array(rows).to_string()
+}
+
+/// One row of a member list as any of the products writes it.
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct Row {
+    server_id: String,
+    #[serde(default, deserialize_with = "address")]
+    server_ip: Option<IpAddr>,
+    #[serde(alias = "Type")]
+    server_type: Option<String>,
+    #[serde(default, deserialize_with = "number")]
+    port: Option<u16>,
+    #[serde(default, deserialize_with = "number")]
+    weight: Option<u8>,
+    #[serde(default)]
+    status: Option<String>,
+}
+
+impl Row {
+    fn into_member(self) -> Member {
+        Member {
+            kind: self
+                .server_type
+                .map_or_else(|| ServerKind::Ecs, ServerKind::from),
+            status: self
+                .status
+                .map_or(MemberStatus::Available, MemberStatus::from),
+            id: self.server_id,
+            ip: self.server_ip,
+            port: self.port,
+            weight: self.weight,
+        }
+    }
+}
+
+fn address<'de, D: serde::Deserializer<'de>>(value: D) -> Result<Option<IpAddr>, D::Error> {
+    let written = text(value)?;
+    written
+        .map(|ip| {
+            ip.parse()
+                .map_err(|_| serde::de::Error::custom("an address is none"))
+        })
+        .transpose()
+}
+
+/// Refuses a list in which a row stands twice: pages that drifted while they were read.
+fn once(action: &'static str, members: Vec<Member>) -> Result<Vec<Member>, Error> {
+    let mut seen = BTreeSet::new();
+    let twice = members
+        .iter()
+        .any(|member| !seen.insert((&member.id, member.ip, member.port)));
+    if twice {
+        Err(incomplete(action, "a row came twice"))
+    } else {
+        Ok(members)
+    }
+}
+
+impl ServerKind {
+    /// As ALB, NLB and GWLB write it; CLB takes the same in lower case.
+    fn capitalised(&self) -> &str {
+        match self {
+            Self::Ecs => "Ecs",
+            Self::Eni => "Eni",
+            Self::Eci => "Eci",
+            Self::Ip => "Ip",
+            Self::Fc => "Fc",
+            Self::Unknown(other) => other,
+        }
+    }
+}
+
+impl From<String> for ServerKind {
+    fn from(text: String) -> Self {
+        match text.to_ascii_lowercase().as_str() {
+            "ecs" => Self::Ecs,
+            "eni" => Self::Eni,
+            "eci" => Self::Eci,
+            "ip" => Self::Ip,
+            "fc" => Self::Fc,
+            _ => Self::Unknown(text),
+        }
+    }
+}
+
+impl From<String> for MemberStatus {
+    fn from(text: String) -> Self {
+        match text.as_str() {
+            "Adding" => Self::Adding,
+            "Available" => Self::Available,
+            "Configuring" => Self::Configuring,
+            "Removing" => Self::Removing,
+            "Draining" => Self::Draining,
+            "Replacing" => Self::Replacing,
+            _ => Self::Unknown(text),
+        }
+    }
+}
+
+impl From<String> for GroupStatus {
+    fn from(text: String) -> Self {
+        match text.as_str() {
+            "Available" => Self::Available,
+            "Configuring" => Self::Configuring,
+            "Creating" => Self::Creating,
+            _ => Self::Unknown(text),
+        }
+    }
+}
