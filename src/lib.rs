@@ -13,6 +13,10 @@
     unreachable_pub,
     reason = "the derive for schemas repeats each struct inside a function"
 )]
+#[allow(
+    clippy::duplicated_attributes,
+    reason = "each printer column repeats `type_`"
+)]
 pub mod api;
 pub mod cloud;
 pub mod timing;
