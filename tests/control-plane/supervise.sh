@@ -14,7 +14,6 @@ declare -A pids=()
 start() {
   local name
   name=$(basename "$1")
-  rm -f "$dir/$name.ended"
   "$@" </dev/null >"$dir/$name.log" 2>&1 &
   pids[$name]=$!
 }

@@ -5,21 +5,34 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::{env, fs, io, process};
 
-use crate::Error;
+use crate::{Error, Program};
 
-/// Makes a lasting directory, or clears what an earlier run left of data and certificates.
+/// Makes a lasting directory, or clears what an earlier run left there: only names of ours.
 pub(crate) fn prepare(directory: &Path) -> Result<PathBuf, Error> {
     let action = || format!("prepare {}", directory.display());
     fs::create_dir_all(directory).map_err(Error::io(action()))?;
-    for stale in ["etcd", "certs"] {
-        match fs::remove_dir_all(directory.join(stale)) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => {
-                return Err(Error::io(action())(error));
-            }
-            _ => {}
+    for name in ["etcd", "certs"] {
+        unless_missing(fs::remove_dir_all(directory.join(name))).map_err(Error::io(action()))?;
+    }
+    for program in [
+        Program::Etcd,
+        Program::ApiServer,
+        Program::ControllerManager,
+    ] {
+        // The log of an earlier server, or the mark of its end, would be taken for this one's.
+        for ending in ["log", "ended"] {
+            let path = directory.join(format!("{}.{ending}", program.name()));
+            unless_missing(fs::remove_file(path)).map_err(Error::io(action()))?;
         }
     }
     directory.canonicalize().map_err(Error::io(action()))
+}
+
+fn unless_missing(removed: io::Result<()>) -> io::Result<()> {
+    removed.or_else(|error| match error.kind() {
+        io::ErrorKind::NotFound => Ok(()),
+        _ => Err(error),
+    })
 }
 
 /// Makes a directory for one run, under the system's directory for such things.

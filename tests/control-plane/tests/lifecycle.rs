@@ -7,7 +7,7 @@ use std::path::Path;
 use std::process::{Child, ChildStdout, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use control_plane::{ControlPlane, Error, Options};
+use control_plane::{ControlPlane, Error, Options, Program};
 use k8s_openapi::api::core::v1::{ConfigMap, Namespace};
 use k8s_openapi::api::rbac::v1::{ClusterRole, PolicyRule};
 use kube::api::{Api, DeleteParams, ObjectMeta, PostParams};
@@ -174,6 +174,25 @@ echo 'not in the mood'; exit 1
 }
 
 #[test]
+fn a_port_lost_to_somebody_else_is_another_try_with_other_ports() {
+    let directory = scratch("port");
+    let real = control_plane::find(Program::ApiServer).unwrap();
+    let script = format!(
+        "#!/bin/sh\n\
+         if mkdir '{0}/tried'; then echo 'bind: address already in use'; exit 1; fi\n\
+         exec '{1}' \"$@\"\n",
+        directory.display(),
+        real.display(),
+    );
+    executable(&directory.join("kube-apiserver"), &script);
+    let (mut up, _stdout) = up(&directory.join("servers"), Some(&directory));
+    up.kill().unwrap();
+    up.wait().unwrap();
+    wait_until_gone(&directory);
+    fs::remove_dir_all(directory).unwrap();
+}
+
+#[test]
 fn a_missing_program_is_a_failure_that_says_how_to_get_it() {
     let nowhere = scratch("nowhere");
     let output = Command::new(env!("CARGO_BIN_EXE_control-plane"))
@@ -198,7 +217,7 @@ fn a_missing_program_is_a_failure_that_says_how_to_get_it() {
 #[test]
 fn killed_without_a_word_it_leaves_no_server_behind() {
     let directory = scratch("killed");
-    let (mut up, _stdout) = up(&directory, &[]);
+    let (mut up, _stdout) = up(&directory, None);
     let servers = servers_of(&directory);
     assert_eq!(servers.len(), 2, "etcd and kube-apiserver run");
 
@@ -210,9 +229,9 @@ fn killed_without_a_word_it_leaves_no_server_behind() {
 }
 
 #[test]
-fn ends_when_stdin_ends_if_asked_to() {
+fn ends_when_stdin_ends() {
     let directory = scratch("stdin");
-    let (mut up, _stdout) = up(&directory, &["--until-stdin-ends"]);
+    let (mut up, _stdout) = up(&directory, None);
     drop(up.stdin.take());
     assert!(up.wait().unwrap().success());
     wait_until_gone(&directory);
@@ -220,11 +239,15 @@ fn ends_when_stdin_ends_if_asked_to() {
 }
 
 /// Runs `control-plane up` until it has printed where its kubeconfig is.
-fn up(directory: &Path, arguments: &[&str]) -> (Child, BufReader<ChildStdout>) {
-    let mut up = Command::new(env!("CARGO_BIN_EXE_control-plane"))
-        .args(["up", "--dir"])
+fn up(directory: &Path, assets: Option<&Path>) -> (Child, BufReader<ChildStdout>) {
+    let mut up = Command::new(env!("CARGO_BIN_EXE_control-plane"));
+    if let Some(assets) = assets {
+        up.env("KUBEBUILDER_ASSETS", assets);
+    }
+    // The pipe goes with the `Child`, so a test that fails leaves nothing running either.
+    let mut up = up
+        .args(["up", "--until-stdin-ends", "--dir"])
         .arg(directory)
-        .args(arguments)
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .spawn()
