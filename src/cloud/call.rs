@@ -114,7 +114,7 @@ impl Call {
     /// Sets one parameter.
     #[must_use]
     pub fn with(mut self, name: impl Into<String>, value: impl ToString) -> Self {
-        self.put(self.place, name, value);
+        self.put(self.place, name, &value);
         self
     }
 
@@ -135,13 +135,13 @@ impl Call {
         values: impl IntoIterator<Item = T>,
     ) -> Self {
         for (index, value) in values.into_iter().enumerate() {
-            self.put(self.place, format!("{name}.{}", index + 1), value);
+            self.put(self.place, format!("{name}.{}", index + 1), &value);
         }
         self
     }
 
     /// Sets one parameter in a given place.
-    pub fn put(&mut self, place: Place, name: impl Into<String>, value: impl ToString) {
+    pub fn put(&mut self, place: Place, name: impl Into<String>, value: &impl ToString) {
         let parameters = match place {
             Place::Query => &mut self.query,
             Place::Form => &mut self.form,

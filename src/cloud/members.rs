@@ -443,7 +443,7 @@ fn put_server(
         Place::Form
     };
     let mut put =
-        |name: &str, value: String| call.put(place, format!("Servers.{number}.{name}"), value);
+        |name: &str, value: String| call.put(place, format!("Servers.{number}.{name}"), &value);
     put("ServerId", member.id.clone());
     put("ServerType", member.kind.capitalised().to_owned());
     if let Some(ip) = member.ip {

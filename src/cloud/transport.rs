@@ -135,7 +135,7 @@ impl Transport {
                 .credential
                 .keys()
                 .await
-                .map_err(|error| unavailable(call, error.0))?;
+                .map_err(|error| unavailable(call, &error.0))?;
             let error = match self.attempt(caller, call, &keys).await {
                 Ok(answer) => return Ok(answer),
                 Err(error) => error,
@@ -181,7 +181,7 @@ impl Transport {
             .url(call.service, &caller.region, caller.network);
         match self.0.config.signature {
             Signature::V3 => prepare_v3(url, call, keys, date, nonce),
-            Signature::V1 => prepare_v1(url, call, keys, date, nonce),
+            Signature::V1 => prepare_v1(url, call, keys, &date, &nonce),
         }
     }
 
@@ -377,16 +377,16 @@ fn prepare_v3(mut url: Url, call: &Call, keys: &Keys, date: String, nonce: Strin
     Prepared { url, headers, body }
 }
 
-fn prepare_v1(mut url: Url, call: &Call, keys: &Keys, date: String, nonce: String) -> Prepared {
+fn prepare_v1(mut url: Url, call: &Call, keys: &Keys, date: &str, nonce: &str) -> Prepared {
     let mut query = call.query.clone();
     for (name, value) in [
         ("AccessKeyId", keys.id.as_str()),
         ("Action", call.action),
         ("Format", "JSON"),
         ("SignatureMethod", "HMAC-SHA1"),
-        ("SignatureNonce", &nonce),
+        ("SignatureNonce", nonce),
         ("SignatureVersion", "1.0"),
-        ("Timestamp", &date),
+        ("Timestamp", date),
         ("Version", call.service.version()),
     ] {
         query.insert(name.to_owned(), value.to_owned());
@@ -479,6 +479,6 @@ fn unanswered(call: &Call, kind: Kind, outcome: Outcome, message: &str) -> Error
     }
 }
 
-fn unavailable(call: &Call, message: String) -> Error {
-    unanswered(call, Kind::Credentials, Outcome::NotSent, &message)
+fn unavailable(call: &Call, message: &str) -> Error {
+    unanswered(call, Kind::Credentials, Outcome::NotSent, message)
 }

@@ -56,6 +56,10 @@ impl Credential {
     /// # Errors
     ///
     /// [`Unavailable`], which names what is missing.
+    #[expect(
+        clippy::unused_async,
+        reason = "the sources to come ask over the network"
+    )]
     pub async fn keys(&self) -> Result<Keys, Unavailable> {
         match &self.0 {
             Source::Environment => environment::keys(|name| std::env::var(name).ok()),

@@ -18,6 +18,7 @@ fn check(service: Service, status: u16, codes: &[&str], expected: Kind) {
 }
 
 #[test]
+#[expect(clippy::too_many_lines, reason = "it is a table")]
 fn common_codes() {
     use Kind::{
         Busy, ClockSkew, Credentials, Denied, Invalid, Quota, Throttled, TokenMismatch,

@@ -1,0 +1,78 @@
+//! Everything that happened, in order: calls, and what time brought about by itself.
+
+use serde::Serialize;
+
+/// One call, or one thing that time brought about.
+#[derive(Clone, Debug, Serialize)]
+pub struct Entry {
+    /// Its place, from 1.
+    pub number: u64,
+    /// Seconds of the simulator's own time since its start.
+    pub at: f64,
+    /// `ess`, `slb`, `alb`, `nlb`, `gwlb`, `sts`; `time` for what happened by itself, `admin` for what was done behind its back.
+    pub service: String,
+    /// The action.
+    pub action: String,
+    /// The group, scaling group or other resource it is about.
+    pub resource: String,
+    /// The members or attachments it names.
+    pub names: Vec<String>,
+    /// Whether it is a call that changes something.
+    pub changes: bool,
+    /// Whether it was carried out.
+    pub acted: bool,
+    /// The code of a refusal.
+    pub code: Option<String>,
+    /// The id of the answer.
+    pub request_id: String,
+    /// The client token.
+    pub token: Option<String>,
+    /// The key that signed.
+    pub key: String,
+    /// Members that served in each server group it touched, before and after.
+    pub serving: Vec<Serving>,
+    /// What a scripted fault made of it.
+    pub fault: Option<String>,
+}
+
+/// How many members of a group served before and after.
+#[derive(Clone, Debug, Serialize, PartialEq, Eq)]
+pub struct Serving {
+    /// The server group.
+    pub group: String,
+    /// Before.
+    pub before: usize,
+    /// After.
+    pub after: usize,
+}
+
+impl std::fmt::Display for Entry {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(
+            f,
+            "{:>5} {:>9.2}s {:<5} {} {}",
+            self.number, self.at, self.service, self.action, self.resource
+        )?;
+        if !self.names.is_empty() {
+            write!(f, " [{}]", self.names.len())?;
+        }
+        for serving in self
+            .serving
+            .iter()
+            .filter(|serving| serving.before != serving.after)
+        {
+            write!(
+                f,
+                " {} serving {}→{}",
+                serving.group, serving.before, serving.after
+            )?;
+        }
+        if let Some(code) = &self.code {
+            write!(f, " refused: {code}")?;
+        }
+        if let Some(fault) = &self.fault {
+            write!(f, " (fault: {fault})")?;
+        }
+        Ok(())
+    }
+}

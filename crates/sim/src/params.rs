@@ -1,0 +1,108 @@
+//! Flat parameters, read strictly: whatever no action asked for is refused, so that a misspelt name is noticed.
+
+use std::{
+    cell::RefCell,
+    collections::{BTreeMap, BTreeSet},
+    str::FromStr,
+};
+
+use crate::refusal::Refusal;
+
+/// The parameters of one call.
+#[derive(Debug)]
+pub(crate) struct Params {
+    all: BTreeMap<String, String>,
+    read: RefCell<BTreeSet<String>>,
+}
+
+impl Params {
+    pub(crate) fn new(all: BTreeMap<String, String>) -> Self {
+        Self {
+            all,
+            read: RefCell::default(),
+        }
+    }
+
+    pub(crate) fn get(&self, name: &str) -> Option<&str> {
+        self.read.borrow_mut().insert(name.to_owned());
+        self.all.get(name).map(String::as_str)
+    }
+
+    pub(crate) fn need(&self, name: &str) -> Result<&str, Refusal> {
+        self.get(name)
+            .filter(|value| !value.is_empty())
+            .ok_or_else(|| Refusal::missing(name))
+    }
+
+    pub(crate) fn number<T: FromStr>(&self, name: &str) -> Result<Option<T>, Refusal> {
+        let parsed = self.get(name).map(|value| {
+            value
+                .parse()
+                .map_err(|_| Refusal::invalid(name, "it is not a number in range"))
+        });
+        parsed.transpose()
+    }
+
+    /// A boolean; the gateway does not look at case.
+    pub(crate) fn flag(&self, name: &str) -> Result<bool, Refusal> {
+        match self.get(name).map(str::to_ascii_lowercase).as_deref() {
+            None | Some("false") => Ok(false),
+            Some("true") => Ok(true),
+            Some(_) => Err(Refusal::invalid(name, "it is neither true nor false")),
+        }
+    }
+
+    /// `Name.1`, `Name.2`, …
+    pub(crate) fn list(&self, name: &str) -> Vec<&str> {
+        (1..)
+            .map_while(|index| self.get(&format!("{name}.{index}")))
+            .collect()
+    }
+
+    /// How many objects `Name.1.Field`, `Name.2.Field`, … there are.
+    pub(crate) fn objects(&self, name: &str) -> usize {
+        let mut count = 0;
+        while self
+            .all
+            .keys()
+            .any(|key| key.starts_with(&format!("{name}.{}.", count + 1)))
+        {
+            count += 1;
+        }
+        count
+    }
+
+    /// A client token: at most 64 ASCII characters.
+    pub(crate) fn token(&self) -> Result<Option<&str>, Refusal> {
+        match self.get("ClientToken") {
+            Some(token) if token.len() > 64 || !token.is_ascii() => Err(Refusal::invalid(
+                "ClientToken",
+                "it is longer than 64 ASCII characters",
+            )),
+            token => Ok(token),
+        }
+    }
+
+    /// Refuses what nobody asked for.
+    pub(crate) fn nothing_else(&self) -> Result<(), Refusal> {
+        let read = self.read.borrow();
+        match self.all.keys().find(|name| !read.contains(*name)) {
+            Some(name) => Err(Refusal::new(
+                400,
+                "UnsupportedParameter",
+                format!("This action has no parameter {name}."),
+            )),
+            None => Ok(()),
+        }
+    }
+
+    /// Everything but the token, for comparing a repeated call with the first.
+    pub(crate) fn content(&self) -> String {
+        let pairs = self
+            .all
+            .iter()
+            .filter(|(name, _)| *name != "ClientToken")
+            .map(|(name, value)| format!("{name}={value}"));
+        pairs.collect::<Vec<_>>().join("&")
+    }
+}
