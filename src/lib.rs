@@ -18,5 +18,11 @@
     reason = "each printer column repeats `type_`"
 )]
 pub mod api;
+pub mod cli;
 pub mod cloud;
+pub mod controller;
+pub mod leader;
+pub mod probes;
+pub mod run;
+pub mod telemetry;
 pub mod timing;

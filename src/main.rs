@@ -1,3 +1,5 @@
 //! The operator's binary.
 
-fn main() {}
+fn main() -> std::process::ExitCode {
+    server_group_operator::cli::main()
+}

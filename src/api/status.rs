@@ -2,6 +2,7 @@
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use server_group_core::reason::Hold;
 
 /// What this object may remove from the cloud.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -130,3 +131,19 @@ items!(
     server_group,
     "`ALB/sgp-1:80` or `GWLB/sgp-2`"
 );
+
+/// A hold of the core as status writes it.
+#[must_use]
+pub const fn hold_reason(hold: Hold) -> HoldReason {
+    match hold {
+        Hold::LastServing => HoldReason::LastServing,
+        Hold::WaitsForReplacement => HoldReason::WaitsForReplacement,
+        Hold::Parked => HoldReason::Parked,
+        Hold::Conflict => HoldReason::Conflict,
+        Hold::Contended => HoldReason::Contended,
+        Hold::InFlight => HoldReason::InFlight,
+        Hold::EssManaged => HoldReason::EssManaged,
+        Hold::ViewIncomplete => HoldReason::ViewIncomplete,
+        Hold::LedgerFull => HoldReason::LedgerFull,
+    }
+}

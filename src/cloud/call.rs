@@ -113,6 +113,10 @@ impl Call {
 
     /// Sets one parameter.
     #[must_use]
+    #[expect(
+        clippy::needless_pass_by_value,
+        reason = "a builder reads better without references"
+    )]
     pub fn with(mut self, name: impl Into<String>, value: impl ToString) -> Self {
         self.put(self.place, name, &value);
         self

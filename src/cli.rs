@@ -1,0 +1,236 @@
+//! Flags and environment into what the subcommands run with.
+
+use std::{io::Write, net::SocketAddr, process::ExitCode, time::Duration};
+
+use anyhow::Context as _;
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
+
+use crate::{
+    api::crds,
+    cloud::{Endpoints, Signature, Transport, TransportConfig},
+    run::{Candidate, Operator, gethostname},
+    telemetry,
+    timing::Timing,
+};
+
+/// Keeps Alibaba Cloud server groups and ESS attachments as declared in Kubernetes.
+///
+/// Nothing is ever removed that was not ours, not planned, not seen whole, or that would leave nobody serving.
+#[derive(Debug, Parser)]
+#[command(name = "server-group-operator", version)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Runs the operator until it is told to end (SIGTERM, or Ctrl-C).
+    Run(Box<Run>),
+    /// Prints the custom resource definitions as YAML: `server-group-operator crds | kubectl apply --server-side -f -`.
+    Crds(Crds),
+}
+
+/// What `run` takes. Every flag has an environment variable.
+#[derive(Debug, Args)]
+struct Run {
+    /// Kubeconfig file to use [default: KUBECONFIG, ~/.kube/config, or the pod's service account].
+    #[arg(long, env = "SERVER_GROUP_OPERATOR_KUBECONFIG", value_name = "FILE")]
+    kubeconfig: Option<std::path::PathBuf>,
+    /// Address that serves /healthz and /readyz.
+    #[arg(
+        long,
+        env = "SERVER_GROUP_OPERATOR_LISTEN",
+        default_value = "0.0.0.0:8080",
+        value_name = "ADDRESS"
+    )]
+    listen: SocketAddr,
+    /// Where an API of the cloud answers, as PRODUCT=URL: ess, slb, alb, nlb, gwlb, sts, or * for all.
+    ///
+    /// May be repeated, or several separated by commas. {region} in the URL is filled in; a path is kept, and signed.
+    /// Plain http is taken here only.
+    #[arg(
+        long = "endpoint",
+        env = "SERVER_GROUP_OPERATOR_ENDPOINT",
+        value_name = "PRODUCT=URL"
+    )]
+    endpoints: Vec<Endpoints>,
+    /// How requests to the cloud are signed.
+    #[arg(long, env = "SERVER_GROUP_OPERATOR_SIGNATURE", default_value = "v3")]
+    signature: SignatureFlag,
+    /// Namespace that holds the operator's lease [default: POD_NAMESPACE, else server-group-operator].
+    #[arg(
+        long,
+        env = "SERVER_GROUP_OPERATOR_OPERATOR_NAMESPACE",
+        value_name = "NAMESPACE"
+    )]
+    operator_namespace: Option<String>,
+    /// Whether replicas elect a leader. Turn it off only where there is never more than one.
+    #[arg(long, env = "SERVER_GROUP_OPERATOR_LEADER_ELECT", default_value_t = true, action = clap::ArgAction::Set, value_name = "BOOL")]
+    leader_elect: bool,
+    /// What is logged: error, warn, info, debug, or a filter such as info,server_group_operator=debug.
+    #[arg(
+        long,
+        env = "SERVER_GROUP_OPERATOR_LOG_LEVEL",
+        default_value = "info",
+        value_name = "FILTER"
+    )]
+    log_level: String,
+}
+
+/// What `crds` takes.
+#[derive(Debug, Args)]
+struct Crds {
+    /// Writes one file a kind into this folder instead of printing.
+    #[arg(long, value_name = "FOLDER")]
+    write: Option<std::path::PathBuf>,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum SignatureFlag {
+    /// ACS3-HMAC-SHA256.
+    V3,
+    /// HMAC-SHA1, for gateways that know nothing else.
+    V1,
+}
+
+/// Runs the program: exit code 0 when it was told to end, 1 on an error, 2 on wrong usage.
+#[must_use]
+pub fn main() -> ExitCode {
+    rustls::crypto::ring::default_provider()
+        .install_default()
+        .ok();
+    let outcome = match Cli::parse().command {
+        Command::Run(flags) => run(*flags),
+        Command::Crds(flags) => print_crds(&flags),
+    };
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            // The chain is printed once, here.
+            _ = writeln!(std::io::stderr(), "server-group-operator: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(flags: Run) -> anyhow::Result<()> {
+    telemetry::start(&flags.log_level)
+        .with_context(|| format!("--log-level {:?} is not a filter", flags.log_level))?;
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .context("no threads to run on")?;
+    runtime.block_on(async {
+        let operator = operator(flags).await?;
+        let stop = CancellationToken::new();
+        tokio::spawn(end_when_told(stop.clone()));
+        operator.run(stop).await?;
+        Ok(())
+    })
+}
+
+async fn operator(flags: Run) -> anyhow::Result<Operator> {
+    let timing = Timing::production();
+    let client = kubernetes(flags.kubeconfig.as_deref(), &timing).await?;
+    let transport = Transport::new(TransportConfig {
+        signature: match flags.signature {
+            SignatureFlag::V3 => Signature::V3,
+            SignatureFlag::V1 => Signature::V1,
+        },
+        endpoints: flags
+            .endpoints
+            .into_iter()
+            .fold(Endpoints::default(), Endpoints::and),
+        timing: timing.clone(),
+    })?;
+    let probes = TcpListener::bind(flags.listen).await.with_context(|| {
+        format!(
+            "cannot listen on {}: choose another address with --listen, or end what listens there",
+            flags.listen
+        )
+    })?;
+    let namespace = flags
+        .operator_namespace
+        .or_else(|| std::env::var("POD_NAMESPACE").ok())
+        .unwrap_or_else(|| "server-group-operator".to_owned());
+    let identity = format!("{}-{:08x}", gethostname(), fastrand::u32(..));
+    let election = flags.leader_elect.then_some(Candidate {
+        namespace,
+        identity,
+    });
+    Ok(Operator {
+        client,
+        transport,
+        timing,
+        election,
+        probes: Some(probes),
+    })
+}
+
+/// A client from the given kubeconfig, else from the usual places.
+async fn kubernetes(
+    file: Option<&std::path::Path>,
+    timing: &Timing,
+) -> anyhow::Result<kube::Client> {
+    let mut config = match file {
+        Some(file) => {
+            let what = || format!("the kubeconfig {} cannot be used", file.display());
+            let read = kube::config::Kubeconfig::read_from(file).with_context(what)?;
+            kube::Config::from_custom_kubeconfig(read, &kube::config::KubeConfigOptions::default()).await.with_context(what)?
+        }
+        None => kube::Config::infer().await.context(
+            "there is no usable kubeconfig and this is no pod: name one with --kubeconfig or KUBECONFIG, or run in a cluster",
+        )?,
+    };
+    config.connect_timeout = Some(timing.connect_deadline.max(Duration::from_secs(1)));
+    config.default_retry = false;
+    kube::Client::try_from(config)
+        .context("the kubeconfig names keys or certificates that cannot be used")
+}
+
+async fn end_when_told(stop: CancellationToken) {
+    use tokio::signal::unix::{SignalKind, signal};
+    let mut terminate = signal(SignalKind::terminate()).expect("signals can be listened to");
+    tokio::select! {
+        _ = terminate.recv() => {}
+        _ = tokio::signal::ctrl_c() => {}
+    }
+    tracing::info!("told to end: finishing what runs");
+    stop.cancel();
+}
+
+fn print_crds(flags: &Crds) -> anyhow::Result<()> {
+    for (name, yaml) in generated_crds()? {
+        match &flags.write {
+            Some(folder) => {
+                let file = folder.join(name);
+                std::fs::write(&file, yaml)
+                    .with_context(|| format!("cannot write {}", file.display()))?;
+            }
+            None => write!(std::io::stdout(), "---\n{yaml}").context("cannot print")?,
+        }
+    }
+    Ok(())
+}
+
+/// The definitions as files: name and content.
+///
+/// # Errors
+///
+/// Never for the kinds of this program.
+pub fn generated_crds() -> anyhow::Result<Vec<(String, String)>> {
+    let head = "# Generated from the Rust types by `make generate`; do not edit.\n";
+    crds()
+        .into_iter()
+        .map(|crd| {
+            let yaml = serde_saphyr::to_string(&crd)?;
+            Ok((
+                format!("{}.yaml", crd.spec.names.plural),
+                format!("{head}{yaml}"),
+            ))
+        })
+        .collect()
+}

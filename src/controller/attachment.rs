@@ -1,0 +1,168 @@
+//! The pipeline of a `ScalingGroupAttachment`, top to bottom.
+
+mod activity;
+mod apply;
+mod managed;
+mod observe;
+pub mod parse;
+mod release;
+
+use server_group_core::{
+    attachment::{Plan, plan},
+    reason::Reason,
+    verdict::{Facts, Verdict, judge},
+};
+
+use super::{
+    events::{self, Change},
+    pass::{Pass, Stop},
+    reconcile::{Judged, Pipeline},
+    report::{Counts, Seen, plain_message},
+};
+use crate::api::ScalingGroupAttachment;
+
+impl Pipeline for ScalingGroupAttachment {
+    async fn converge(pass: &mut Pass<'_, Self>) -> Result<Judged, Stop> {
+        let parsed = parse::parse(&pass.object.spec);
+        let parsed =
+            parsed.map_err(|invalid| Stop::because(Reason::InvalidSpec, invalid.to_string()))?;
+        let access = pass.authorize()?;
+        let cloud = pass.session(&access).await?;
+        let group = observe::Group {
+            cloud,
+            id: pass.object.spec.scaling_group_id.clone(),
+        };
+        activity::follow(pass, &group).await?;
+        let Some(observed) = observe::observe(pass, &group, &parsed).await? else {
+            return unlisted(pass, &group).await;
+        };
+        let planned = see(pass, &observed);
+        if pass.deleting() && may_go(pass, &observed, &planned).await? {
+            return Err(pass.let_go().await?);
+        }
+        if pass.object.spec.suspend {
+            return Ok(Judged {
+                verdict: Reason::Suspended.into(),
+                message: plain_message(Reason::Suspended).into(),
+            });
+        }
+        if !observed.open() {
+            return Ok(judged(pass, &planned, false));
+        }
+        let applied = apply::apply(pass, &group, &parsed, &planned).await?;
+        if let Some(stop) = applied.stopped {
+            return Err(stop);
+        }
+        if !applied.called {
+            return Ok(judged(pass, &planned, applied.quota_reached));
+        }
+        // What was sent is not believed but looked at.
+        let Some(observed) = observe::observe(pass, &group, &parsed).await? else {
+            return unlisted(pass, &group).await;
+        };
+        let planned = see(pass, &observed);
+        Ok(judged(pass, &planned, applied.quota_reached))
+    }
+}
+
+/// Plans, and notes what was seen for whoever reports next.
+fn see(pass: &mut Pass<'_, ScalingGroupAttachment>, observed: &observe::Observed) -> Plan {
+    let planned = plan(&observed.world);
+    pass.forget_absent(&planned.absent);
+    let counts = planned.counts;
+    pass.seen = Some(Seen {
+        counts: Counts {
+            desired: counts.desired,
+            done: counts.attached,
+            coming: counts.attaching,
+            going: counts.detaching,
+            foreign: counts.foreign,
+        },
+        held: planned.held.clone(),
+    });
+    planned
+}
+
+/// How a pass over a scaling group ended that was seen.
+fn judged(pass: &Pass<'_, ScalingGroupAttachment>, planned: &Plan, quota_reached: bool) -> Judged {
+    let counts = planned.counts;
+    let facts = Facts {
+        held: &planned.held,
+        nobody_wanted: planned.nobody_wanted,
+        moving: !planned.is_empty()
+            || counts.attaching > 0
+            || counts.detaching > 0
+            || !pass.turn.unsettled.is_empty(),
+        quota_reached,
+        parked_again: pass
+            .memory
+            .lock()
+            .parked
+            .values()
+            .any(|parked| parked.retries > 0),
+    };
+    let verdict = if pass.deleting() {
+        Verdict::from(Reason::Releasing)
+    } else {
+        judge(&facts)
+    };
+    let message = match verdict.reason {
+        Reason::Conflict => {
+            let named: Vec<_> =
+                planned.conflicts.iter().take(3).map(|(key, other)| format!("{key} is claimed by {other}")).collect();
+            format!("{}; list each attachment in one object only", named.join(", "))
+        }
+        Reason::LastServing if !planned.nobody_wanted => {
+            "detaching would leave a server group without anybody who serves, or the scaling group with nothing attached; add \
+             members from elsewhere first, or set spec.removal.allowEmpty"
+                .into()
+        }
+        reason => plain_message(reason).into(),
+    };
+    Judged { verdict, message }
+}
+
+/// Whether a deleted object has nothing left to do.
+async fn may_go(
+    pass: &mut Pass<'_, ScalingGroupAttachment>,
+    observed: &observe::Observed,
+    planned: &Plan,
+) -> Result<bool, Stop> {
+    if !observed.open() {
+        return Ok(false);
+    }
+    if pass.keeps_everything() {
+        return Ok(true);
+    }
+    if planned.retain {
+        let group = &pass.object.spec.scaling_group_id;
+        let note = format!(
+            "detaching from {group} by force would leave a server group without anybody who serves: everything stays; set \
+             spec.removal.allowEmpty, or spec.forceDetach to false, before deleting to have it detached"
+        );
+        events::publish(pass, Change::Retained, note).await;
+        return Ok(true);
+    }
+    let mut left = pass.record.ledger.registered.clone();
+    left.retain(|key| !planned.hand_over.contains(key));
+    Ok(left.is_empty())
+}
+
+/// The scaling group is not listed: it does not exist, or cannot be used.
+async fn unlisted(
+    pass: &mut Pass<'_, ScalingGroupAttachment>,
+    group: &observe::Group,
+) -> Result<Judged, Stop> {
+    if pass.deleting() {
+        return release::unseen(pass, group).await;
+    }
+    let message = format!(
+        "scaling group {} is not listed in {}: it does not exist there, or is inactive; check spec.scalingGroupId, \
+         spec.regionId, and whether the group is enabled",
+        group.id, pass.object.spec.region_id
+    );
+    Ok(Judged {
+        verdict: Reason::GroupNotFound.into(),
+        message,
+    })
+}

@@ -1,0 +1,157 @@
+//! A `ScalingGroupAttachment` as the shared parts of the pipeline see it.
+
+use kube::{Resource, ResourceExt};
+use server_group_core::{attachment::AttachmentKey, grant};
+
+use super::super::{
+    Context,
+    managed::{Managed, held_shown, number, shown},
+    memory::Memories,
+    record::{Operation, Record, keys, texts},
+    registry::Registry,
+    report::Report,
+    turns::GroupId,
+};
+use crate::api::{
+    AttachmentCounts, DeletionPolicy, ScalingGroupAttachment, ScalingGroupAttachmentStatus,
+    condition::conditions,
+    status::{attachment, hold_reason},
+};
+
+impl Managed for ScalingGroupAttachment {
+    type Key = AttachmentKey;
+
+    fn registry(ctx: &Context) -> &Registry<Self> {
+        &ctx.attachments
+    }
+
+    fn memories(ctx: &Context) -> &Memories<AttachmentKey> {
+        &ctx.attachment_memories
+    }
+
+    fn account_name(&self) -> &str {
+        &self.spec.account_name
+    }
+
+    fn region(&self) -> &str {
+        &self.spec.region_id
+    }
+
+    fn suspended(&self) -> bool {
+        self.spec.suspend
+    }
+
+    fn deletion_policy(&self) -> DeletionPolicy {
+        self.spec.deletion_policy
+    }
+
+    fn interval_seconds(&self) -> i64 {
+        self.spec.interval_seconds
+    }
+
+    fn group(&self) -> GroupId {
+        GroupId::new(&self.spec.region_id, "ESS", &self.spec.scaling_group_id)
+    }
+
+    fn names<'a>(&'a self, namespace: &'a str) -> grant::Request<'a> {
+        grant::Request {
+            namespace,
+            region: &self.spec.region_id,
+            scaling_groups: vec![&self.spec.scaling_group_id],
+            server_groups: self
+                .spec
+                .server_groups
+                .iter()
+                .map(|group| group.id.as_str())
+                .collect(),
+            ..grant::Request::default()
+        }
+    }
+
+    fn record(&self) -> Record<AttachmentKey> {
+        let Some(status) = &self.status else {
+            return Record::default();
+        };
+        let operation = status.operation.as_ref().map(|written| Operation {
+            id: written.id.clone(),
+            action: written.action.clone(),
+            phase: written.phase,
+            epoch: written.epoch,
+            names: keys(&written.server_groups),
+            request_id: written.request_id.clone(),
+            reference: written.reference.clone(),
+        });
+        let parked = status
+            .parked
+            .iter()
+            .map(|parked| (parked.server_group.as_str(), parked.reason.as_str()));
+        Record::read(
+            &self.uid().unwrap_or_default(),
+            status.ledger.as_ref(),
+            operation,
+            parked,
+        )
+    }
+
+    fn with_status(&self, report: &Report<AttachmentKey>, record: &Record<AttachmentKey>) -> Self {
+        let before = self.status.clone().unwrap_or_default();
+        let generation = self.meta().generation.unwrap_or_default();
+        let mut status = ScalingGroupAttachmentStatus {
+            observed_generation: generation,
+            conditions: conditions(
+                &before.conditions,
+                generation,
+                report.verdict,
+                report.in_sync,
+                &report.message,
+                report.now,
+            ),
+            ledger: record.written_ledger(&self.uid().unwrap_or_default()),
+            operation: record
+                .operation
+                .as_ref()
+                .map(|operation| attachment::Operation {
+                    id: operation.id.clone(),
+                    action: operation.action.clone(),
+                    phase: operation.phase,
+                    epoch: operation.epoch,
+                    server_groups: texts(&operation.names),
+                    request_id: operation.request_id.clone(),
+                    reference: operation.reference.clone(),
+                }),
+            parked: shown(&record.parked, |server_group, reason| attachment::Parked {
+                server_group,
+                reason: reason.clone(),
+            }),
+            last_handled_reconcile_at: report.handled.clone(),
+            ..before
+        };
+        if let Some(seen) = &report.seen {
+            let counts = seen.counts;
+            status.summary =
+                Some(counts.summary("attached", "attaching", "detaching", seen.held.len()));
+            status.attachments = Some(AttachmentCounts {
+                desired: number(counts.desired),
+                attached: number(counts.done),
+                attaching: number(counts.coming),
+                detaching: number(counts.going),
+                foreign: number(counts.foreign),
+                held: number(seen.held.len()),
+            });
+            status.held = held_shown(&seen.held)
+                .into_iter()
+                .map(|(server_group, hold)| attachment::Held {
+                    server_group,
+                    reason: hold_reason(hold),
+                })
+                .collect();
+        }
+        let mut next = self.clone();
+        next.status = Some(status);
+        next
+    }
+
+    fn same_status(&self, other: &Self) -> bool {
+        self.status == other.status
+    }
+}

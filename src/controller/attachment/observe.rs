@@ -1,0 +1,296 @@
+//! The scaling group as the cloud shows it, and what other objects make of it: the [`World`] of an attachment.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+    time::Duration,
+};
+
+use kube::{Resource, ResourceExt};
+use server_group_core::{
+    attachment::{AttachmentKey, Feed, World},
+    claim::{Claimant, Standing},
+    product::Product,
+    server::Weight,
+};
+
+use super::{
+    super::{
+        Context,
+        authorize::authorize,
+        managed::{Managed, age},
+        pass::{Pass, Stop},
+    },
+    parse::{self, Parsed},
+};
+use crate::{
+    api::{ScalingGroupAttachment, ServerGroupMembership, status::Phase},
+    cloud::{AttachedGroup, Cloud, Kind, MemberStatus, ScalingGroup},
+};
+
+/// A scaling group, and as whom it is changed.
+pub(super) struct Group {
+    /// The client.
+    pub cloud: Cloud,
+    /// Its id.
+    pub id: String,
+}
+
+/// A view and what follows from it.
+pub(super) struct Observed {
+    /// Everything a decision may depend on.
+    pub world: World,
+    /// Whether no other object has a call under way on this scaling group.
+    pub idle: bool,
+}
+
+impl Observed {
+    /// Whether the scaling group may be changed.
+    pub(super) fn open(&self) -> bool {
+        self.world.unsettled.is_empty() && self.idle
+    }
+}
+
+/// Looks at the scaling group; `None` if the list leaves it out, which proves nothing.
+///
+/// # Errors
+///
+/// [`Stop`]: it could not be seen.
+pub(super) async fn observe(
+    pass: &mut Pass<'_, ScalingGroupAttachment>,
+    group: &Group,
+    parsed: &Parsed,
+) -> Result<Option<Observed>, Stop> {
+    let Some((attached, begun)) = look(pass, group).await? else {
+        return Ok(None);
+    };
+    pass.turn.had_rows = !attached.is_empty();
+    let neighbours = neighbours(pass.ctx, &pass.object);
+    let open: Vec<_> = neighbours
+        .iter()
+        .filter_map(|other| other.record().operation)
+        .collect();
+    let idle = open
+        .iter()
+        .all(|operation| operation.phase != Phase::Accepted);
+    let open: Vec<_> = open
+        .into_iter()
+        .chain(pass.object.record().operation)
+        .filter(|operation| operation.phase != Phase::Accepted)
+        .map(|operation| {
+            (
+                operation.id,
+                operation.names.iter().map(ToString::to_string).collect(),
+            )
+        })
+        .collect();
+    let nothing_open = open.is_empty() && pass.turn.unsettled.is_empty();
+    // An activity may be what became of a call that was not answered.
+    let quiet = nothing_open || !group.cloud.scaling_group_is_busy(&group.id).await?;
+    let shown = |name: &str| match name
+        .parse::<AttachmentKey>()
+        .ok()
+        .and_then(|key| attached.get(&key))
+    {
+        Some(weight) => format!("{weight:?}"),
+        None => "absent".to_owned(),
+    };
+    let unsettled = pass.settle(open, shown, quiet && idle, begun);
+    let desired = if pass.deleting() {
+        Parsed::new()
+    } else {
+        parsed.clone()
+    };
+    let ledger = pass.record.ledger.clone();
+    let parked = pass.parked_now(|key| match desired.get(key) {
+        Some(weight) => attached.get(key).is_none_or(|now| now != weight),
+        None => ledger.holds(key) && attached.contains_key(key),
+    });
+    let others = neighbours
+        .iter()
+        .map(|other| claimant(pass.ctx, other))
+        .collect();
+    let mut world = World {
+        purpose: pass.purpose(),
+        allow_empty: pass.object.spec.removal.allow_empty,
+        force_detach: pass.object.spec.force_detach,
+        desired,
+        attached,
+        view_permits_removal: true,
+        ledger,
+        age: age(&pass.object),
+        others,
+        unsettled: unsettled
+            .iter()
+            .filter_map(|name| name.parse().ok())
+            .collect(),
+        parked,
+        feeds: BTreeMap::new(),
+    };
+    if world.force_detach && !world.allow_empty && !world.lists_nobody() {
+        world.feeds = feeds(group, &world).await?;
+    }
+    world.view_permits_removal =
+        pass.ctx.now().saturating_sub(begun) < pass.ctx.timing.view_age_max;
+    Ok(Some(Observed {
+        world,
+        idle: idle && quiet,
+    }))
+}
+
+type Attached = BTreeMap<AttachmentKey, Option<Weight>>;
+
+/// Reads the scaling group. One that was attached to something and now reads empty is read again (S5).
+async fn look(
+    pass: &mut Pass<'_, ScalingGroupAttachment>,
+    group: &Group,
+) -> Result<Option<(Attached, Duration)>, Stop> {
+    for second in [false, true] {
+        let begun = pass.ctx.now();
+        let found = group.cloud.describe_scaling_groups(&[&group.id]).await?;
+        let Some(found) = found.into_iter().find(|found| found.id == group.id) else {
+            return Ok(None);
+        };
+        let attached = attached(&found);
+        if !attached.is_empty() || !pass.turn.had_rows || second {
+            pass.memory.lock().gone_since = None;
+            return Ok(Some((attached, begun)));
+        }
+    }
+    unreachable!("the second look is taken as it is")
+}
+
+fn attached(group: &ScalingGroup) -> Attached {
+    group
+        .server_groups
+        .iter()
+        .filter_map(|group| Some((key(group)?, group.weight)))
+        .collect()
+}
+
+/// The key of an attached group; one of a type that this version does not know is nobody's business here.
+fn key(group: &AttachedGroup) -> Option<AttachmentKey> {
+    let product = match group.kind.as_str() {
+        "ALB" => Product::Alb,
+        "NLB" => Product::Nlb,
+        "GWLB" => Product::Gwlb,
+        _ => return None,
+    };
+    Some(AttachmentKey::ServerGroup {
+        product,
+        id: group.id.clone(),
+        port: group.port,
+    })
+}
+
+/// Who serves in the server groups that a forced detach would touch.
+async fn feeds(group: &Group, world: &World) -> Result<BTreeMap<AttachmentKey, Feed>, Stop> {
+    let surplus: Vec<_> = world.surplus().cloned().collect();
+    if surplus.is_empty() {
+        return Ok(BTreeMap::new());
+    }
+    let instances = group.cloud.describe_scaling_instances(&group.id).await?;
+    let mut feeds = BTreeMap::new();
+    for key in surplus {
+        let Some((product, id)) = key.server_group() else {
+            continue;
+        };
+        let feed = match group.cloud.members(product, id).await {
+            Ok(view) => {
+                let serving = view.members.iter().filter(|member| {
+                    member.status == MemberStatus::Available && member.weight != Some(0)
+                });
+                let (ours, elsewhere): (Vec<_>, Vec<_>) =
+                    serving.partition(|member| instances.contains(&member.id));
+                Feed {
+                    ours: ours.len(),
+                    elsewhere: elsewhere.len(),
+                }
+            }
+            // Nobody serves in a group that does not exist.
+            Err(error) if error.kind == Kind::GroupNotFound => Feed {
+                ours: 0,
+                elsewhere: 0,
+            },
+            Err(error) => return Err(error.into()),
+        };
+        feeds.insert(key, feed);
+    }
+    Ok(feeds)
+}
+
+/// The other objects on this scaling group.
+pub(super) fn neighbours(
+    ctx: &Context,
+    object: &ScalingGroupAttachment,
+) -> Vec<Arc<ScalingGroupAttachment>> {
+    let group = object.group();
+    ctx.attachments
+        .all()
+        .into_iter()
+        .filter(|other| other.uid() != object.uid() && other.group() == group)
+        .collect()
+}
+
+/// What another object claims on its scaling group.
+pub(super) fn claimant(ctx: &Context, other: &ScalingGroupAttachment) -> Claimant<AttachmentKey> {
+    let parsed = parse::parse(&other.spec).ok();
+    let granted = authorize(&ctx.accounts, other).is_ok();
+    let leaving = other.meta().deletion_timestamp.is_some();
+    let acts = granted && !other.spec.suspend && parsed.is_some();
+    Claimant {
+        name: format!(
+            "{}/{}",
+            other.namespace().unwrap_or_default(),
+            other.name_any()
+        ),
+        age: age(other),
+        lists: match parsed {
+            Some(parsed) if granted && !leaving => parsed.into_keys().collect(),
+            _ => BTreeSet::new(),
+        },
+        ledger: other.record().ledger.keys(),
+        standing: match (acts, leaving) {
+            (true, true) => Standing::Leaving,
+            (true, false) => Standing::Enforcing,
+            (false, _) => Standing::Idle,
+        },
+    }
+}
+
+/// Whether another object has a call under way that names the server group of `key` (S6).
+pub(super) fn server_group_in_use(
+    ctx: &Context,
+    object: &ScalingGroupAttachment,
+    key: &AttachmentKey,
+) -> bool {
+    let Some((_, id)) = key.server_group() else {
+        return false;
+    };
+    let region = &object.spec.region_id;
+    let changed_by_membership = |other: &ServerGroupMembership| {
+        other.spec.region_id == *region
+            && other.spec.server_group.id == id
+            && other.record().operation.is_some()
+    };
+    let moved_by_attachment = |other: &ScalingGroupAttachment| {
+        let names_it =
+            |key: &AttachmentKey| key.server_group().is_some_and(|(_, group)| group == id);
+        other.uid() != object.uid()
+            && other.spec.region_id == *region
+            && (other.spec.force_attach || other.spec.force_detach)
+            && other
+                .record()
+                .operation
+                .is_some_and(|operation| operation.names.iter().any(names_it))
+    };
+    ctx.memberships
+        .all()
+        .iter()
+        .any(|other| changed_by_membership(other))
+        || ctx
+            .attachments
+            .all()
+            .iter()
+            .any(|other| moved_by_attachment(other))
+}

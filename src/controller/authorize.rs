@@ -1,0 +1,139 @@
+//! As whom an object acts, and whether it may: the one place where that is decided.
+
+use std::fmt;
+
+use kube::runtime::reflector::{ObjectRef, Store};
+use server_group_core::{
+    grant::{self, Denial, Grant},
+    reason::Reason,
+};
+
+use super::managed::Managed;
+use crate::{
+    api::{CloudAccount, CredentialType, NetworkType},
+    cloud::{Credential, Network},
+};
+
+/// The account under which an object acts.
+#[derive(Clone)]
+pub struct Access {
+    /// Where the keys come from.
+    pub credential: Credential,
+    /// Public or VPC endpoints.
+    pub network: Network,
+}
+
+/// Why an object may not act. Nothing was called.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Refusal {
+    /// There is no such account.
+    NoAccount(String),
+    /// The account has no grant that covers the object.
+    NoGrant {
+        /// The account's name.
+        account: String,
+        /// The object's namespace.
+        namespace: String,
+        /// The object's region.
+        region: String,
+        /// What is missing.
+        denial: Denial,
+    },
+}
+
+impl Refusal {
+    /// The reason that status gives.
+    #[must_use]
+    pub const fn reason(&self) -> Reason {
+        match self {
+            Self::NoAccount(_) => Reason::AccountNotFound,
+            Self::NoGrant { .. } => Reason::NotGranted,
+        }
+    }
+}
+
+impl fmt::Display for Refusal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::NoAccount(name) => write!(
+                f,
+                "there is no CloudAccount {name:?}; ask whoever runs the cluster to create it, or correct spec.accountName \
+                 in a new object"
+            ),
+            Self::NoGrant {
+                account,
+                namespace,
+                region,
+                denial,
+            } => {
+                write!(f, "CloudAccount {account:?} has no grant that ")?;
+                match denial {
+                    Denial::Namespace => write!(f, "names namespace {namespace}")?,
+                    Denial::Region => write!(f, "gives namespace {namespace} the region {region}")?,
+                    Denial::NotCovered(id) => {
+                        write!(f, "gives namespace {namespace} {id} in {region}")?
+                    }
+                }
+                f.write_str("; ask whoever runs the cluster to add it to spec.grants")
+            }
+        }
+    }
+}
+
+/// Looks the object's account up and checks its grants.
+///
+/// # Errors
+///
+/// [`Refusal`]; nothing was called.
+pub fn authorize<M: Managed>(
+    accounts: &Store<CloudAccount>,
+    object: &M,
+) -> Result<Access, Refusal> {
+    check(
+        accounts
+            .get(&ObjectRef::new(object.account_name()))
+            .as_deref(),
+        object,
+    )
+}
+
+/// Checks the grants of `account`.
+///
+/// # Errors
+///
+/// [`Refusal`]; nothing was called.
+pub fn check<M: Managed>(account: Option<&CloudAccount>, object: &M) -> Result<Access, Refusal> {
+    let name = object.account_name().to_owned();
+    let account = account.ok_or_else(|| Refusal::NoAccount(name.clone()))?;
+    let namespace = object.meta().namespace.clone().unwrap_or_default();
+    let request = object.names(&namespace);
+    let grants: Vec<_> = account.spec.grants.iter().flatten().map(in_core).collect();
+    grant::authorize(&grants, &request).map_err(|denial| Refusal::NoGrant {
+        account: name,
+        namespace: request.namespace.to_owned(),
+        region: request.region.to_owned(),
+        denial,
+    })?;
+    Ok(Access {
+        credential: match account.spec.credentials.type_ {
+            CredentialType::Environment => Credential::environment(),
+        },
+        network: match account.spec.network {
+            NetworkType::Public => Network::Public,
+            NetworkType::Vpc => Network::Vpc,
+        },
+    })
+}
+
+/// A grant as the core reads it.
+fn in_core(grant: &crate::api::Grant) -> Grant {
+    let list = |items: &Option<Vec<String>>| items.clone().unwrap_or_default();
+    Grant {
+        namespaces: list(&grant.namespaces),
+        regions: list(&grant.regions),
+        server_groups: list(&grant.server_groups),
+        scaling_groups: list(&grant.scaling_groups),
+        load_balancers: Vec::new(),
+        servers: list(&grant.servers),
+    }
+}

@@ -1,0 +1,321 @@
+//! Carries out one action on many members: intent first, then batch after batch.
+//!
+//! What is sent was planned; what happens between batches may only shrink it. A batch that is refused for one
+//! of its members is halved until that one is found (S8); an answer that does not come leaves the operation
+//! open, and the group frozen, until it settles (S6).
+
+use std::{collections::BTreeSet, collections::VecDeque, future::Future, time::Duration};
+
+use server_group_core::{
+    reason::Reason,
+    refusal::{batches, halve},
+    settle::Settling,
+};
+
+use super::{
+    managed::Managed,
+    memory::Parked,
+    operation,
+    pass::{Pass, Stop, told},
+    record::{Operation, texts},
+    turns::Unsettled,
+};
+use crate::{
+    api::status::Phase,
+    cloud::{self, Answer, Kind, Outcome},
+};
+
+/// Throttled or unsent calls that are tried again within a pass.
+const TRIES: u32 = 6;
+
+/// One API action on one group.
+pub trait Step<M: Managed>: Send {
+    /// The API action, as status and events name it.
+    fn action(&self) -> &'static str;
+    /// Members one call may name.
+    fn limit(&self) -> usize;
+    /// Whether an answered call is over, so that the next may follow in the same pass.
+    fn over_when_answered(&self) -> bool;
+    /// Whether a call that is repeated with its token is recognised.
+    fn has_tokens(&self) -> bool;
+    /// Checks everything again, on the newest view, and returns what of `batch` may be sent.
+    ///
+    /// `repeating`: the same batch was sent and not answered; it may be sent again only as it was.
+    fn prepare(
+        &mut self,
+        pass: &mut Pass<'_, M>,
+        batch: Vec<M::Key>,
+        repeating: bool,
+    ) -> impl Future<Output = Result<Vec<M::Key>, Stop>> + Send;
+    /// Sends one call.
+    fn send(
+        &self,
+        batch: &[M::Key],
+        token: &str,
+    ) -> impl Future<Output = Result<Answer, cloud::Error>> + Send;
+}
+
+/// How an action ended.
+#[derive(Debug)]
+pub struct Done<K> {
+    /// What the cloud accepted.
+    pub accepted: BTreeSet<K>,
+    /// The cloud's id of the last answer.
+    pub request_id: Option<String>,
+    /// Why there may be more to do.
+    pub end: End,
+}
+
+/// Why an action ended.
+#[derive(Debug)]
+pub enum End {
+    /// Everything was sent, or was no longer wanted.
+    Complete,
+    /// The cloud works on it: the pass is over.
+    Working,
+    /// The view is out of date: the pass is over, the next one looks again.
+    LookAgain,
+    /// A quota was reached.
+    Quota(String),
+    /// Something else stopped it.
+    Stopped(Stop),
+}
+
+/// Carries out `step` on `names`, whose intent and ledger are written first by [`Pass::write`].
+///
+/// `intent` is the report that goes with the intent.
+///
+/// # Errors
+///
+/// [`Stop`] if the intent could not be written; then nothing was sent.
+pub async fn carry_out<M: Managed>(
+    pass: &mut Pass<'_, M>,
+    step: &mut impl Step<M>,
+    names: Vec<M::Key>,
+    message: &str,
+) -> Result<Done<M::Key>, Stop> {
+    let id = operation::draw_id();
+    pass.hold_by_finalizer().await?;
+    let epoch = pass
+        .ctx
+        .leadership
+        .epoch()
+        .ok_or(Stop::Superseded("not leading"))?;
+    pass.record.operation = Some(Operation {
+        id: id.clone(),
+        action: step.action().to_owned(),
+        phase: Phase::Intended,
+        epoch,
+        names: names.iter().cloned().collect(),
+        request_id: None,
+        reference: None,
+    });
+    let reason = if pass.deleting() {
+        Reason::Releasing
+    } else {
+        Reason::Changing
+    };
+    let intent = pass.report(reason.into(), message);
+    if let Err(stop) = pass.write(&intent).await {
+        // Should the write have landed all the same: nothing was sent for it.
+        pass.turn.answered.insert(id);
+        return Err(stop);
+    }
+    pass.running = Some(id.clone());
+    let mut done = Done {
+        accepted: BTreeSet::new(),
+        request_id: None,
+        end: End::Complete,
+    };
+    let mut queue: VecDeque<_> = batches(&names, step.limit()).into();
+    while let Some(batch) = queue.pop_front() {
+        match one_batch(pass, step, &id, batch, &mut queue, &mut done).await {
+            Ok(Next::Batch) => {}
+            Ok(Next::Refer(reference)) => {
+                let operation = pass.record.operation.as_mut().expect("opened above");
+                operation.phase = Phase::Accepted;
+                operation.request_id.clone_from(&done.request_id);
+                operation.reference = Some(reference);
+                done.end = End::Working;
+                pass.running = None;
+                return Ok(done);
+            }
+            Ok(Next::End(end)) => {
+                done.end = end;
+                break;
+            }
+            Err(Lost {
+                sent,
+                names,
+                message,
+            }) => {
+                pass.running = None;
+                let operation = pass.record.operation.as_mut().expect("opened above");
+                operation.phase = Phase::Unsettled;
+                pass.turn.unsettled.insert(
+                    id,
+                    Unsettled {
+                        names,
+                        settling: Settling::new(sent),
+                    },
+                );
+                done.end = End::Stopped(Stop::because(Reason::Changing, message));
+                return Ok(done);
+            }
+        }
+    }
+    pass.running = None;
+    pass.turn.answered.insert(id);
+    pass.close_answered();
+    Ok(done)
+}
+
+/// What comes after a batch.
+enum Next {
+    Batch,
+    Refer(String),
+    End(End),
+}
+
+/// A call without an answer.
+struct Lost {
+    sent: Duration,
+    names: BTreeSet<String>,
+    message: String,
+}
+
+async fn one_batch<M: Managed>(
+    pass: &mut Pass<'_, M>,
+    step: &mut impl Step<M>,
+    id: &str,
+    mut batch: Vec<M::Key>,
+    queue: &mut VecDeque<Vec<M::Key>>,
+    done: &mut Done<M::Key>,
+) -> Result<Next, Lost> {
+    let mut unanswered: Option<(Duration, Vec<M::Key>)> = None;
+    for attempt in 0..TRIES {
+        batch = match step.prepare(pass, batch, unanswered.is_some()).await {
+            Ok(batch) => batch,
+            Err(stop) => match unanswered {
+                Some((sent, batch)) => {
+                    return Err(lost(sent, &batch, "the next look did not succeed"));
+                }
+                None => return Ok(Next::End(End::Stopped(stop))),
+            },
+        };
+        if let Some((sent, before)) = &unanswered {
+            // A repetition settles the call only if it says the same thing.
+            if *before != batch {
+                return Err(lost(*sent, before, "the group changed meanwhile"));
+            }
+        } else if batch.is_empty() {
+            return Ok(Next::Batch);
+        }
+        let sent = pass.ctx.now();
+        let error = match step
+            .send(&batch, &operation::token(id, step.action(), &batch))
+            .await
+        {
+            Ok(answer) => {
+                done.accepted.extend(batch);
+                done.request_id = Some(answer.request_id);
+                return Ok(match answer.reference {
+                    Some(reference) => Next::Refer(reference),
+                    None if step.over_when_answered() => Next::Batch,
+                    None => Next::End(End::Working),
+                });
+            }
+            Err(error) => error,
+        };
+        tracing::info!(
+            error = told(&error),
+            action = step.action(),
+            members = batch.len(),
+            "a call did not succeed"
+        );
+        match (error.outcome, error.kind) {
+            (Outcome::Unknown, _)
+                if step.has_tokens() && unanswered.is_none() && attempt + 1 < TRIES =>
+            {
+                unanswered = Some((sent, batch.clone()));
+            }
+            (Outcome::Unknown, _) => {
+                let first = unanswered.map_or(sent, |(first, _)| first);
+                return Err(lost(first, &batch, &told(&error)));
+            }
+            // The repetition was refused, which says nothing about the first call.
+            _ if unanswered.is_some() => return Err(lost(sent, &batch, &told(&error))),
+            (Outcome::NotSent, _) | (_, Kind::Throttled) if attempt + 1 < TRIES => {
+                pass.pause(attempt, &error).await
+            }
+            (_, Kind::BadMember | Kind::Invalid) => return Ok(refused(pass, batch, &error, queue)),
+            (_, Kind::MemberNotFound | Kind::AlreadyMember) => {
+                return Ok(Next::End(End::LookAgain));
+            }
+            (_, Kind::Quota) => return Ok(Next::End(End::Quota(told(&error)))),
+            _ => return Ok(Next::End(End::Stopped(error.into()))),
+        }
+    }
+    Ok(Next::End(End::LookAgain))
+}
+
+/// Halves a refused batch, or parks the one bad member it consists of.
+fn refused<M: Managed>(
+    pass: &mut Pass<'_, M>,
+    batch: Vec<M::Key>,
+    error: &cloud::Error,
+    queue: &mut VecDeque<Vec<M::Key>>,
+) -> Next {
+    match halve(&batch) {
+        Ok([left, right]) => {
+            queue.push_front(right);
+            queue.push_front(left);
+        }
+        Err(bad) => pass.park(bad, told(error)),
+    }
+    Next::Batch
+}
+
+fn lost<K: std::fmt::Display>(sent: Duration, batch: &[K], why: &str) -> Lost {
+    let message = format!(
+        "a call was sent and not answered ({why}); nothing more is changed until it is known what became of it"
+    );
+    Lost {
+        sent,
+        names: texts(batch).into_iter().collect(),
+        message,
+    }
+}
+
+impl<M: Managed> Pass<'_, M> {
+    /// Leaves `key` alone for a while, with the cloud's words as the reason.
+    pub fn park(&mut self, key: M::Key, reason: String) {
+        let (now, retry) = (self.ctx.now(), self.ctx.timing.parked_retry);
+        let mut memory = self.memory.lock();
+        let retried = memory.parked.remove(&key);
+        memory.parked.insert(
+            key.clone(),
+            Parked {
+                until: now + retry,
+                retries: retried.map_or(0, |before| before.retries + 1),
+            },
+        );
+        if self.record.parked.len() < PARKED_MAX {
+            self.record.parked.insert(key, reason);
+        }
+    }
+
+    /// Waits before a call that was certainly not carried out is tried again.
+    async fn pause(&self, attempt: u32, error: &cloud::Error) {
+        let timing = &self.ctx.timing;
+        let grown = timing
+            .backoff_min
+            .saturating_mul(1 << attempt)
+            .min(timing.backoff_max);
+        let wait = error.retry_after.map_or(grown, |hint| hint.max(grown));
+        tokio::time::sleep(wait.mul_f64(0.5 + 0.5 * fastrand::f64())).await;
+    }
+}
+
+/// Entries that status lists as parked.
+const PARKED_MAX: usize = 100;

@@ -1,0 +1,93 @@
+//! What the two namespaced kinds have in common, so that one pipeline serves both.
+
+use std::{
+    collections::BTreeMap,
+    fmt::{Debug, Display},
+    str::FromStr,
+};
+
+use kube::{Resource, core::NamespaceResourceScope};
+use serde::{Serialize, de::DeserializeOwned};
+use server_group_core::{claim::Age, grant, reason::Hold};
+
+use super::{
+    Context,
+    memory::Memories,
+    record::Record,
+    registry::Registry,
+    report::{HELD_SHOWN, Report},
+    turns::GroupId,
+};
+use crate::api::DeletionPolicy;
+
+/// A `ServerGroupMembership` or a `ScalingGroupAttachment`.
+pub trait Managed:
+    Resource<DynamicType = (), Scope = NamespaceResourceScope>
+    + Clone
+    + Debug
+    + Serialize
+    + DeserializeOwned
+    + Send
+    + Sync
+    + 'static
+{
+    /// A member, or an attachment.
+    type Key: Ord + Clone + Debug + Display + FromStr + Send + Sync + 'static;
+
+    /// The cached objects of this kind.
+    fn registry(ctx: &Context) -> &Registry<Self>;
+    /// The memories of this kind.
+    fn memories(ctx: &Context) -> &Memories<Self::Key>;
+
+    /// `spec.accountName`
+    fn account_name(&self) -> &str;
+    /// `spec.regionId`
+    fn region(&self) -> &str;
+    /// `spec.suspend`
+    fn suspended(&self) -> bool;
+    /// `spec.deletionPolicy`
+    fn deletion_policy(&self) -> DeletionPolicy;
+    /// `spec.intervalSeconds`
+    fn interval_seconds(&self) -> i64;
+    /// The group that passes take turns on.
+    fn group(&self) -> GroupId;
+    /// Everything it names that needs a grant. While it is deleted, what it lists needs none.
+    fn names<'a>(&'a self, namespace: &'a str) -> grant::Request<'a>;
+
+    /// What its status remembers.
+    fn record(&self) -> Record<Self::Key>;
+    /// The same object with a status that says `report` and remembers `record`.
+    fn with_status(&self, report: &Report<Self::Key>, record: &Record<Self::Key>) -> Self;
+    /// The status, for comparison.
+    fn same_status(&self, other: &Self) -> bool;
+}
+
+/// Order of birth.
+pub fn age(object: &impl Resource) -> Age {
+    let meta = object.meta();
+    let born = meta
+        .creation_timestamp
+        .as_ref()
+        .map_or(0, |time| time.0.as_second());
+    (born, meta.uid.clone().unwrap_or_default())
+}
+
+/// The first held differences, as many as status shows.
+pub fn held_shown<K: Display>(held: &BTreeMap<K, Hold>) -> Vec<(String, Hold)> {
+    held.iter()
+        .take(HELD_SHOWN)
+        .map(|(key, hold)| (key.to_string(), *hold))
+        .collect()
+}
+
+/// A map as status writes it.
+pub fn shown<K: Display, V, T>(map: &BTreeMap<K, V>, item: impl Fn(String, &V) -> T) -> Vec<T> {
+    map.iter()
+        .map(|(key, value)| item(key.to_string(), value))
+        .collect()
+}
+
+/// A count as status writes it.
+pub fn number(count: usize) -> i32 {
+    i32::try_from(count).unwrap_or(i32::MAX)
+}

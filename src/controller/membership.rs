@@ -1,0 +1,177 @@
+//! The pipeline of a `ServerGroupMembership`, top to bottom.
+
+mod apply;
+mod managed;
+mod observe;
+pub mod parse;
+
+use server_group_core::{
+    membership::{Plan, plan},
+    reason::Reason,
+    verdict::{Facts, Verdict, judge},
+};
+
+use super::{
+    events::{self, Change},
+    pass::{Pass, Stop},
+    reconcile::{Judged, Pipeline},
+    report::{Counts, Seen, plain_message},
+};
+use crate::api::ServerGroupMembership;
+
+impl Pipeline for ServerGroupMembership {
+    async fn converge(pass: &mut Pass<'_, Self>) -> Result<Judged, Stop> {
+        let parsed = parse::parse(&pass.object.spec);
+        let parsed =
+            parsed.map_err(|invalid| Stop::because(Reason::InvalidSpec, invalid.to_string()))?;
+        let access = pass.authorize()?;
+        let cloud = pass.session(&access).await?;
+        let group = observe::Group {
+            cloud,
+            product: parsed.product,
+            id: pass.object.spec.server_group.id.clone(),
+        };
+        let Some(observed) = observe::observe(pass, &group, &parsed).await? else {
+            return gone(pass, &group).await;
+        };
+        let planned = see(pass, &observed);
+        if pass.deleting() && may_go(pass, &observed, &planned).await? {
+            return Err(pass.let_go().await?);
+        }
+        if pass.object.spec.suspend {
+            return Ok(Judged {
+                verdict: Reason::Suspended.into(),
+                message: plain_message(Reason::Suspended).into(),
+            });
+        }
+        if !observed.open() {
+            return Ok(judged(pass, &planned, false));
+        }
+        let applied = apply::apply(pass, &group, &parsed, &planned).await?;
+        if !applied.called {
+            return Ok(judged(pass, &planned, applied.quota_reached));
+        }
+        if let Some(stop) = applied.stopped {
+            return Err(stop);
+        }
+        // What was sent is not believed but looked at.
+        let Some(observed) = observe::observe(pass, &group, &parsed).await? else {
+            return gone(pass, &group).await;
+        };
+        let planned = see(pass, &observed);
+        Ok(judged(pass, &planned, applied.quota_reached))
+    }
+}
+
+/// Plans, and notes what was seen for whoever reports next.
+fn see(pass: &mut Pass<'_, ServerGroupMembership>, observed: &observe::Observed) -> Plan {
+    let planned = plan(&observed.world);
+    pass.forget_absent(&planned.absent);
+    let counts = planned.counts;
+    pass.seen = Some(Seen {
+        counts: Counts {
+            desired: counts.desired,
+            done: counts.serving,
+            coming: counts.joining,
+            going: counts.leaving,
+            foreign: counts.foreign,
+        },
+        held: planned.held.clone(),
+    });
+    planned
+}
+
+/// How a pass over a group ended that was seen whole.
+fn judged(pass: &Pass<'_, ServerGroupMembership>, planned: &Plan, quota_reached: bool) -> Judged {
+    let memory = pass.memory.lock();
+    let counts = planned.counts;
+    let facts = Facts {
+        held: &planned.held,
+        nobody_wanted: planned.nobody_wanted,
+        moving: !planned.is_empty()
+            || counts.joining > 0
+            || counts.leaving > 0
+            || !pass.turn.unsettled.is_empty(),
+        quota_reached,
+        parked_again: memory.parked.values().any(|parked| parked.retries > 0),
+    };
+    let verdict = if pass.deleting() {
+        Verdict::from(Reason::Releasing)
+    } else {
+        judge(&facts)
+    };
+    let message = match verdict.reason {
+        Reason::Conflict => conflict(planned),
+        Reason::Changing if !pass.turn.unsettled.is_empty() => {
+            "a change was sent whose outcome is not known yet; nothing more is changed until it is"
+                .into()
+        }
+        reason => plain_message(reason).into(),
+    };
+    Judged { verdict, message }
+}
+
+/// Names the first few members that an older object claims, and that object.
+fn conflict(planned: &Plan) -> String {
+    let named: Vec<_> = planned
+        .conflicts
+        .iter()
+        .take(3)
+        .map(|(key, other)| format!("{key} is claimed by {other}"))
+        .collect();
+    let more = planned.conflicts.len().saturating_sub(named.len());
+    let more = if more > 0 {
+        format!(", and {more} more")
+    } else {
+        String::new()
+    };
+    format!(
+        "{}{more}; list each member in one object only",
+        named.join(", ")
+    )
+}
+
+/// Whether a deleted object has nothing left to do.
+async fn may_go(
+    pass: &mut Pass<'_, ServerGroupMembership>,
+    observed: &observe::Observed,
+    planned: &Plan,
+) -> Result<bool, Stop> {
+    if !observed.open() {
+        return Ok(false);
+    }
+    if pass.keeps_everything() {
+        return Ok(true);
+    }
+    if planned.retain {
+        let group = &pass.object.spec.server_group.id;
+        let note = format!(
+            "releasing would leave nobody serving in {group}: its members stay; set spec.removal.allowEmpty before \
+             deleting to have them removed"
+        );
+        events::publish(pass, Change::Retained, note).await;
+        return Ok(true);
+    }
+    // What was handed over, and what two views lacked, has left the ledger; the rest is on its way out.
+    let mut left = pass.record.ledger.registered.clone();
+    left.retain(|key| !planned.hand_over.contains(key));
+    Ok(left.is_empty())
+}
+
+/// The group's own call says that it does not exist.
+async fn gone(
+    pass: &mut Pass<'_, ServerGroupMembership>,
+    group: &observe::Group,
+) -> Result<Judged, Stop> {
+    if pass.gone_for_sure() && pass.deleting() {
+        return Err(pass.let_go().await?);
+    }
+    let message = format!(
+        "server group {} does not exist in {}; check spec.serverGroup and spec.regionId",
+        group.id, pass.object.spec.region_id
+    );
+    Ok(Judged {
+        verdict: Reason::GroupNotFound.into(),
+        message,
+    })
+}

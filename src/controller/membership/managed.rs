@@ -1,0 +1,166 @@
+//! A `ServerGroupMembership` as the shared parts of the pipeline see it.
+
+use kube::{Resource, ResourceExt};
+use server_group_core::{grant, server::ServerKey};
+
+use super::super::{
+    Context,
+    managed::{Managed, held_shown, number, shown},
+    memory::Memories,
+    record::{Operation, Record, keys, texts},
+    registry::Registry,
+    report::Report,
+    turns::GroupId,
+};
+use crate::api::{
+    DeletionPolicy, MemberCounts, ServerGroupMembership, ServerGroupMembershipStatus,
+    condition::conditions,
+    status::{hold_reason, member},
+};
+
+impl Managed for ServerGroupMembership {
+    type Key = ServerKey;
+
+    fn registry(ctx: &Context) -> &Registry<Self> {
+        &ctx.memberships
+    }
+
+    fn memories(ctx: &Context) -> &Memories<ServerKey> {
+        &ctx.membership_memories
+    }
+
+    fn account_name(&self) -> &str {
+        &self.spec.account_name
+    }
+
+    fn region(&self) -> &str {
+        &self.spec.region_id
+    }
+
+    fn suspended(&self) -> bool {
+        self.spec.suspend
+    }
+
+    fn deletion_policy(&self) -> DeletionPolicy {
+        self.spec.deletion_policy
+    }
+
+    fn interval_seconds(&self) -> i64 {
+        self.spec.interval_seconds
+    }
+
+    fn group(&self) -> GroupId {
+        let group = &self.spec.server_group;
+        GroupId::new(
+            &self.spec.region_id,
+            &super::parse::product(group.type_).to_string(),
+            &group.id,
+        )
+    }
+
+    fn names<'a>(&'a self, namespace: &'a str) -> grant::Request<'a> {
+        let servers = match self.meta().deletion_timestamp {
+            Some(_) => Vec::new(),
+            None => self
+                .spec
+                .servers
+                .iter()
+                .map(|server| server.id.as_str())
+                .collect(),
+        };
+        grant::Request {
+            namespace,
+            region: &self.spec.region_id,
+            server_groups: vec![&self.spec.server_group.id],
+            servers,
+            ..grant::Request::default()
+        }
+    }
+
+    fn record(&self) -> Record<ServerKey> {
+        let Some(status) = &self.status else {
+            return Record::default();
+        };
+        let operation = status.operation.as_ref().map(|written| Operation {
+            id: written.id.clone(),
+            action: written.action.clone(),
+            phase: written.phase,
+            epoch: written.epoch,
+            names: keys(&written.servers),
+            request_id: written.request_id.clone(),
+            reference: written.reference.clone(),
+        });
+        let parked = status
+            .parked
+            .iter()
+            .map(|parked| (parked.server.as_str(), parked.reason.as_str()));
+        Record::read(
+            &self.uid().unwrap_or_default(),
+            status.ledger.as_ref(),
+            operation,
+            parked,
+        )
+    }
+
+    fn with_status(&self, report: &Report<ServerKey>, record: &Record<ServerKey>) -> Self {
+        let before = self.status.clone().unwrap_or_default();
+        let generation = self.meta().generation.unwrap_or_default();
+        let mut status = ServerGroupMembershipStatus {
+            observed_generation: generation,
+            conditions: conditions(
+                &before.conditions,
+                generation,
+                report.verdict,
+                report.in_sync,
+                &report.message,
+                report.now,
+            ),
+            ledger: record.written_ledger(&self.uid().unwrap_or_default()),
+            operation: record
+                .operation
+                .as_ref()
+                .map(|operation| member::Operation {
+                    id: operation.id.clone(),
+                    action: operation.action.clone(),
+                    phase: operation.phase,
+                    epoch: operation.epoch,
+                    servers: texts(&operation.names),
+                    request_id: operation.request_id.clone(),
+                    reference: operation.reference.clone(),
+                }),
+            parked: shown(&record.parked, |server, reason| member::Parked {
+                server,
+                reason: reason.clone(),
+            }),
+            last_handled_reconcile_at: report.handled.clone(),
+            ..before
+        };
+        if let Some(seen) = &report.seen {
+            let counts = seen.counts;
+            let held = held_shown(&seen.held);
+            status.summary = Some(counts.summary("serving", "joining", "leaving", seen.held.len()));
+            status.members = Some(MemberCounts {
+                desired: number(counts.desired),
+                serving: number(counts.done),
+                joining: number(counts.coming),
+                leaving: number(counts.going),
+                foreign: number(counts.foreign),
+                held: number(seen.held.len()),
+            });
+            status.held = held
+                .into_iter()
+                .map(|(server, hold)| member::Held {
+                    server,
+                    reason: hold_reason(hold),
+                })
+                .collect();
+        }
+        let mut next = self.clone();
+        next.status = Some(status);
+        next
+    }
+
+    fn same_status(&self, other: &Self) -> bool {
+        self.status == other.status
+    }
+}

@@ -1,0 +1,297 @@
+//! The group as the cloud shows it, and what other objects make of it: the [`World`] of a membership.
+
+use std::{collections::BTreeMap, collections::BTreeSet, time::Duration};
+
+use kube::{Resource, ResourceExt};
+use server_group_core::{
+    claim::{Claimant, Standing},
+    membership::{
+        World,
+        resolve::{self, resolve},
+    },
+    product::Product,
+    reason::Reason,
+    server::{Row, Rows, ServerKey, ServerKind, State},
+};
+
+use super::{
+    super::{
+        Context,
+        authorize::authorize,
+        managed::{Managed, age},
+        pass::{Pass, Stop},
+    },
+    parse::{self, Parsed},
+};
+use crate::{
+    api::ServerGroupMembership,
+    cloud::{Cloud, GroupStatus, GroupView, Kind, Member, MemberStatus, ServerKind as CloudKind},
+};
+
+/// A server group, and as whom it is changed.
+pub(super) struct Group {
+    /// The client.
+    pub cloud: Cloud,
+    /// Whose group it is.
+    pub product: Product,
+    /// Its id.
+    pub id: String,
+}
+
+/// A whole view and what follows from it.
+pub(super) struct Observed {
+    /// Everything a decision may depend on.
+    pub world: World,
+    /// Whether the cloud works on nothing in this group.
+    pub idle: bool,
+}
+
+impl Observed {
+    /// Whether the group may be changed: nothing is unsettled on it and it is idle.
+    pub(super) fn open(&self) -> bool {
+        self.world.unsettled.is_empty() && self.idle
+    }
+}
+
+/// Looks at the group; `None` if its own call says that it does not exist.
+///
+/// # Errors
+///
+/// [`Stop`]: the group could not be seen whole, or the list does not say which member it means.
+pub(super) async fn observe(
+    pass: &mut Pass<'_, ServerGroupMembership>,
+    group: &Group,
+    parsed: &Parsed,
+) -> Result<Option<Observed>, Stop> {
+    let Some((view, begun)) = look(pass, group).await? else {
+        return Ok(None);
+    };
+    let rows = rows(group.product, &view);
+    pass.turn.had_rows = !rows.is_empty();
+    pass.record.ledger.take_addresses(&rows);
+    let idle = view.status == GroupStatus::Available && !forced_call_runs(pass.ctx, &pass.object);
+    let neighbours = neighbours(pass.ctx, &pass.object);
+    let open = std::iter::once(pass.object.clone())
+        .chain(
+            neighbours
+                .iter()
+                .map(|other| ServerGroupMembership::clone(other)),
+        )
+        .filter_map(|object| object.record().operation)
+        .map(|operation| {
+            (
+                operation.id,
+                operation.names.iter().map(ToString::to_string).collect(),
+            )
+        })
+        .collect();
+    let unsettled = pass.settle(open, |name| shown(&rows, name), idle, begun);
+    let desired = if pass.deleting() {
+        BTreeMap::new()
+    } else {
+        resolve(group.product, &parsed.entries, &pass.record.ledger, &rows).map_err(|unclear| {
+            let problems = unclear.iter().map(parse::unclear).collect();
+            Stop::because(Reason::InvalidSpec, parse::invalid(problems).to_string())
+        })?
+    };
+    pass.notice_arrivals(idle, |key| {
+        rows.get(key).map(|row| row.state == State::Available)
+    });
+    let ledger = pass.record.ledger.clone();
+    let parked = pass.parked_now(|key| match desired.contains_key(key) {
+        true => rows
+            .get(key)
+            .is_none_or(|row| row.state != State::Available),
+        false => ledger.holds(key) && rows.contains_key(key),
+    });
+    let others = neighbours
+        .iter()
+        .map(|other| claimant(pass.ctx, other, &rows))
+        .collect();
+    let world = World {
+        product: group.product,
+        purpose: pass.purpose(),
+        policy: parsed.policy,
+        desired,
+        view_permits_removal: pass.ctx.now().saturating_sub(begun) < pass.ctx.timing.view_age_max,
+        ledger,
+        age: age(&pass.object),
+        others,
+        unsettled: unsettled
+            .iter()
+            .filter_map(|name| name.parse().ok())
+            .flat_map(|key| with_address(key, &rows))
+            .collect(),
+        parked,
+        rows,
+    };
+    Ok(Some(Observed { world, idle }))
+}
+
+/// Reads the group's list. One that was not empty and now reads empty is read again (S5).
+async fn look(
+    pass: &mut Pass<'_, ServerGroupMembership>,
+    group: &Group,
+) -> Result<Option<(GroupView, Duration)>, Stop> {
+    for second in [false, true] {
+        let begun = pass.ctx.now();
+        match group.cloud.members(group.product, &group.id).await {
+            Ok(view) if view.members.is_empty() && pass.turn.had_rows && !second => {}
+            Ok(view) => {
+                pass.memory.lock().gone_since = None;
+                return Ok(Some((view, begun)));
+            }
+            Err(error) if error.kind == Kind::GroupNotFound => return Ok(None),
+            Err(error) => return Err(error.into()),
+        }
+    }
+    unreachable!("the second look is taken as it is")
+}
+
+/// A member list as the core reads it.
+fn rows(product: Product, view: &GroupView) -> Rows {
+    view.members
+        .iter()
+        .map(|member| (key(product, member), row(member)))
+        .collect()
+}
+
+/// What tells the member from others in `product`.
+fn key(product: Product, member: &Member) -> ServerKey {
+    let kind = kind(&member.kind, &member.id);
+    let keyed_by_ip = match kind {
+        ServerKind::Ecs => product.keys_ecs_by_ip(),
+        ServerKind::Eni | ServerKind::Eci => true,
+        ServerKind::Ip | ServerKind::Fc => false,
+    };
+    ServerKey::new(
+        &member.id,
+        member.ip.filter(|_| keyed_by_ip),
+        member.port.filter(|_| product.has_ports()),
+    )
+}
+
+/// The kind of a member; one that this version does not know is told by the id.
+fn kind(kind: &CloudKind, id: &str) -> ServerKind {
+    match kind {
+        CloudKind::Ecs => ServerKind::Ecs,
+        CloudKind::Eni => ServerKind::Eni,
+        CloudKind::Eci => ServerKind::Eci,
+        CloudKind::Ip => ServerKind::Ip,
+        CloudKind::Fc => ServerKind::Fc,
+        CloudKind::Unknown(_) => ServerKind::told_by(id),
+    }
+}
+
+fn row(member: &Member) -> Row {
+    Row {
+        kind: kind(&member.kind, &member.id),
+        weight: member.weight,
+        state: match member.status {
+            MemberStatus::Adding => State::Adding,
+            MemberStatus::Available => State::Available,
+            MemberStatus::Configuring => State::Configuring,
+            MemberStatus::Removing => State::Removing,
+            MemberStatus::Draining => State::Draining,
+            MemberStatus::Replacing | MemberStatus::Unknown(_) => State::Other,
+        },
+    }
+}
+
+/// What a view shows of a member named by an operation; two views that show the same agree about it.
+fn shown(rows: &Rows, name: &str) -> String {
+    let found = name.parse::<ServerKey>().ok().and_then(|key| {
+        let meant = with_address(key, rows);
+        meant
+            .iter()
+            .find_map(|key| rows.get(key))
+            .map(|row| format!("{:?} {:?}", row.state, row.weight))
+    });
+    found.unwrap_or_else(|| "absent".into())
+}
+
+/// A key as written, and the rows it can mean if it was written before its address was known.
+fn with_address(key: ServerKey, rows: &Rows) -> BTreeSet<ServerKey> {
+    if rows.contains_key(&key) || key.ip.is_some() {
+        return BTreeSet::from([key]);
+    }
+    let same_id = rows
+        .range(ServerKey::first_of(&key.id)..)
+        .map(|(row, _)| row)
+        .take_while(|row| row.id == key.id);
+    let mut meant: BTreeSet<_> = same_id
+        .filter(|row| row.same_server_and_port(&key))
+        .cloned()
+        .collect();
+    meant.insert(key);
+    meant
+}
+
+/// The other objects on this group.
+pub(super) fn neighbours(
+    ctx: &Context,
+    object: &ServerGroupMembership,
+) -> Vec<std::sync::Arc<ServerGroupMembership>> {
+    let group = object.group();
+    let others = ctx.memberships.all().into_iter();
+    others
+        .filter(|other| other.uid() != object.uid() && other.group() == group)
+        .collect()
+}
+
+/// Whether an attachment has a call under way that moves instances in or out of this group (S6).
+fn forced_call_runs(ctx: &Context, object: &ServerGroupMembership) -> bool {
+    let id = &object.spec.server_group.id;
+    let names_us = |key: &server_group_core::attachment::AttachmentKey| {
+        key.server_group().is_some_and(|(_, group)| group == id)
+    };
+    ctx.attachments
+        .all()
+        .iter()
+        .filter(|other| other.spec.region_id == object.spec.region_id)
+        .any(|other| {
+            (other.spec.force_attach || other.spec.force_detach)
+                && other
+                    .record()
+                    .operation
+                    .is_some_and(|operation| operation.names.iter().any(names_us))
+        })
+}
+
+/// What another object claims in a group that shows `rows`.
+pub(super) fn claimant(
+    ctx: &Context,
+    other: &ServerGroupMembership,
+    rows: &Rows,
+) -> Claimant<ServerKey> {
+    let mut ledger = other.record().ledger;
+    ledger.take_addresses(rows);
+    let parsed = parse::parse(&other.spec).ok();
+    let granted = authorize(&ctx.accounts, other).is_ok();
+    let leaving = other.meta().deletion_timestamp.is_some();
+    let acts = granted && !other.spec.suspend && parsed.is_some();
+    let lists = match parsed {
+        Some(parsed) if granted && !leaving => {
+            match resolve(parsed.product, &parsed.entries, &ledger, rows) {
+                Ok(desired) => desired.into_keys().collect(),
+                Err(_) => parsed.entries.iter().map(resolve::Entry::key).collect(),
+            }
+        }
+        _ => BTreeSet::new(),
+    };
+    Claimant {
+        name: format!(
+            "{}/{}",
+            other.namespace().unwrap_or_default(),
+            other.name_any()
+        ),
+        age: age(other),
+        lists,
+        ledger: ledger.keys(),
+        standing: match (acts, leaving) {
+            (true, true) => Standing::Leaving,
+            (true, false) => Standing::Enforcing,
+            (false, _) => Standing::Idle,
+        },
+    }
+}

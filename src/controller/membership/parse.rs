@@ -1,0 +1,174 @@
+//! A list of servers into entries of the core; contradictions that admission cannot see end here.
+
+use std::net::IpAddr;
+
+use server_group_core::{
+    amount::Amount,
+    membership::{
+        Policy,
+        resolve::{Entry, Unclear, duplicates},
+    },
+    product::Product,
+    server::ServerKind,
+};
+
+use crate::api::{self, Server, ServerGroupMembershipSpec, ServerType};
+
+/// What a spec asks for.
+#[derive(Clone, Debug)]
+pub struct Parsed {
+    /// Whose group it is.
+    pub product: Product,
+    /// Its list.
+    pub entries: Vec<Entry>,
+    /// How far removals may go.
+    pub policy: Policy,
+}
+
+/// A spec that contradicts itself: which field, and how.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub struct Invalid(String);
+
+/// Problems named in one message; the rest is counted.
+const NAMED: usize = 5;
+
+/// Reads a spec.
+///
+/// # Errors
+///
+/// [`Invalid`], which names fields and values. Nothing was called.
+pub fn parse(spec: &ServerGroupMembershipSpec) -> Result<Parsed, Invalid> {
+    let product = product(spec.server_group.type_);
+    let mut entries = Vec::with_capacity(spec.servers.len());
+    let mut problems = Vec::new();
+    for (index, server) in spec.servers.iter().enumerate() {
+        match entry(product, server) {
+            Ok(entry) => entries.push(entry),
+            Err(problem) => problems.push(format!("spec.servers[{index}]{problem}")),
+        }
+    }
+    let min_serving = amount(&spec.removal.min_serving).unwrap_or_else(|| {
+        problems.push(format!(
+            "spec.removal.minServing: {:?} is neither a count nor a percentage",
+            spec.removal.min_serving
+        ));
+        Amount::Count(1)
+    });
+    if problems.is_empty() {
+        problems.extend(duplicates(&entries).iter().map(unclear));
+    }
+    if problems.is_empty() {
+        let policy = Policy {
+            min_serving,
+            allow_empty: spec.removal.allow_empty,
+        };
+        return Ok(Parsed {
+            product,
+            entries,
+            policy,
+        });
+    }
+    Err(invalid(problems))
+}
+
+/// The first few problems in one message.
+#[must_use]
+pub fn invalid(mut problems: Vec<String>) -> Invalid {
+    let more = problems.len().saturating_sub(NAMED);
+    problems.truncate(NAMED);
+    let mut text = problems.join("; ");
+    if more > 0 {
+        text.push_str(&format!("; and {more} more"));
+    }
+    Invalid(text)
+}
+
+/// Says which entries of a list are not clear.
+#[must_use]
+pub fn unclear(unclear: &Unclear) -> String {
+    match unclear {
+        Unclear::Twice {
+            first,
+            second,
+            member,
+        } => {
+            format!("spec.servers[{second}] is the same member as spec.servers[{first}]: {member}")
+        }
+        Unclear::Ambiguous { index, entry } => {
+            format!(
+                "spec.servers[{index}]: the group has several addresses of {entry}; set ip to say which one is meant"
+            )
+        }
+    }
+}
+
+/// The product that a group type stands for.
+#[must_use]
+pub const fn product(group: api::ServerGroupType) -> Product {
+    match group {
+        api::ServerGroupType::Clb => Product::Clb,
+        api::ServerGroupType::Gwlb => Product::Gwlb,
+    }
+}
+
+fn entry(product: Product, server: &Server) -> Result<Entry, String> {
+    let told = ServerKind::told_by(&server.id);
+    let kind = server.type_.map_or(told, kind);
+    if kind != told {
+        return Err(format!(
+            ".type: {kind:?} contradicts the id {:?}, which says {told:?}",
+            server.id
+        ));
+    }
+    let ip = match &server.ip {
+        Some(ip) => Some(
+            ip.parse::<IpAddr>()
+                .map_err(|_| format!(".ip: {ip:?} is not an address"))?,
+        ),
+        None => None,
+    };
+    let port = match server.port {
+        Some(port) => {
+            Some(u16::try_from(port).map_err(|_| format!(".port: {port} is not a port"))?)
+        }
+        None => None,
+    };
+    if port.is_some() != product.has_ports() {
+        return Err(if product.has_ports() {
+            ".port: is missing".into()
+        } else {
+            ".port: GWLB has no ports".into()
+        });
+    }
+    let weight = match server.weight {
+        Some(weight) => {
+            Some(u8::try_from(weight).map_err(|_| format!(".weight: {weight} is not a weight"))?)
+        }
+        None => None,
+    };
+    Ok(Entry {
+        id: server.id.clone(),
+        kind,
+        ip: ip.filter(|_| kind != ServerKind::Ip),
+        port,
+        weight,
+    })
+}
+
+const fn kind(server: ServerType) -> ServerKind {
+    match server {
+        ServerType::Ecs => ServerKind::Ecs,
+        ServerType::Eni => ServerKind::Eni,
+        ServerType::Eci => ServerKind::Eci,
+        ServerType::Ip => ServerKind::Ip,
+    }
+}
+
+fn amount(written: &k8s_openapi::apimachinery::pkg::util::intstr::IntOrString) -> Option<Amount> {
+    use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
+    match written {
+        IntOrString::Int(count) => usize::try_from(*count).ok().map(Amount::Count),
+        IntOrString::String(text) => text.parse().ok(),
+    }
+}

@@ -1,0 +1,77 @@
+//! One pass over one object, and what brings it back.
+//!
+//! `parse → authorize → observe → plan → claim → apply → verify → report`: [`membership`] and [`attachment`]
+//! are that pipeline for the two kinds, [`pass`] is what they share, and `server_group_core` decides.
+//! Why a pass was triggered is never looked at.
+
+pub mod attachment;
+pub mod authorize;
+pub mod carry_out;
+pub mod events;
+pub mod identity;
+pub mod managed;
+pub mod membership;
+pub mod memory;
+pub mod neighbours;
+pub mod operation;
+pub mod pace;
+pub mod pass;
+pub mod reconcile;
+pub mod record;
+pub mod registry;
+pub mod report;
+pub mod turns;
+
+use std::time::Duration;
+
+use kube::{
+    Client,
+    runtime::{events::Recorder, reflector::Store},
+};
+use server_group_core::{attachment::AttachmentKey, server::ServerKey};
+use tokio::time::Instant;
+
+use crate::{
+    api::{CloudAccount, ScalingGroupAttachment, ServerGroupMembership},
+    cloud::Transport,
+    leader::Leadership,
+    timing::Timing,
+};
+
+/// The handles that a pass needs.
+pub struct Context {
+    /// Kubernetes.
+    pub client: Client,
+    /// The cloud.
+    pub transport: Transport,
+    /// Whose cloud account a key belongs to.
+    pub identities: identity::Identities,
+    /// The right to change the cloud.
+    pub leadership: Leadership,
+    /// Durations and clocks.
+    pub timing: Timing,
+    /// The moment from which this process counts.
+    pub started: Instant,
+    /// Accounts and their grants.
+    pub accounts: Store<CloudAccount>,
+    /// Memberships as last seen or written.
+    pub memberships: registry::Registry<ServerGroupMembership>,
+    /// Attachments as last seen or written.
+    pub attachments: registry::Registry<ScalingGroupAttachment>,
+    /// Counts and waits of memberships.
+    pub membership_memories: memory::Memories<ServerKey>,
+    /// Counts and waits of attachments.
+    pub attachment_memories: memory::Memories<AttachmentKey>,
+    /// Turns on groups.
+    pub turns: turns::Turns,
+    /// Where events go.
+    pub recorder: Recorder,
+}
+
+impl Context {
+    /// Time since the start of the process.
+    #[must_use]
+    pub fn now(&self) -> Duration {
+        self.started.elapsed()
+    }
+}

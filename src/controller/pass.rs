@@ -1,0 +1,583 @@
+//! One pass over one object: what both kinds share around their own pipeline.
+//!
+//! The memory that authorises removals ([`Record`]) changes here and reaches Kubernetes only by
+//! [`Pass::write`], which carries the version it was read with (S2).
+
+use std::{collections::BTreeSet, sync::Arc, time::Duration};
+
+use kube::{
+    Api, Client, ResourceExt,
+    api::{Patch, PatchParams, PostParams},
+};
+use parking_lot::Mutex;
+use serde_json::json;
+use server_group_core::{
+    membership::Purpose,
+    reason::Reason,
+    settle::{Settling, Waits},
+    verdict::Verdict,
+};
+use tokio::time::timeout;
+
+use super::{
+    Context,
+    authorize::{self, Access},
+    managed::Managed,
+    memory::{Memory, Parked},
+    record::Record,
+    report::{Report, Seen, plain_message},
+    turns::{Turn, Unsettled},
+};
+use crate::{
+    api::{ABANDON, DeletionPolicy, FINALIZER, RECONCILE_AT, condition::InSync},
+    cloud::{self, Cloud},
+};
+
+/// Why a pass ended before its end.
+#[derive(Debug)]
+pub enum Stop {
+    /// The object, its account, or the leader is not what the plan was made for. Look again at once.
+    Superseded(&'static str),
+    /// The object is gone, or free to go.
+    Gone,
+    /// There is a verdict and nothing more to do now.
+    Verdict {
+        /// Why.
+        verdict: Verdict,
+        /// For a person.
+        message: String,
+    },
+    /// Kubernetes did not take a write, or did not answer.
+    Kubernetes(kube::Error),
+}
+
+impl Stop {
+    /// Ends the pass for `reason`, with `message` for a person.
+    pub fn because(reason: Reason, message: impl Into<String>) -> Self {
+        Self::Verdict {
+            verdict: reason.into(),
+            message: message.into(),
+        }
+    }
+}
+
+impl From<cloud::Error> for Stop {
+    fn from(error: cloud::Error) -> Self {
+        Self::because(reason_for(error.kind), told(&error))
+    }
+}
+
+/// What a failed call means for the object.
+#[must_use]
+pub fn reason_for(kind: cloud::Kind) -> Reason {
+    use cloud::Kind;
+    match kind {
+        Kind::Throttled
+        | Kind::Transient
+        | Kind::Malformed
+        | Kind::Incomplete
+        | Kind::TokenMismatch
+        | Kind::MemberNotFound
+        | Kind::AlreadyMember
+        | Kind::Unusable => Reason::Retrying,
+        Kind::Busy | Kind::TokenProcessing => Reason::Changing,
+        Kind::GroupNotFound | Kind::ScalingGroupNotFound => Reason::GroupNotFound,
+        Kind::BadMember => Reason::PartlyApplied,
+        Kind::Quota => Reason::QuotaExceeded,
+        Kind::Denied => Reason::Denied,
+        Kind::Credentials => Reason::CredentialsUnavailable,
+        Kind::ClockSkew => Reason::ClockSkew,
+        Kind::WrongEndpoint => Reason::WrongRegion,
+        Kind::Invalid => Reason::InvalidSpec,
+    }
+}
+
+/// An error as a person reads it: what happened, the cloud's words, and what to do where there is something to do.
+#[must_use]
+pub fn told(error: &cloud::Error) -> String {
+    let mut text = error.to_string();
+    let mut source = std::error::Error::source(error);
+    while let Some(cause) = source {
+        text.push_str(": ");
+        text.push_str(&cause.to_string());
+        source = cause.source();
+    }
+    let reason = reason_for(error.kind);
+    if reason != Reason::Retrying {
+        text.push_str("; ");
+        text.push_str(plain_message(reason));
+    }
+    text
+}
+
+/// One pass over one object.
+pub struct Pass<'c, M: Managed> {
+    /// The world outside.
+    pub ctx: &'c Context,
+    /// The object as it was last read or written.
+    pub object: M,
+    /// What its status remembers, and will remember after the next write.
+    pub record: Record<M::Key>,
+    /// What this process remembers about it.
+    pub memory: Arc<Mutex<Memory<M::Key>>>,
+    /// The turn on its group.
+    pub turn: Turn,
+    /// What was seen last; `None` until the group was observed.
+    pub seen: Option<Seen<M::Key>>,
+    /// When something that is waited for is due, since the start of the process.
+    pub due: Option<Duration>,
+    /// The operation that this pass is carrying out: every call of it so far was answered.
+    pub running: Option<String>,
+}
+
+impl<'c, M: Managed> Pass<'c, M> {
+    /// Begins a pass.
+    pub fn new(ctx: &'c Context, object: M, turn: Turn) -> Self {
+        let record = object.record();
+        let memory = M::memories(ctx).of(&object.uid().unwrap_or_default());
+        Self {
+            ctx,
+            object,
+            record,
+            memory,
+            turn,
+            seen: None,
+            due: None,
+            running: None,
+        }
+    }
+
+    /// Converge, or release if the object is being deleted.
+    pub fn purpose(&self) -> Purpose {
+        if self.deleting() {
+            Purpose::Release
+        } else {
+            Purpose::Converge
+        }
+    }
+
+    /// Whether the object is being deleted.
+    pub fn deleting(&self) -> bool {
+        self.object.meta().deletion_timestamp.is_some()
+    }
+
+    /// Whether what it registered stays when it goes: so asked, or deleted while suspended.
+    pub fn keeps_everything(&self) -> bool {
+        self.object.suspended() || self.object.deletion_policy() == DeletionPolicy::Retain
+    }
+
+    /// Whether a person asked to let go of the object without touching the cloud.
+    pub fn abandoned(&self) -> bool {
+        self.deleting()
+            && self
+                .object
+                .annotations()
+                .get(ABANDON)
+                .is_some_and(|value| value == "true")
+    }
+
+    /// The value of the `reconcile-at` annotation.
+    pub fn asked_at(&self) -> Option<String> {
+        self.object.annotations().get(RECONCILE_AT).cloned()
+    }
+
+    /// Starts anew with what was refused when the spec changed or a person asked for a look.
+    pub fn reset_when_asked(&mut self) {
+        let now = (
+            self.object.meta().generation.unwrap_or_default(),
+            self.asked_at(),
+        );
+        let mut memory = self.memory.lock();
+        let before = memory.last_seen.replace(now.clone());
+        if before.is_some_and(|before| before != now) {
+            memory.parked.clear();
+            memory.expected.clear();
+            memory.quick_beat = None;
+            drop(memory);
+            self.record.parked.clear();
+        }
+    }
+
+    /// The account and grant under which the object acts.
+    ///
+    /// # Errors
+    ///
+    /// [`Stop`] with `AccountNotFound` or `NotGranted`; nothing was called.
+    pub fn authorize(&self) -> Result<Access, Stop> {
+        authorize::authorize(&self.ctx.accounts, &self.object)
+            .map_err(|denied| Stop::because(denied.reason(), denied.to_string()))
+    }
+
+    /// A client that acts as the object's account, whose identity is the one that the ledger records.
+    ///
+    /// # Errors
+    ///
+    /// [`Stop`] if the credentials cannot be had, or belong to another cloud account now.
+    pub async fn session(&mut self, access: &Access) -> Result<Cloud, Stop> {
+        let cloud = Cloud::new(
+            &self.ctx.transport,
+            access.credential.clone(),
+            self.object.region(),
+            access.network,
+        );
+        let account = self.ctx.identities.account_id(&cloud).await?;
+        match &self.record.cloud_account_id {
+            Some(known) if *known != account => Err(Stop::because(
+                Reason::AccountChanged,
+                format!(
+                    "the ledger was written for cloud account {known}, but account {} now leads to {account}; \
+                     restore the credentials, or make a new object",
+                    self.object.account_name()
+                ),
+            )),
+            _ => {
+                self.record.cloud_account_id = Some(account);
+                Ok(cloud)
+            }
+        }
+    }
+
+    /// Lets a whole view, asked for at `begun`, count towards every open operation on the group.
+    ///
+    /// `open` are the operations of all objects on the group, `show` tells what the view shows of one name.
+    /// Returns the names that stay unsettled.
+    pub fn settle(
+        &mut self,
+        open: Vec<(String, BTreeSet<String>)>,
+        show: impl Fn(&str) -> String,
+        idle: bool,
+        begun: Duration,
+    ) -> BTreeSet<String> {
+        let now = self.ctx.now();
+        let waits = self.waits();
+        let mentioned: BTreeSet<_> = open.iter().map(|(id, _)| id.clone()).collect();
+        for (id, names) in open {
+            let running = self.running.as_ref() == Some(&id);
+            if !running && !self.turn.answered.contains(&id) {
+                self.turn.unsettled.entry(id).or_insert_with(|| Unsettled {
+                    names,
+                    settling: Settling::new(now),
+                });
+            }
+        }
+        self.turn.answered.retain(|id| mentioned.contains(id));
+        let (mut settled, mut due) = (Vec::new(), Vec::new());
+        for (id, unsettled) in &mut self.turn.unsettled {
+            let shown = unsettled
+                .names
+                .iter()
+                .map(|name| (name.clone(), show(name)))
+                .collect();
+            if unsettled.settling.look(begun, shown, idle, waits) {
+                settled.push(id.clone());
+            } else {
+                due.push(unsettled.settling.next_look(waits));
+            }
+        }
+        for at in due {
+            self.wake_at(at);
+        }
+        for id in settled {
+            let names = self
+                .turn
+                .unsettled
+                .remove(&id)
+                .map(|unsettled| unsettled.names)
+                .unwrap_or_default();
+            self.memory.lock().absences.keep(
+                names.iter().filter_map(|name| name.parse().ok()),
+                now + waits.linger,
+            );
+            self.turn.answered.insert(id);
+        }
+        self.close_answered();
+        self.turn
+            .unsettled
+            .values()
+            .flat_map(|unsettled| unsettled.names.iter().cloned())
+            .collect()
+    }
+
+    /// Whether the group's own call has said twice, far enough apart, that it does not exist.
+    pub fn gone_for_sure(&mut self) -> bool {
+        let now = self.ctx.now();
+        let gap = self.ctx.timing.gone_gap;
+        let since = *self.memory.lock().gone_since.get_or_insert(now);
+        self.wake_at(since + gap);
+        now >= since + gap
+    }
+
+    /// Comes back no later than `at`, since the start of the process.
+    pub fn wake_at(&mut self, at: Duration) {
+        self.due = Some(self.due.map_or(at, |due| due.min(at)));
+    }
+
+    /// Takes in what became of accepted additions. `available` tells whether a present one has arrived.
+    ///
+    /// One that is absent on an idle group has failed; the second time it is parked (S8).
+    pub fn notice_arrivals(&mut self, idle: bool, available: impl Fn(&M::Key) -> Option<bool>) {
+        let mut failed = Vec::new();
+        self.memory
+            .lock()
+            .expected
+            .retain(|key, expectation| match available(key) {
+                Some(true) => false,
+                Some(false) => true,
+                None if !idle || expectation.waiting => {
+                    expectation.waiting &= !idle;
+                    true
+                }
+                None => {
+                    expectation.failed += 1;
+                    expectation.waiting = true;
+                    if expectation.failed >= 2 {
+                        failed.push(key.clone());
+                    }
+                    expectation.failed < 2
+                }
+            });
+        for key in failed {
+            self.park(key, "accepted twice, and absent afterwards".to_owned());
+        }
+    }
+
+    /// What is parked at present, of what is still `wanted`; the rest is forgotten.
+    pub fn parked_now(&mut self, wanted: impl Fn(&M::Key) -> bool) -> BTreeSet<M::Key> {
+        let now = self.ctx.now();
+        let retry = self.ctx.timing.parked_retry;
+        let mut memory = self.memory.lock();
+        for key in self.record.parked.keys() {
+            // Parked before this process began: tried once, and failing then counts as again.
+            memory.parked.entry(key.clone()).or_insert(Parked {
+                until: Duration::ZERO,
+                retries: 0,
+            });
+        }
+        memory.parked.retain(|key, _| wanted(key));
+        let known: BTreeSet<_> = memory.parked.keys().cloned().collect();
+        self.record.parked.retain(|key, _| known.contains(key));
+        let waiting = memory
+            .parked
+            .iter()
+            .filter(|(_, parked)| parked.until > now);
+        let (keys, ends): (BTreeSet<_>, Vec<_>) = waiting
+            .map(|(key, parked)| (key.clone(), parked.until))
+            .unzip();
+        drop(memory);
+        if let Some(first) = ends.into_iter().min() {
+            self.wake_at(first.min(now + retry));
+        }
+        keys
+    }
+
+    /// Drops an operation of ours from the record once every call of it was answered or has settled.
+    pub fn close_answered(&mut self) {
+        let answered = |id: &String| self.turn.answered.contains(id);
+        if self
+            .record
+            .operation
+            .as_ref()
+            .is_some_and(|operation| answered(&operation.id))
+        {
+            self.record.operation = None;
+        }
+    }
+
+    /// Takes ledger entries off that two whole views in succession lacked (S2).
+    pub fn forget_absent(&mut self, absent: &BTreeSet<M::Key>) {
+        let (now, waits) = (self.ctx.now(), self.waits());
+        let releasing = self.deleting();
+        let mut memory = self.memory.lock();
+        for key in memory.absences.look(absent, now, waits, releasing) {
+            self.record.ledger.forget(&key);
+        }
+        let soon = memory
+            .absences
+            .pending()
+            .then(|| now + self.ctx.timing.quick_beat_min);
+        let next = [self.due, soon, memory.absences.next_end()]
+            .into_iter()
+            .flatten()
+            .min();
+        self.due = next;
+    }
+
+    fn waits(&self) -> Waits {
+        let timing = &self.ctx.timing;
+        Waits {
+            after_sending: timing.settle_after_send,
+            between_views: timing.settle_gap,
+            linger: timing.linger,
+        }
+    }
+
+    /// Checks from the cache that the plan is still wanted, and that this replica may still act (S2, S9).
+    ///
+    /// # Errors
+    ///
+    /// [`Stop::Superseded`] if not.
+    pub fn still_wanted(&self) -> Result<(), Stop> {
+        let reference = kube::runtime::reflector::ObjectRef::from_obj(&self.object);
+        let newest = M::registry(self.ctx)
+            .get(&reference)
+            .ok_or(Stop::Superseded("the object is gone"))?;
+        self.same_intention(&newest)?;
+        self.may_start()
+    }
+
+    /// The same with live reads of object and account: before a batch that removes, a cache is not enough.
+    ///
+    /// # Errors
+    ///
+    /// [`Stop::Superseded`] if not, [`Stop::Kubernetes`] if Kubernetes does not answer.
+    pub async fn still_wanted_for_sure(&self) -> Result<(), Stop> {
+        let newest = self
+            .answer(self.api().get_opt(&self.object.name_any()))
+            .await?;
+        let newest = newest.ok_or(Stop::Superseded("the object is gone"))?;
+        self.same_intention(&newest)?;
+        if newest.record().ledger != self.object.record().ledger {
+            return Err(Stop::Superseded("the ledger was changed"));
+        }
+        let accounts = Api::all(self.ctx.client.clone());
+        let account = self
+            .answer(accounts.get_opt(self.object.account_name()))
+            .await?;
+        authorize::check(account.as_ref(), &self.object)
+            .map_err(|_| Stop::Superseded("the grant is gone"))?;
+        self.may_start()
+    }
+
+    fn same_intention(&self, newest: &M) -> Result<(), Stop> {
+        let (then, now) = (self.object.meta(), newest.meta());
+        if then.uid != now.uid || then.generation != now.generation {
+            return Err(Stop::Superseded("the spec changed"));
+        }
+        if then.deletion_timestamp.is_some() != now.deletion_timestamp.is_some() {
+            return Err(Stop::Superseded("the object is being deleted"));
+        }
+        self.authorize().map(drop)
+    }
+
+    fn may_start(&self) -> Result<(), Stop> {
+        let call = self.ctx.timing.mutation_deadline;
+        self.ctx
+            .leadership
+            .permit(call)
+            .map(drop)
+            .map_err(|_| Stop::Superseded("not leading"))
+    }
+
+    /// Writes the status that says `report` and remembers the record, if that differs from what it says now.
+    ///
+    /// # Errors
+    ///
+    /// [`Stop::Superseded`] if somebody else wrote in between: nothing is overwritten.
+    pub async fn write(&mut self, report: &Report<M::Key>) -> Result<(), Stop> {
+        let next = self.object.with_status(report, &self.record);
+        if next.same_status(&self.object) {
+            return Ok(());
+        }
+        let name = self.object.name_any();
+        let (api, params) = (self.api(), PostParams::default());
+        let written = self
+            .answer(api.replace_status(&name, &params, &next))
+            .await?;
+        self.wrote(written);
+        Ok(())
+    }
+
+    /// Makes sure that a deletion waits for the release of what is about to be registered.
+    ///
+    /// # Errors
+    ///
+    /// As [`Pass::write`].
+    pub async fn hold_by_finalizer(&mut self) -> Result<(), Stop> {
+        if self
+            .object
+            .finalizers()
+            .iter()
+            .any(|finalizer| finalizer == FINALIZER)
+            || self.deleting()
+        {
+            return Ok(());
+        }
+        let mut finalizers = self.object.finalizers().to_vec();
+        finalizers.push(FINALIZER.to_owned());
+        self.patch_finalizers(finalizers).await
+    }
+
+    /// Lets the object go.
+    ///
+    /// # Errors
+    ///
+    /// As [`Pass::write`].
+    pub async fn let_go(&mut self) -> Result<Stop, Stop> {
+        let mut finalizers = self.object.finalizers().to_vec();
+        finalizers.retain(|finalizer| finalizer != FINALIZER);
+        if finalizers.len() < self.object.finalizers().len() {
+            match self.patch_finalizers(finalizers).await {
+                Ok(()) | Err(Stop::Gone) => {}
+                Err(stop) => return Err(stop),
+            }
+        }
+        Ok(Stop::Gone)
+    }
+
+    async fn patch_finalizers(&mut self, finalizers: Vec<String>) -> Result<(), Stop> {
+        let version = self.object.resource_version();
+        let patch = json!({"metadata": {"resourceVersion": version, "finalizers": finalizers}});
+        let name = self.object.name_any();
+        let api = self.api();
+        let (params, patch) = (PatchParams::default(), Patch::Merge(&patch));
+        let written = self.answer(api.patch(&name, &params, &patch)).await?;
+        self.wrote(written);
+        Ok(())
+    }
+
+    fn wrote(&mut self, written: M) {
+        M::registry(self.ctx).wrote(written.clone());
+        self.object = written;
+    }
+
+    fn api(&self) -> Api<M> {
+        let client: Client = self.ctx.client.clone();
+        Api::namespaced(client, &self.object.namespace().unwrap_or_default())
+    }
+
+    /// Waits for Kubernetes, but not for ever.
+    async fn answer<T>(
+        &self,
+        request: impl Future<Output = Result<T, kube::Error>>,
+    ) -> Result<T, Stop> {
+        match timeout(self.ctx.timing.kubernetes_deadline, request).await {
+            Ok(Ok(answer)) => Ok(answer),
+            Ok(Err(kube::Error::Api(status))) if status.is_conflict() => {
+                M::registry(self.ctx).forget(&self.object.uid().unwrap_or_default());
+                Err(Stop::Superseded("somebody else wrote the object"))
+            }
+            Ok(Err(kube::Error::Api(status))) if status.is_not_found() => Err(Stop::Gone),
+            Ok(Err(error)) => Err(Stop::Kubernetes(error)),
+            Err(_) => Err(Stop::Kubernetes(kube::Error::Service(
+                "the API server did not answer in time".into(),
+            ))),
+        }
+    }
+
+    /// The report for `verdict`, with what was seen last.
+    pub fn report(&self, verdict: Verdict, message: impl Into<String>) -> Report<M::Key> {
+        let in_sync = match verdict.reason {
+            Reason::Converged => InSync::Yes,
+            Reason::Pending | Reason::Suspended | Reason::Releasing => InSync::Unknown,
+            _ => InSync::No,
+        };
+        Report {
+            verdict,
+            in_sync,
+            message: message.into(),
+            seen: self.seen.clone(),
+            handled: self.asked_at(),
+            now: self.ctx.timing.wall_now(),
+        }
+    }
+}

@@ -1,0 +1,139 @@
+//! Runs one pass over one object of either kind, and decides when the next one is due.
+
+use std::{sync::Arc, time::Duration};
+
+use kube::{
+    ResourceExt,
+    runtime::{controller::Action, reflector::ObjectRef},
+};
+use server_group_core::{reason::Reason, verdict::Verdict};
+
+use super::{
+    Context, events,
+    managed::Managed,
+    pace,
+    pass::{Pass, Stop},
+    report::plain_message,
+};
+
+/// What the pipeline of a kind found out and did.
+#[derive(Debug)]
+pub struct Judged {
+    /// How it ended.
+    pub verdict: Verdict,
+    /// For a person.
+    pub message: String,
+}
+
+/// A kind with its pipeline.
+pub trait Pipeline: Managed {
+    /// From parsing to verifying, for an object that is neither free to go nor at rest by its own wish.
+    fn converge(pass: &mut Pass<'_, Self>) -> impl Future<Output = Result<Judged, Stop>> + Send;
+}
+
+/// One pass over one object.
+pub async fn reconcile<M: Pipeline>(
+    cached: Arc<M>,
+    ctx: Arc<Context>,
+) -> Result<Action, std::convert::Infallible> {
+    let reference = ObjectRef::from_obj(&*cached);
+    let turn = ctx.turns.take(&cached.group()).await;
+    let Some(object) = M::registry(&ctx).get(&reference) else {
+        forget::<M>(&ctx, &cached);
+        return Ok(Action::await_change());
+    };
+    let mut pass = Pass::new(&ctx, M::clone(&object), turn);
+    pass.reset_when_asked();
+    let before = pass.object.clone();
+    let ended = attempt(&mut pass).await;
+    let next = match conclude(&mut pass, ended).await {
+        Ok(Some(verdict)) => {
+            let changed = !pass.object.same_status(&before);
+            let due = pass.due.map(|due| due.saturating_sub(ctx.now()));
+            let memory = Arc::clone(&pass.memory);
+            let mut memory = memory.lock();
+            pace::pace(
+                verdict,
+                changed,
+                due,
+                pass.object.interval_seconds(),
+                &mut memory,
+                &ctx.timing,
+            )
+        }
+        Ok(None) => {
+            forget::<M>(&ctx, &pass.object);
+            return Ok(Action::await_change());
+        }
+        Err(stop) => after(&pass, &stop),
+    };
+    Ok(Action::requeue(next))
+}
+
+/// Everything up to the verdict.
+async fn attempt<M: Pipeline>(pass: &mut Pass<'_, M>) -> Result<Judged, Stop> {
+    pass.close_answered();
+    let open = pass.record.operation.is_some();
+    if pass.deleting() {
+        let stays = pass.keeps_everything();
+        let nothing_to_release = pass.record.ledger.registered.is_empty();
+        if pass.abandoned() || (!open && (stays || nothing_to_release)) {
+            return Err(pass.let_go().await?);
+        }
+    } else if pass.object.suspended() && !open {
+        return Ok(Judged {
+            verdict: Reason::Suspended.into(),
+            message: plain_message(Reason::Suspended).into(),
+        });
+    }
+    M::converge(pass).await
+}
+
+/// Writes the status. Returns the verdict, or `None` if the object is gone.
+async fn conclude<M: Pipeline>(
+    pass: &mut Pass<'_, M>,
+    ended: Result<Judged, Stop>,
+) -> Result<Option<Verdict>, Stop> {
+    let judged = match ended {
+        Ok(judged) => judged,
+        Err(Stop::Gone) => return Ok(None),
+        Err(Stop::Verdict { verdict, message }) => Judged { verdict, message },
+        Err(stop @ (Stop::Superseded(_) | Stop::Kubernetes(_))) => return Err(stop),
+    };
+    let report = pass.report(judged.verdict, judged.message);
+    match pass.write(&report).await {
+        Ok(()) => Ok(Some(judged.verdict)),
+        Err(Stop::Gone) => Ok(None),
+        Err(stop) => Err(stop),
+    }
+}
+
+/// When to come back after a pass that could not say how it ended.
+fn after<M: Managed>(pass: &Pass<'_, M>, stop: &Stop) -> Duration {
+    let object = format!(
+        "{}/{}",
+        pass.object.namespace().unwrap_or_default(),
+        pass.object.name_any()
+    );
+    let timing = &pass.ctx.timing;
+    let mut memory = pass.memory.lock();
+    memory.failures = memory.failures.saturating_add(1);
+    match stop {
+        Stop::Kubernetes(error) => tracing::warn!(
+            object,
+            error = events::chain(error),
+            "Kubernetes did not take part; trying again"
+        ),
+        Stop::Superseded(why) => {
+            tracing::info!(object, why, "the pass was given up; looking again")
+        }
+        Stop::Gone | Stop::Verdict { .. } => {}
+    }
+    pace::backoff(memory.failures, timing)
+}
+
+fn forget<M: Managed>(ctx: &Context, object: &M) {
+    let uid = object.uid().unwrap_or_default();
+    M::registry(ctx).forget(&uid);
+    M::memories(ctx).forget(&uid);
+}
