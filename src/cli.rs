@@ -9,7 +9,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{
     api::crds,
-    cloud::{Endpoints, Signature, Transport, TransportConfig},
+    cloud::{Endpoints, Environment, Signature, Transport, TransportConfig},
     run::{Candidate, Operator, gethostname},
     telemetry,
     timing::Timing,
@@ -164,7 +164,9 @@ async fn operator(flags: Run) -> anyhow::Result<Operator> {
     Ok(Operator {
         client,
         transport,
+        environment: Environment::of_process(),
         timing,
+        namespace: None,
         election,
         probes: Some(probes),
     })

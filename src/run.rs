@@ -27,7 +27,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{
     api::{CloudAccount, ScalingGroupAttachment, ServerGroupMembership},
-    cloud::Transport,
+    cloud::{Environment, Transport},
     controller::{
         Context, identity::Identities, managed::Managed, memory::Memories, neighbours,
         reconcile::Pipeline, reconcile::reconcile, registry::Registry, turns::Turns,
@@ -43,8 +43,12 @@ pub struct Operator {
     pub client: Client,
     /// The cloud.
     pub transport: Transport,
+    /// Where `Environment` credentials come from.
+    pub environment: Environment,
     /// Durations and clocks.
     pub timing: Timing,
+    /// The only namespace whose objects are looked at; `None` = all.
+    pub namespace: Option<String>,
     /// Where the lease lives; `None` = no election, for runs of a single replica.
     pub election: Option<Candidate>,
     /// Where probes are served; `None` = nowhere.
@@ -74,10 +78,11 @@ impl Operator {
     /// # Errors
     ///
     /// [`Ended`] if the lease is lost.
-    pub async fn run(self, stop: CancellationToken) -> Result<(), Ended> {
+    pub async fn run(mut self, stop: CancellationToken) -> Result<(), Ended> {
         let readiness = Readiness::default();
         let probes = self
             .probes
+            .take()
             .map(|listener| probes::serve(listener, readiness.clone(), stop.clone()));
         let serving = async {
             match probes {
@@ -85,14 +90,7 @@ impl Operator {
                 None => future::pending().await,
             }
         };
-        let working = work(
-            self.client,
-            self.transport,
-            self.timing,
-            self.election,
-            &readiness,
-            &stop,
-        );
+        let working = self.work(&readiness, &stop);
         tokio::select! {
             ended = working => ended,
             () = serving => Ok(()),
@@ -100,129 +98,140 @@ impl Operator {
     }
 }
 
-async fn work(
-    client: Client,
-    transport: Transport,
-    timing: Timing,
-    election: Option<Candidate>,
-    readiness: &Readiness,
-    stop: &CancellationToken,
-) -> Result<(), Ended> {
-    tokio::select! {
-        () = wait_for_kubernetes(&client, &timing, readiness) => {}
-        () = stop.cancelled() => return Ok(()),
-    }
-    let (leadership, election) = match election {
-        None => (Leadership::unopposed(timing.clone()), None),
-        Some(candidate) => {
-            let leadership = Leadership::candidate(timing.clone());
-            let election = Election::new(
-                client.clone(),
-                &candidate.namespace,
-                candidate.identity,
-                leadership.clone(),
-            );
-            (leadership, Some(election))
-        }
-    };
-    let identity = gethostname();
-    let recorder = Recorder::new(
-        client.clone(),
-        Reporter {
-            controller: "server-group-operator".into(),
-            instance: Some(identity),
-        },
-    );
-    let ready = Ready::default();
-    let accounts = cached::<CloudAccount>(&client, &ready);
-    let memberships = cached::<ServerGroupMembership>(&client, &ready);
-    let attachments = cached::<ScalingGroupAttachment>(&client, &ready);
-    let ctx = Arc::new(Context {
-        client,
-        transport,
-        identities: Identities::default(),
-        leadership,
-        timing,
-        started: Instant::now(),
-        accounts: accounts.store,
-        memberships: Registry::new(memberships.store.clone()),
-        attachments: Registry::new(attachments.store.clone()),
-        membership_memories: Memories::default(),
-        attachment_memories: Memories::default(),
-        turns: Turns::default(),
-        recorder,
-    });
-    // The caches fill before the election is won: a replica that waits is ready to take over.
-    let finish = CancellationToken::new();
-    let leads = watch::channel(false).0;
-    let (to_memberships, wake_memberships) = mpsc::unbounded();
-    let (to_attachments, wake_attachments) = mpsc::unbounded();
-    let accounts_watch = watch_accounts(
-        accounts.events,
-        Arc::clone(&ctx),
-        to_memberships.clone(),
-        to_attachments.clone(),
-    );
-    let membership_loop = control(
-        memberships,
-        wake_memberships,
-        to_memberships,
-        Arc::clone(&ctx),
-        &leads,
-        &finish,
-    );
-    let attachment_loop = control(
-        attachments,
-        wake_attachments,
-        to_attachments,
-        Arc::clone(&ctx),
-        &leads,
-        &finish,
-    );
-    let caches = async {
-        ready.all().await;
-        readiness.set(true);
-        future::pending::<()>().await;
-    };
-    let lead = async {
-        let Some(mut election) = election else {
-            leads.send_replace(true);
-            stop.cancelled().await;
-            finish.cancel();
-            return Ok(());
-        };
+impl Operator {
+    async fn work(self, readiness: &Readiness, stop: &CancellationToken) -> Result<(), Ended> {
+        let Self {
+            client,
+            transport,
+            environment,
+            timing,
+            namespace,
+            election,
+            probes: _,
+        } = self;
         tokio::select! {
-            () = election.win() => {}
-            () = stop.cancelled() => {
+            () = wait_for_kubernetes(&client, &timing, readiness) => {}
+            () = stop.cancelled() => return Ok(()),
+        }
+        let (leadership, election) = match election {
+            None => (Leadership::unopposed(timing.clone()), None),
+            Some(candidate) => {
+                let leadership = Leadership::candidate(timing.clone());
+                let election = Election::new(
+                    client.clone(),
+                    &candidate.namespace,
+                    candidate.identity,
+                    leadership.clone(),
+                );
+                (leadership, Some(election))
+            }
+        };
+        let identity = gethostname();
+        let recorder = Recorder::new(
+            client.clone(),
+            Reporter {
+                controller: "server-group-operator".into(),
+                instance: Some(identity),
+            },
+        );
+        let ready = Ready::default();
+        let accounts = cached(Api::<CloudAccount>::all(client.clone()), &ready);
+        let memberships = cached(
+            watched::<ServerGroupMembership>(&client, namespace.as_deref()),
+            &ready,
+        );
+        let attachments = cached(
+            watched::<ScalingGroupAttachment>(&client, namespace.as_deref()),
+            &ready,
+        );
+        let ctx = Arc::new(Context {
+            client,
+            transport,
+            environment,
+            identities: Identities::default(),
+            leadership,
+            timing,
+            started: Instant::now(),
+            accounts: accounts.store,
+            memberships: Registry::new(memberships.store.clone()),
+            attachments: Registry::new(attachments.store.clone()),
+            membership_memories: Memories::default(),
+            attachment_memories: Memories::default(),
+            turns: Turns::default(),
+            recorder,
+        });
+        // The caches fill before the election is won: a replica that waits is ready to take over.
+        let finish = CancellationToken::new();
+        let leads = watch::channel(false).0;
+        let (to_memberships, wake_memberships) = mpsc::unbounded();
+        let (to_attachments, wake_attachments) = mpsc::unbounded();
+        let accounts_watch = watch_accounts(
+            accounts.events,
+            Arc::clone(&ctx),
+            to_memberships.clone(),
+            to_attachments.clone(),
+        );
+        let membership_loop = control(
+            memberships,
+            wake_memberships,
+            to_memberships,
+            Arc::clone(&ctx),
+            &leads,
+            &finish,
+        );
+        let attachment_loop = control(
+            attachments,
+            wake_attachments,
+            to_attachments,
+            Arc::clone(&ctx),
+            &leads,
+            &finish,
+        );
+        let caches = async {
+            ready.all().await;
+            readiness.set(true);
+            future::pending::<()>().await;
+        };
+        let lead = async {
+            let Some(mut election) = election else {
+                leads.send_replace(true);
+                stop.cancelled().await;
                 finish.cancel();
                 return Ok(());
+            };
+            tokio::select! {
+                () = election.win() => {}
+                () = stop.cancelled() => {
+                    finish.cancel();
+                    return Ok(());
+                }
             }
-        }
-        leads.send_replace(true);
-        // The lease outlives the passes that run when the end is asked for.
-        let released = CancellationToken::new();
-        let holding = election.hold(released.clone());
-        tokio::pin!(holding);
+            leads.send_replace(true);
+            // The lease outlives the passes that run when the end is asked for.
+            let released = CancellationToken::new();
+            let holding = election.hold(released.clone());
+            tokio::pin!(holding);
+            tokio::select! {
+                lost = &mut holding => return lost.map_err(Ended::from),
+                () = stop.cancelled() => finish.cancel(),
+            }
+            tokio::select! {
+                lost = &mut holding => return lost.map_err(Ended::from),
+                () = finished(&leads) => released.cancel(),
+            }
+            holding.await.map_err(Ended::from)
+        };
+        let loops = async {
+            future::join(membership_loop, attachment_loop).await;
+            leads.send_replace(false);
+            future::pending::<()>().await;
+        };
         tokio::select! {
-            lost = &mut holding => return lost.map_err(Ended::from),
-            () = stop.cancelled() => finish.cancel(),
+            ended = lead => ended,
+            () = loops => Ok(()),
+            () = accounts_watch => Ok(()),
+            () = caches => Ok(()),
         }
-        tokio::select! {
-            lost = &mut holding => return lost.map_err(Ended::from),
-            () = finished(&leads) => released.cancel(),
-        }
-        holding.await.map_err(Ended::from)
-    };
-    let loops = async {
-        future::join(membership_loop, attachment_loop).await;
-        leads.send_replace(false);
-        future::pending::<()>().await;
-    };
-    tokio::select! {
-        ended = lead => ended,
-        () = loops => Ok(()),
-        () = accounts_watch => Ok(()),
-        () = caches => Ok(()),
     }
 }
 
@@ -323,7 +332,15 @@ where
     events: futures::stream::BoxStream<'static, Result<watcher::Event<K>, watcher::Error>>,
 }
 
-fn cached<K>(client: &Client, ready: &Ready) -> Cached<K>
+/// The objects of one namespace, or of all.
+fn watched<M: Managed>(client: &Client, namespace: Option<&str>) -> Api<M> {
+    match namespace {
+        Some(namespace) => Api::namespaced(client.clone(), namespace),
+        None => Api::all(client.clone()),
+    }
+}
+
+fn cached<K>(api: Api<K>, ready: &Ready) -> Cached<K>
 where
     K: Resource<DynamicType = ()>
         + Clone
@@ -335,7 +352,7 @@ where
 {
     let (store, writer) = reflector::store::<K>();
     let filled = ready.one_more();
-    let events = watcher(Api::<K>::all(client.clone()), watcher::Config::default())
+    let events = watcher(api, watcher::Config::default())
         .default_backoff()
         .modify(|object| object.managed_fields_mut().clear())
         .reflect(writer)

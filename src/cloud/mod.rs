@@ -18,7 +18,7 @@ use serde::Deserialize;
 use serde_json::Value;
 
 pub use call::{Call, Effect, Parameters, Place, Service};
-pub use credential::{Credential, Keys, Unavailable};
+pub use credential::{Credential, Environment, Keys, Unavailable};
 pub use endpoint::{Endpoints, InvalidEndpoint, Network};
 pub use error::{Error, Kind, Outcome};
 pub use ess::{Activity, ActivityStatus, AttachedGroup, Force, ScalingGroup};

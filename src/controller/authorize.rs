@@ -11,14 +11,14 @@ use server_group_core::{
 use super::managed::Managed;
 use crate::{
     api::{CloudAccount, CredentialType, NetworkType},
-    cloud::{Credential, Network},
+    cloud::Network,
 };
 
 /// The account under which an object acts.
-#[derive(Clone)]
+#[derive(Clone, Copy, Debug)]
 pub struct Access {
     /// Where the keys come from.
-    pub credential: Credential,
+    pub credentials: CredentialType,
     /// Public or VPC endpoints.
     pub network: Network,
 }
@@ -115,9 +115,7 @@ pub fn check<M: Managed>(account: Option<&CloudAccount>, object: &M) -> Result<A
         denial,
     })?;
     Ok(Access {
-        credential: match account.spec.credentials.type_ {
-            CredentialType::Environment => Credential::environment(),
-        },
+        credentials: account.spec.credentials.type_,
         network: match account.spec.network {
             NetworkType::Public => Network::Public,
             NetworkType::Vpc => Network::Vpc,

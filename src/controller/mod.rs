@@ -33,7 +33,7 @@ use tokio::time::Instant;
 
 use crate::{
     api::{CloudAccount, ScalingGroupAttachment, ServerGroupMembership},
-    cloud::Transport,
+    cloud::{Environment, Transport},
     leader::Leadership,
     timing::Timing,
 };
@@ -44,6 +44,8 @@ pub struct Context {
     pub client: Client,
     /// The cloud.
     pub transport: Transport,
+    /// Where `Environment` credentials come from.
+    pub environment: Environment,
     /// Whose cloud account a key belongs to.
     pub identities: identity::Identities,
     /// The right to change the cloud.

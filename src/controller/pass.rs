@@ -29,8 +29,8 @@ use super::{
     turns::{Turn, Unsettled},
 };
 use crate::{
-    api::{ABANDON, DeletionPolicy, FINALIZER, RECONCILE_AT, condition::InSync},
-    cloud::{self, Cloud},
+    api::{ABANDON, CredentialType, DeletionPolicy, FINALIZER, RECONCILE_AT, condition::InSync},
+    cloud::{self, Cloud, Credential},
 };
 
 /// Why a pass ended before its end.
@@ -214,9 +214,12 @@ impl<'c, M: Managed> Pass<'c, M> {
     ///
     /// [`Stop`] if the credentials cannot be had, or belong to another cloud account now.
     pub async fn session(&mut self, access: &Access) -> Result<Cloud, Stop> {
+        let credential = match access.credentials {
+            CredentialType::Environment => Credential::environment(self.ctx.environment.clone()),
+        };
         let cloud = Cloud::new(
             &self.ctx.transport,
-            access.credential.clone(),
+            credential,
             self.object.region(),
             access.network,
         );

@@ -2,7 +2,7 @@
 
 mod environment;
 
-use std::fmt;
+use std::{fmt, sync::Arc};
 
 use secrecy::SecretString;
 
@@ -29,8 +29,37 @@ pub struct Credential(Source);
 
 #[derive(Clone, Debug)]
 enum Source {
-    Environment,
+    Environment(Environment),
     Fixed(Keys),
+}
+
+/// Variables by name: the operator's own, or others that a test hands in.
+#[derive(Clone)]
+pub struct Environment(Arc<dyn Fn(&str) -> Option<String> + Send + Sync>);
+
+impl Environment {
+    /// The variables of this process, as they are when they are asked for.
+    #[must_use]
+    pub fn of_process() -> Self {
+        Self::new(|name| std::env::var(name).ok())
+    }
+
+    /// Variables from `get`.
+    #[must_use]
+    pub fn new(get: impl Fn(&str) -> Option<String> + Send + Sync + 'static) -> Self {
+        Self(Arc::new(get))
+    }
+
+    fn get(&self, name: &str) -> Option<String> {
+        (self.0)(name)
+    }
+}
+
+impl fmt::Debug for Environment {
+    /// Names nothing: a value may be a key.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Environment")
+    }
 }
 
 /// Keys that could not be had: from where, and why. Carries no key material.
@@ -39,10 +68,10 @@ enum Source {
 pub struct Unavailable(pub String);
 
 impl Credential {
-    /// The operator's own environment.
+    /// The variables of an environment.
     #[must_use]
-    pub const fn environment() -> Self {
-        Self(Source::Environment)
+    pub const fn environment(environment: Environment) -> Self {
+        Self(Source::Environment(environment))
     }
 
     /// Keys that never change.
@@ -62,7 +91,7 @@ impl Credential {
     )]
     pub async fn keys(&self) -> Result<Keys, Unavailable> {
         match &self.0 {
-            Source::Environment => environment::keys(|name| std::env::var(name).ok()),
+            Source::Environment(environment) => environment::keys(|name| environment.get(name)),
             Source::Fixed(keys) => Ok(keys.clone()),
         }
     }

@@ -1,0 +1,341 @@
+//! Attachments of scaling groups from YAML to the cloud and back.
+
+use serde_json::{Value, json};
+use server_group_operator::api::ScalingGroupAttachment;
+use server_group_sim::world::{Ending, Product};
+
+use crate::stage::{Stage, condition, eventually, instance, message};
+
+type Attachment = ScalingGroupAttachment;
+
+fn alb(number: usize, weight: u8) -> Value {
+    json!({"type": "ALB", "id": format!("sgp-alb{number}"), "port": 80, "weight": weight})
+}
+
+fn gwlb(number: usize) -> Value {
+    json!({"type": "GWLB", "id": format!("sgp-gw{number}")})
+}
+
+/// A scaling group of three instances and six groups of each product to attach it to.
+async fn stage(name: &str) -> Stage {
+    let stage = Stage::new(name).await;
+    {
+        let mut world = stage.simulator.world();
+        for number in 0..6 {
+            world.create_group(Product::Alb, &format!("sgp-alb{number}"));
+            world
+                .create_group(Product::Gwlb, &format!("sgp-gw{number}"))
+                .drain_seconds = 0.0;
+        }
+        world.create_scaling_group("asg-web", (0..3).map(instance));
+    }
+    stage
+}
+
+fn attached(stage: &Stage) -> Vec<String> {
+    let world = stage.simulator.world();
+    let mut groups: Vec<_> = world.scaling_groups["asg-web"]
+        .attachments
+        .iter()
+        .map(|had| had.group.clone())
+        .collect();
+    groups.sort();
+    groups
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn twelve_attachments_take_three_calls_and_one_read_when_idle() {
+    let stage = stage("twelve").await;
+    let twelve: Vec<_> = (0..6)
+        .map(|number| alb(number, 50))
+        .chain((0..6).map(gwlb))
+        .collect();
+    stage
+        .attachment("web", "asg-web", &twelve, json!({"intervalSeconds": 30}))
+        .await;
+    stage.reason::<Attachment>("web", "Converged").await;
+    assert_eq!(stage.simulator.world().calls("AttachServerGroups"), 3);
+    assert_eq!(attached(&stage).len(), 12);
+    let before = stage.all_calls();
+    let reads = || stage.simulator.world().calls("DescribeScalingGroups");
+    let seen = reads();
+    eventually("three more passes", || async {
+        (reads() >= seen + 3).then_some(())
+    })
+    .await;
+    assert!(
+        stage.all_calls() - before <= reads() - seen + 1,
+        "a pass with nothing to do is one read"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_scaling_group_of_five_loses_one_and_then_another_by_force() {
+    let stage = stage("five").await;
+    let five: Vec<_> = (0..3)
+        .map(|number| alb(number, 50))
+        .chain((0..2).map(gwlb))
+        .collect();
+    stage
+        .attachment("web", "asg-web", &five, json!({"forceAttach": true}))
+        .await;
+    stage.reason::<Attachment>("web", "Converged").await;
+    eventually("instances serve", || async {
+        (stage.simulator.world().serving("sgp-alb0") == 3).then_some(())
+    })
+    .await;
+    stage
+        .attachment("web", "asg-web", &five[1..], json!({}))
+        .await;
+    stage.reason::<Attachment>("web", "Converged").await;
+    assert_eq!(
+        attached(&stage),
+        ["sgp-alb1", "sgp-alb2", "sgp-gw0", "sgp-gw1"]
+    );
+    assert_eq!(
+        stage.simulator.world().serving("sgp-alb0"),
+        3,
+        "without force instances stay"
+    );
+    stage
+        .simulator
+        .world()
+        .put_member("sgp-alb1", "i-other", "", 80, 100);
+    stage
+        .attachment("web", "asg-web", &five[2..], json!({"forceDetach": true}))
+        .await;
+    let follows = |web: &Attachment| {
+        web.status
+            .as_ref()
+            .and_then(|status| status.operation.as_ref())
+            .is_some_and(|operation| operation.reference.is_some())
+    };
+    stage
+        .until("the activity is in status", "web", follows)
+        .await;
+    stage.reason::<Attachment>("web", "Converged").await;
+    assert_eq!(attached(&stage), ["sgp-alb2", "sgp-gw0", "sgp-gw1"]);
+    eventually("instances leave", || async {
+        (stage.simulator.world().serving("sgp-alb1") == 1).then_some(())
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_forced_detach_that_would_leave_nobody_is_held() {
+    let stage = stage("forced-held").await;
+    stage
+        .attachment(
+            "web",
+            "asg-web",
+            &[alb(0, 50), alb(1, 50)],
+            json!({"forceAttach": true}),
+        )
+        .await;
+    stage.reason::<Attachment>("web", "Converged").await;
+    eventually("instances serve", || async {
+        (stage.simulator.world().serving("sgp-alb1") == 3).then_some(())
+    })
+    .await;
+    stage
+        .attachment(
+            "web",
+            "asg-web",
+            &[alb(0, 50)],
+            json!({"forceDetach": true, "intervalSeconds": 30}),
+        )
+        .await;
+    let web: Attachment = stage.reason("web", "LastServing").await;
+    assert_eq!(condition(&web, "Stalled").unwrap().0, "True");
+    assert_eq!(stage.simulator.world().calls("DetachServerGroups"), 0);
+    stage
+        .simulator
+        .world()
+        .put_member("sgp-alb1", "i-other", "", 80, 100);
+    stage.reason::<Attachment>("web", "Converged").await;
+    eventually("only the other serves", || async {
+        (stage.simulator.world().serving("sgp-alb1") == 1).then_some(())
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_end_of_a_scaling_activity_is_followed() {
+    for (ending, calls) in [
+        (Ending::Successful, 1),
+        (Ending::Warning, 1),
+        (Ending::Vanished, 1),
+        (Ending::Failed, 2),
+        (Ending::Rejected, 2),
+    ] {
+        let stage = stage("activity").await;
+        stage
+            .attachment("web", "asg-web", &[alb(0, 50), alb(1, 50)], json!({}))
+            .await;
+        stage.reason::<Attachment>("web", "Converged").await;
+        stage
+            .simulator
+            .world()
+            .put_member("sgp-alb1", "i-other", "", 80, 100);
+        stage.simulator.world().endings.push_back(ending);
+        stage
+            .attachment(
+                "web",
+                "asg-web",
+                &[alb(0, 50)],
+                json!({"forceDetach": true}),
+            )
+            .await;
+        stage.reason::<Attachment>("web", "Converged").await;
+        assert_eq!(attached(&stage), ["sgp-alb0"], "{ending:?}");
+        assert_eq!(
+            stage.simulator.world().calls("DetachServerGroups"),
+            calls,
+            "{ending:?}"
+        );
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_activity_that_fails_twice_is_parked_and_said() {
+    let stage = stage("activity-twice").await;
+    stage
+        .attachment("web", "asg-web", &[alb(0, 50), alb(1, 50)], json!({}))
+        .await;
+    stage.reason::<Attachment>("web", "Converged").await;
+    stage
+        .simulator
+        .world()
+        .put_member("sgp-alb1", "i-other", "", 80, 100);
+    stage
+        .simulator
+        .world()
+        .endings
+        .extend([Ending::Failed, Ending::Failed]);
+    stage
+        .attachment(
+            "web",
+            "asg-web",
+            &[alb(0, 50)],
+            json!({"forceDetach": true}),
+        )
+        .await;
+    let web: Attachment = stage.reason("web", "PartlyApplied").await;
+    let parked = web.status.unwrap().parked;
+    assert_eq!(parked[0].server_group, "ALB/sgp-alb1:80");
+    assert!(
+        parked[0].reason.contains("OperationDenied"),
+        "{}",
+        parked[0].reason
+    );
+    assert_eq!(stage.simulator.world().calls("DetachServerGroups"), 2);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_changed_weight_is_detached_and_attached_again() {
+    let stage = stage("weight").await;
+    stage
+        .attachment("web", "asg-web", &[alb(0, 50), alb(1, 50)], json!({}))
+        .await;
+    stage.reason::<Attachment>("web", "Converged").await;
+    stage
+        .attachment(
+            "web",
+            "asg-web",
+            &[alb(0, 60), alb(1, 70)],
+            json!({"forceDetach": true}),
+        )
+        .await;
+    stage.reason::<Attachment>("web", "Converged").await;
+    let world = stage.simulator.world();
+    let weights: Vec<_> = world.scaling_groups["asg-web"]
+        .attachments
+        .iter()
+        .filter_map(|had| had.weight)
+        .collect();
+    assert_eq!(weights, [60, 70]);
+    assert!(
+        world.activities.is_empty(),
+        "the detach of a weight that changes is never forced"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_empty_list_detaches_nothing_and_deletion_detaches_what_was_attached() {
+    let stage = stage("empty").await;
+    stage
+        .simulator
+        .world()
+        .attach("asg-web", "GWLB", "sgp-gw5", None, None);
+    stage
+        .attachment("web", "asg-web", &[alb(0, 50), gwlb(5)], json!({}))
+        .await;
+    stage.reason::<Attachment>("web", "Converged").await;
+    let changes = stage.changes();
+    stage.attachment("web", "asg-web", &[], json!({})).await;
+    let web: Attachment = stage.reason("web", "LastServing").await;
+    assert!(message(&web).contains("allowEmpty"), "{}", message(&web));
+    assert_eq!(stage.changes(), changes);
+    stage.delete::<Attachment>("web").await;
+    stage.gone::<Attachment>("web").await;
+    assert_eq!(attached(&stage), ["sgp-gw5"], "what was adopted stays");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_release_from_an_inactive_or_deleted_scaling_group_ends() {
+    for gone in [false, true] {
+        let stage = stage("unlisted").await;
+        stage
+            .attachment(
+                "web",
+                "asg-web",
+                &[alb(0, 50)],
+                json!({"intervalSeconds": 30}),
+            )
+            .await;
+        stage.reason::<Attachment>("web", "Converged").await;
+        if gone {
+            stage.simulator.world().scaling_groups.remove("asg-web");
+        } else {
+            stage
+                .simulator
+                .world()
+                .scaling_groups
+                .get_mut("asg-web")
+                .unwrap()
+                .inactive = true;
+        }
+        stage.reason::<Attachment>("web", "GroupNotFound").await;
+        stage.delete::<Attachment>("web").await;
+        stage.gone::<Attachment>("web").await;
+        if !gone {
+            assert!(attached(&stage).is_empty());
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_attachment_that_somebody_detached_is_attached_again() {
+    let stage = stage("detached-by-hand").await;
+    stage
+        .attachment(
+            "web",
+            "asg-web",
+            &[alb(0, 50), gwlb(0)],
+            json!({"intervalSeconds": 30}),
+        )
+        .await;
+    stage.reason::<Attachment>("web", "Converged").await;
+    stage
+        .simulator
+        .world()
+        .scaling_groups
+        .get_mut("asg-web")
+        .unwrap()
+        .attachments
+        .clear();
+    eventually("both are back", || async {
+        (attached(&stage).len() == 2).then_some(())
+    })
+    .await;
+}

@@ -1,0 +1,429 @@
+//! Memberships from YAML to the cloud and back.
+
+use std::time::Duration;
+
+use kube::ResourceExt;
+use serde_json::json;
+use server_group_operator::api::ServerGroupMembership;
+use server_group_sim::world::{Product, Status};
+
+use crate::stage::{Stage, condition, instance, instances, message};
+
+type Membership = ServerGroupMembership;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_clb_group_of_45_loses_25() {
+    let stage = Stage::new("clb-45-25").await;
+    stage
+        .simulator
+        .world()
+        .create_group(Product::Clb, "rsp-web");
+    stage
+        .membership("web", "rsp-web", &instances(0, 45, Some(80)), json!({}))
+        .await;
+    stage.reason::<Membership>("web", "Converged").await;
+    assert_eq!(stage.simulator.world().serving("rsp-web"), 45);
+    stage
+        .membership("web", "rsp-web", &instances(0, 20, Some(80)), json!({}))
+        .await;
+    let web: Membership = stage.reason("web", "Converged").await;
+    assert_eq!(stage.simulator.world().serving("rsp-web"), 20);
+    assert_eq!(
+        web.status.unwrap().summary.as_deref(),
+        Some("20/20 serving")
+    );
+    assert_eq!(
+        stage
+            .simulator
+            .world()
+            .calls("AddVServerGroupBackendServers"),
+        3
+    );
+    assert_eq!(
+        stage
+            .simulator
+            .world()
+            .calls("RemoveVServerGroupBackendServers"),
+        2
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_gwlb_group_drains_what_it_loses_and_deletion_waits_for_the_drain() {
+    let stage = Stage::new("gwlb-drain").await;
+    stage
+        .simulator
+        .world()
+        .create_group(Product::Gwlb, "sgp-fw")
+        .drain_seconds = 60.0;
+    stage
+        .simulator
+        .world()
+        .put_member("sgp-fw", "i-other", "", 6081, 100);
+    stage
+        .membership("fw", "sgp-fw", &instances(0, 5, None), json!({}))
+        .await;
+    stage.reason::<Membership>("fw", "Converged").await;
+    stage
+        .membership("fw", "sgp-fw", &instances(0, 3, None), json!({}))
+        .await;
+    let leaving = |fw: &Membership| {
+        fw.status
+            .as_ref()
+            .and_then(|status| status.members)
+            .is_some_and(|counts| counts.leaving == 2)
+    };
+    stage.until("two that drain", "fw", leaving).await;
+    stage.reason::<Membership>("fw", "Converged").await;
+    assert_eq!(stage.simulator.world().groups["sgp-fw"].members.len(), 4);
+    stage.delete::<Membership>("fw").await;
+    stage.reason::<Membership>("fw", "Releasing").await;
+    stage.gone::<Membership>("fw").await;
+    let world = stage.simulator.world();
+    assert_eq!(
+        world.groups["sgp-fw"].ids().into_iter().collect::<Vec<_>>(),
+        ["i-other"]
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_draining_gwlb_member_that_is_wanted_again_stays() {
+    let stage = Stage::new("gwlb-back").await;
+    stage
+        .simulator
+        .world()
+        .create_group(Product::Gwlb, "sgp-fw")
+        .drain_seconds = 3000.0;
+    stage
+        .membership("fw", "sgp-fw", &instances(0, 3, None), json!({}))
+        .await;
+    stage.reason::<Membership>("fw", "Converged").await;
+    stage
+        .membership("fw", "sgp-fw", &instances(0, 2, None), json!({}))
+        .await;
+    let draining = |stage: &Stage| {
+        stage.simulator.world().groups["sgp-fw"]
+            .members
+            .values()
+            .any(|m| m.status == Status::Draining)
+    };
+    crate::stage::eventually("one that drains", async || draining(&stage).then_some(())).await;
+    stage
+        .membership("fw", "sgp-fw", &instances(0, 3, None), json!({}))
+        .await;
+    stage.reason::<Membership>("fw", "Converged").await;
+    assert_eq!(stage.simulator.world().serving("sgp-fw"), 3);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn drift_is_repaired_on_the_slow_beat() {
+    let stage = Stage::new("drift").await;
+    stage
+        .simulator
+        .world()
+        .create_group(Product::Clb, "rsp-web");
+    stage
+        .membership(
+            "web",
+            "rsp-web",
+            &instances(0, 10, Some(80)),
+            json!({"intervalSeconds": 60}),
+        )
+        .await;
+    stage.reason::<Membership>("web", "Converged").await;
+    for number in 0..4 {
+        stage
+            .simulator
+            .world()
+            .delete_member("rsp-web", &instance(number));
+    }
+    let repaired = || async { (stage.simulator.world().serving("rsp-web") == 10).then_some(()) };
+    crate::stage::eventually("the four are back", repaired).await;
+    stage.reason::<Membership>("web", "Converged").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_idle_object_costs_no_write() {
+    let stage = Stage::new("idle").await;
+    stage
+        .simulator
+        .world()
+        .create_group(Product::Clb, "rsp-web");
+    stage
+        .membership(
+            "web",
+            "rsp-web",
+            &instances(0, 3, Some(80)),
+            json!({"intervalSeconds": 30}),
+        )
+        .await;
+    let before: Membership = stage.reason("web", "Converged").await;
+    let reads = || {
+        stage
+            .simulator
+            .world()
+            .calls("DescribeVServerGroupAttribute")
+    };
+    let seen = reads();
+    crate::stage::eventually("ten more passes", || async {
+        (reads() >= seen + 10).then_some(())
+    })
+    .await;
+    let after = stage.api::<Membership>().get("web").await.unwrap();
+    assert_eq!(before.resource_version(), after.resource_version());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_request_to_look_now_costs_its_echo_and_one_read() {
+    let stage = Stage::new("look-now").await;
+    stage
+        .simulator
+        .world()
+        .create_group(Product::Clb, "rsp-web");
+    let mut web = stage
+        .membership(
+            "web",
+            "rsp-web",
+            &instances(0, 3, Some(80)),
+            json!({"intervalSeconds": 86400}),
+        )
+        .await;
+    stage.reason::<Membership>("web", "Converged").await;
+    let reads = stage
+        .simulator
+        .world()
+        .calls("DescribeVServerGroupAttribute");
+    web.metadata.managed_fields = None;
+    let annotation =
+        json!({"metadata": {"annotations": {"servergroup.alicloud.dev/reconcile-at": "now"}}});
+    let patch = kube::api::Patch::Merge(&annotation);
+    stage
+        .api::<Membership>()
+        .patch("web", &kube::api::PatchParams::default(), &patch)
+        .await
+        .unwrap();
+    let echoed = |web: &Membership| {
+        web.status
+            .as_ref()
+            .and_then(|status| status.last_handled_reconcile_at.as_deref())
+            == Some("now")
+    };
+    stage.until("the echo", "web", echoed).await;
+    assert_eq!(
+        stage
+            .simulator
+            .world()
+            .calls("DescribeVServerGroupAttribute"),
+        reads + 1
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn duplicates_stall_without_a_cloud_call() {
+    let stage = Stage::new("duplicates").await;
+    let twice = [
+        json!({"id": "i-1", "port": 80}),
+        json!({"id": "i-1", "port": 80}),
+    ];
+    stage.membership("web", "rsp-web", &twice, json!({})).await;
+    let web: Membership = stage.reason("web", "InvalidSpec").await;
+    assert_eq!(condition(&web, "Stalled").unwrap().0, "True");
+    assert!(
+        message(&web).contains("spec.servers[1]") && message(&web).contains("i-1:80"),
+        "{}",
+        message(&web)
+    );
+    assert_eq!(stage.all_calls(), 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_address_that_is_written_out_later_changes_nothing() {
+    let stage = Stage::new("eni-address").await;
+    stage
+        .simulator
+        .world()
+        .create_group(Product::Clb, "rsp-web");
+    stage
+        .membership(
+            "web",
+            "rsp-web",
+            &[
+                json!({"id": "eni-1", "port": 80}),
+                json!({"id": "i-1", "port": 80}),
+            ],
+            json!({}),
+        )
+        .await;
+    let web: Membership = stage.reason("web", "Converged").await;
+    let ip = stage.simulator.world().groups["rsp-web"]
+        .members
+        .keys()
+        .find(|(id, ..)| id == "eni-1")
+        .unwrap()
+        .1
+        .clone();
+    assert!(
+        web.status
+            .unwrap()
+            .ledger
+            .unwrap()
+            .registered
+            .contains(&format!("eni-1@{ip}:80"))
+    );
+    let changes = stage.changes();
+    let named = [
+        json!({"id": "eni-1", "ip": ip, "port": 80}),
+        json!({"id": "i-1", "port": 80}),
+    ];
+    stage.membership("web", "rsp-web", &named, json!({})).await;
+    stage.reason::<Membership>("web", "Converged").await;
+    assert_eq!(stage.changes(), changes);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn without_account_or_grant_there_is_not_one_cloud_call() {
+    let stage = Stage::new("no-grant").await;
+    stage
+        .simulator
+        .world()
+        .create_group(Product::Clb, "rsp-web");
+    stage.grant(&[]).await;
+    stage
+        .membership("web", "rsp-web", &instances(0, 3, Some(80)), json!({}))
+        .await;
+    let web: Membership = stage.reason("web", "NotGranted").await;
+    assert!(
+        message(&web).contains(&stage.namespace),
+        "{}",
+        message(&web)
+    );
+    assert_eq!(condition(&web, "Stalled").unwrap().0, "True");
+    let own = [
+        json!({"name": "a", "namespaces": [stage.namespace], "regions": ["cn-hangzhou"], "serverGroups": ["rsp-*"], "servers": ["eni-*"]}),
+    ];
+    stage.grant(&own).await;
+    let named = |web: &Membership| message(web).contains("i-0000");
+    stage
+        .until("the server that is not covered", "web", named)
+        .await;
+    let accounts = kube::Api::<server_group_operator::api::CloudAccount>::all(stage.client.clone());
+    accounts
+        .delete(&stage.account(), &kube::api::DeleteParams::default())
+        .await
+        .unwrap();
+    stage.reason::<Membership>("web", "AccountNotFound").await;
+    assert_eq!(stage.all_calls(), 0);
+    stage.grant(&[json!({"name": "a", "namespaces": ["*"], "regions": ["*"], "serverGroups": ["*"], "servers": ["*"]})]).await;
+    stage.reason::<Membership>("web", "Converged").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_group_that_does_not_exist_is_said_and_its_release_ends() {
+    let stage = Stage::new("gone").await;
+    stage
+        .simulator
+        .world()
+        .create_group(Product::Clb, "rsp-web");
+    stage
+        .membership(
+            "web",
+            "rsp-web",
+            &instances(0, 3, Some(80)),
+            json!({"intervalSeconds": 30}),
+        )
+        .await;
+    stage.reason::<Membership>("web", "Converged").await;
+    stage.simulator.world().groups.remove("rsp-web");
+    let web: Membership = stage.reason("web", "GroupNotFound").await;
+    assert!(message(&web).contains("rsp-web"));
+    stage.delete::<Membership>("web").await;
+    stage.gone::<Membership>("web").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn one_bad_member_does_not_stop_the_others() {
+    let stage = Stage::new("one-bad").await;
+    stage
+        .simulator
+        .world()
+        .create_group(Product::Clb, "rsp-web");
+    stage.simulator.world().bad_servers.insert(instance(13));
+    stage
+        .membership("web", "rsp-web", &instances(0, 40, Some(80)), json!({}))
+        .await;
+    let web: Membership = stage.reason("web", "PartlyApplied").await;
+    assert_eq!(stage.simulator.world().serving("rsp-web"), 39);
+    let parked = web.status.unwrap().parked;
+    assert_eq!(parked.len(), 1);
+    assert_eq!(parked[0].server, "i-0013:80");
+    assert!(
+        parked[0].reason.contains("ObtainIpFail"),
+        "{}",
+        parked[0].reason
+    );
+    let tries = stage
+        .simulator
+        .world()
+        .audit
+        .iter()
+        .filter(|entry| entry.changes)
+        .count();
+    assert!(tries <= 2 + 2 * 5, "{tries} calls");
+    stage.simulator.world().bad_servers.clear();
+    stage.reason::<Membership>("web", "Converged").await;
+    assert_eq!(stage.simulator.world().serving("rsp-web"), 40);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn throttling_does_not_stop_an_addition() {
+    let stage = Stage::new("throttled").await;
+    stage
+        .simulator
+        .world()
+        .create_group(Product::Clb, "rsp-web");
+    let fault = server_group_sim::fault::Fault::on(
+        "AddVServerGroupBackendServers",
+        server_group_sim::fault::What::Throttle,
+    );
+    stage
+        .simulator
+        .world()
+        .faults
+        .push(fault.after(2).every(2).times(1000));
+    stage
+        .membership("web", "rsp-web", &instances(0, 1000, Some(80)), json!({}))
+        .await;
+    stage.reason::<Membership>("web", "Converged").await;
+    assert_eq!(stage.simulator.world().serving("rsp-web"), 1000);
+    assert!(stage.changes() <= 75, "{} calls", stage.changes());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_terminated_operator_finishes_what_runs() {
+    let mut stage = Stage::without_operator("sigterm").await;
+    stage
+        .simulator
+        .world()
+        .create_group(Product::Clb, "rsp-web");
+    let mut held = stage
+        .simulator
+        .hold(server_group_sim::When::Before, |call| {
+            call.action == "AddVServerGroupBackendServers"
+        });
+    stage.start();
+    stage
+        .membership("web", "rsp-web", &instances(0, 3, Some(80)), json!({}))
+        .await;
+    held.arrived().await;
+    let release = async {
+        tokio::time::sleep(Duration::from_millis(100)).await;
+        held.release();
+    };
+    tokio::join!(stage.stop(), release);
+    assert_eq!(stage.simulator.world().serving("rsp-web"), 3);
+    let web = stage.api::<Membership>().get("web").await.unwrap();
+    assert!(
+        web.status.unwrap().operation.is_none(),
+        "the answer is on record"
+    );
+}

@@ -1,0 +1,123 @@
+//! Several objects on one group.
+
+use serde_json::json;
+use server_group_operator::api::ServerGroupMembership;
+use server_group_sim::world::Product;
+
+use crate::stage::{Stage, condition, instance, instances, message};
+
+type Membership = ServerGroupMembership;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn when_the_older_of_two_that_list_one_member_is_deleted_there_is_no_gap() {
+    let stage = Stage::new("hand-over").await;
+    stage
+        .simulator
+        .world()
+        .create_group(Product::Clb, "rsp-web");
+    stage
+        .membership("old", "rsp-web", &instances(0, 3, Some(80)), json!({}))
+        .await;
+    stage.reason::<Membership>("old", "Converged").await;
+    stage
+        .membership("young", "rsp-web", &instances(2, 3, Some(80)), json!({}))
+        .await;
+    let young: Membership = stage.reason("young", "Conflict").await;
+    assert!(
+        message(&young).contains("/old") && message(&young).contains("i-0002:80"),
+        "{}",
+        message(&young)
+    );
+    assert_eq!(condition(&young, "Stalled").unwrap().0, "True");
+    assert_eq!(
+        stage.simulator.world().serving("rsp-web"),
+        5,
+        "only the contested member is held"
+    );
+    stage.delete::<Membership>("old").await;
+    stage.gone::<Membership>("old").await;
+    let young: Membership = stage.reason("young", "Converged").await;
+    assert!(
+        young
+            .status
+            .unwrap()
+            .ledger
+            .unwrap()
+            .adopted
+            .contains(&"i-0002:80".to_owned())
+    );
+    let world = stage.simulator.world();
+    assert_eq!(world.serving("rsp-web"), 3);
+    let touched = world.changing_calls().filter(|call| {
+        call.action.starts_with("Remove")
+            && call.names.iter().any(|name| name.starts_with("i-0002"))
+    });
+    assert_eq!(touched.count(), 0, "the member never left");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_member_that_moves_from_one_list_to_another_stays_in_the_group() {
+    let stage = Stage::new("move").await;
+    stage
+        .simulator
+        .world()
+        .create_group(Product::Clb, "rsp-web");
+    stage
+        .membership("one", "rsp-web", &instances(0, 3, Some(80)), json!({}))
+        .await;
+    stage.reason::<Membership>("one", "Converged").await;
+    stage
+        .membership("two", "rsp-web", &instances(2, 1, Some(80)), json!({}))
+        .await;
+    stage.reason::<Membership>("two", "Conflict").await;
+    stage
+        .membership("one", "rsp-web", &instances(0, 2, Some(80)), json!({}))
+        .await;
+    stage.reason::<Membership>("two", "Converged").await;
+    let one: Membership = stage.reason("one", "Converged").await;
+    assert_eq!(one.status.unwrap().ledger.unwrap().registered.len(), 2);
+    assert_eq!(
+        stage
+            .simulator
+            .world()
+            .calls("RemoveVServerGroupBackendServers"),
+        0
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_adopted_stays_on_deletion_and_goes_when_taken_off_the_list() {
+    let stage = Stage::new("adopted").await;
+    stage
+        .simulator
+        .world()
+        .create_group(Product::Clb, "rsp-web");
+    for number in 0..4 {
+        stage
+            .simulator
+            .world()
+            .put_member("rsp-web", &instance(number), "", 80, 100);
+    }
+    stage
+        .membership("web", "rsp-web", &instances(1, 4, Some(80)), json!({}))
+        .await;
+    let web: Membership = stage.reason("web", "Converged").await;
+    let ledger = web.status.unwrap().ledger.unwrap();
+    assert_eq!((ledger.adopted.len(), ledger.registered.len()), (3, 1));
+    stage
+        .membership("web", "rsp-web", &instances(2, 3, Some(80)), json!({}))
+        .await;
+    stage.reason::<Membership>("web", "Converged").await;
+    assert!(
+        !stage.simulator.world().groups["rsp-web"]
+            .ids()
+            .contains(&instance(1))
+    );
+    stage.delete::<Membership>("web").await;
+    stage.gone::<Membership>("web").await;
+    let left: Vec<_> = stage.simulator.world().groups["rsp-web"]
+        .ids()
+        .into_iter()
+        .collect();
+    assert_eq!(left, [instance(0), instance(2), instance(3)]);
+}

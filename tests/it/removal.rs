@@ -1,0 +1,380 @@
+//! What is never removed: the promise, schedule by schedule.
+
+use kube::{Api, ResourceExt};
+use serde_json::{Value, json};
+use server_group_operator::api::ServerGroupMembership;
+use server_group_sim::{When, world::Product};
+
+use crate::stage::{Stage, condition, eventually, instances, overwrite_status};
+
+type Membership = ServerGroupMembership;
+
+async fn events(stage: &Stage, reason: &str) -> Vec<String> {
+    let events = Api::<k8s_openapi::api::events::v1::Event>::namespaced(
+        stage.client.clone(),
+        &stage.namespace,
+    );
+    let all = events
+        .list(&kube::api::ListParams::default())
+        .await
+        .unwrap();
+    all.into_iter()
+        .filter(|event| event.reason.as_deref() == Some(reason))
+        .filter_map(|event| event.note)
+        .collect()
+}
+
+async fn forty_five(name: &str) -> Stage {
+    let stage = Stage::new(name).await;
+    stage
+        .simulator
+        .world()
+        .create_group(Product::Clb, "rsp-web");
+    stage
+        .membership("web", "rsp-web", &instances(0, 45, Some(80)), json!({}))
+        .await;
+    stage.reason::<Membership>("web", "Converged").await;
+    stage
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_empty_list_applied_to_45_owned_members_removes_nothing() {
+    let stage = forty_five("empty-list").await;
+    let changes = stage.changes();
+    stage.membership("web", "rsp-web", &[], json!({})).await;
+    let web: Membership = stage.reason("web", "LastServing").await;
+    assert_eq!(condition(&web, "Stalled").unwrap().0, "True");
+    assert_eq!(stage.changes(), changes);
+    assert_eq!(stage.simulator.world().serving("rsp-web"), 45);
+    stage
+        .membership(
+            "web",
+            "rsp-web",
+            &[],
+            json!({"removal": {"allowEmpty": true}}),
+        )
+        .await;
+    stage.reason::<Membership>("web", "Converged").await;
+    assert_eq!(stage.simulator.world().serving("rsp-web"), 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_only_owner_deleted_without_allow_empty_leaves_everything() {
+    let stage = forty_five("delete-retained").await;
+    let changes = stage.changes();
+    stage.delete::<Membership>("web").await;
+    stage.gone::<Membership>("web").await;
+    assert_eq!(stage.changes(), changes);
+    assert_eq!(stage.simulator.world().serving("rsp-web"), 45);
+    let notes = events(&stage, "Retained").await;
+    assert!(
+        notes.len() == 1 && notes[0].contains("rsp-web"),
+        "{notes:?}"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_only_owner_deleted_with_allow_empty_takes_everything_along() {
+    let stage = forty_five("delete-released").await;
+    stage
+        .simulator
+        .world()
+        .put_member("rsp-web", "i-other", "", 80, 0);
+    stage
+        .membership(
+            "web",
+            "rsp-web",
+            &instances(0, 45, Some(80)),
+            json!({"removal": {"allowEmpty": true}}),
+        )
+        .await;
+    stage.reason::<Membership>("web", "Converged").await;
+    stage.delete::<Membership>("web").await;
+    stage.gone::<Membership>("web").await;
+    assert_eq!(
+        stage.simulator.world().groups["rsp-web"].ids().len(),
+        1,
+        "somebody else's member stays"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn retain_and_suspend_leave_everything_when_deleted() {
+    for (name, more) in [
+        ("retain", json!({"deletionPolicy": "Retain"})),
+        ("suspended", json!({"suspend": true})),
+    ] {
+        let stage = Stage::new(name).await;
+        stage
+            .simulator
+            .world()
+            .create_group(Product::Clb, "rsp-web");
+        stage
+            .simulator
+            .world()
+            .put_member("rsp-web", "i-other", "", 80, 100);
+        stage
+            .membership("web", "rsp-web", &instances(0, 3, Some(80)), json!({}))
+            .await;
+        stage.reason::<Membership>("web", "Converged").await;
+        stage
+            .membership("web", "rsp-web", &instances(0, 3, Some(80)), more)
+            .await;
+        stage.delete::<Membership>("web").await;
+        stage.gone::<Membership>("web").await;
+        assert_eq!(stage.simulator.world().serving("rsp-web"), 4, "{name}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn abandon_lets_an_object_go_that_no_account_can_release() {
+    let stage = forty_five("abandon").await;
+    stage.grant(&[]).await;
+    stage.delete::<Membership>("web").await;
+    stage.reason::<Membership>("web", "NotGranted").await;
+    let annotation =
+        json!({"metadata": {"annotations": {"servergroup.alicloud.dev/abandon": "true"}}});
+    let patch = kube::api::Patch::Merge(&annotation);
+    stage
+        .api::<Membership>()
+        .patch("web", &kube::api::PatchParams::default(), &patch)
+        .await
+        .unwrap();
+    stage.gone::<Membership>("web").await;
+    assert_eq!(stage.simulator.world().serving("rsp-web"), 45);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_status_wiped_by_hand_removes_no_stranger() {
+    let stage = forty_five("status-wiped").await;
+    stage
+        .simulator
+        .world()
+        .put_member("rsp-web", "i-other", "", 80, 100);
+    overwrite_status(
+        &stage.api::<Membership>(),
+        "web",
+        json!({"observedGeneration": -1}),
+    )
+    .await;
+    stage
+        .membership("web", "rsp-web", &instances(0, 20, Some(80)), json!({}))
+        .await;
+    let web: Membership = stage.reason("web", "Converged").await;
+    assert_eq!(
+        stage.simulator.world().serving("rsp-web"),
+        46,
+        "what cannot be shown to be ours stays"
+    );
+    assert_eq!(web.status.unwrap().ledger.unwrap().adopted.len(), 20);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_status_copied_to_a_new_object_authorises_nothing() {
+    let stage = forty_five("status-copied").await;
+    stage
+        .membership(
+            "web",
+            "rsp-web",
+            &instances(0, 45, Some(80)),
+            json!({"deletionPolicy": "Retain"}),
+        )
+        .await;
+    let old: Membership = stage.reason("web", "Converged").await;
+    stage.delete::<Membership>("web").await;
+    stage.gone::<Membership>("web").await;
+    let new = stage
+        .membership(
+            "web",
+            "rsp-web",
+            &instances(0, 5, Some(80)),
+            json!({"suspend": true}),
+        )
+        .await;
+    assert_ne!(new.uid(), old.uid());
+    stage.reason::<Membership>("web", "Suspended").await;
+    overwrite_status(
+        &stage.api::<Membership>(),
+        "web",
+        serde_json::to_value(&old.status).unwrap(),
+    )
+    .await;
+    stage
+        .membership(
+            "web",
+            "rsp-web",
+            &instances(0, 5, Some(80)),
+            json!({"suspend": false}),
+        )
+        .await;
+    stage.reason::<Membership>("web", "Converged").await;
+    assert_eq!(stage.simulator.world().serving("rsp-web"), 45);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stale_leaders_status_write_is_refused() {
+    let stage = forty_five("stale-leader").await;
+    let api = stage.api::<Membership>();
+    let mut stale = api.get("web").await.unwrap();
+    stage
+        .membership("web", "rsp-web", &instances(0, 40, Some(80)), json!({}))
+        .await;
+    stage.reason::<Membership>("web", "Converged").await;
+    stale
+        .status
+        .as_mut()
+        .unwrap()
+        .ledger
+        .as_mut()
+        .unwrap()
+        .registered
+        .clear();
+    let refused = api
+        .replace_status("web", &kube::api::PostParams::default(), &stale)
+        .await
+        .unwrap_err();
+    assert!(
+        matches!(&refused, kube::Error::Api(status) if status.is_conflict()),
+        "{refused}"
+    );
+}
+
+/// 260 members lose 240; something happens while the tenth of twelve batches is under way.
+async fn between_batches(name: &str, meanwhile: impl AsyncFn(&Stage)) -> Stage {
+    let stage = Stage::new(name).await;
+    stage
+        .simulator
+        .world()
+        .create_group(Product::Clb, "rsp-web");
+    stage
+        .membership("web", "rsp-web", &instances(0, 260, Some(80)), json!({}))
+        .await;
+    stage.reason::<Membership>("web", "Converged").await;
+    let mut seen = 0;
+    let mut held = stage.simulator.hold(When::After, move |call| {
+        seen += usize::from(call.action == "RemoveVServerGroupBackendServers");
+        seen == 10
+    });
+    stage
+        .membership("web", "rsp-web", &instances(0, 20, Some(80)), json!({}))
+        .await;
+    held.arrived().await;
+    meanwhile(&stage).await;
+    held.release();
+    stage
+}
+
+const LEFT_AFTER_TEN: usize = 260 - 200;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_member_that_is_listed_again_between_batches_stays() {
+    let stage = between_batches("relisted", async |stage: &Stage| {
+        stage
+            .membership("web", "rsp-web", &instances(0, 260, Some(80)), json!({}))
+            .await;
+    })
+    .await;
+    stage.reason::<Membership>("web", "Converged").await;
+    assert_eq!(
+        stage
+            .simulator
+            .world()
+            .calls("RemoveVServerGroupBackendServers"),
+        10
+    );
+    assert_eq!(stage.simulator.world().serving("rsp-web"), 260);
+    assert_eq!(
+        stage
+            .simulator
+            .world()
+            .least_serving("rsp-web")
+            .unwrap()
+            .min(LEFT_AFTER_TEN),
+        20.min(LEFT_AFTER_TEN)
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_removal_stops_between_batches_when_suspended() {
+    let stage = between_batches("suspended-between", async |stage: &Stage| {
+        stage
+            .membership(
+                "web",
+                "rsp-web",
+                &instances(0, 20, Some(80)),
+                json!({"suspend": true}),
+            )
+            .await;
+    })
+    .await;
+    stage.reason::<Membership>("web", "Suspended").await;
+    assert_eq!(
+        stage
+            .simulator
+            .world()
+            .calls("RemoveVServerGroupBackendServers"),
+        10
+    );
+    assert_eq!(stage.simulator.world().serving("rsp-web"), LEFT_AFTER_TEN);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_removal_stops_between_batches_when_the_grant_is_gone() {
+    let stage = between_batches("grant-gone-between", async |stage: &Stage| {
+        stage.grant(&[]).await
+    })
+    .await;
+    stage.reason::<Membership>("web", "NotGranted").await;
+    assert_eq!(
+        stage
+            .simulator
+            .world()
+            .calls("RemoveVServerGroupBackendServers"),
+        10
+    );
+    assert_eq!(stage.simulator.world().serving("rsp-web"), LEFT_AFTER_TEN);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_full_replacement_never_serves_with_fewer() {
+    let stage = forty_five("replacement").await;
+    let before = stage.simulator.world().audit.len();
+    stage
+        .membership("web", "rsp-web", &instances(100, 45, Some(80)), json!({}))
+        .await;
+    stage.reason::<Membership>("web", "Converged").await;
+    let world = stage.simulator.world();
+    assert_eq!(world.serving("rsp-web"), 45);
+    let counts = world.audit[before..]
+        .iter()
+        .flat_map(|entry| &entry.serving)
+        .map(|serving| serving.after);
+    assert_eq!(counts.min(), Some(45), "additions go first");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_list_that_is_read_empty_by_mistake_adds_nothing_twice_and_removes_nothing() {
+    let stage = forty_five("read-empty").await;
+    let fault = server_group_sim::fault::Fault::on(
+        "DescribeVServerGroupAttribute",
+        server_group_sim::fault::What::Truncate,
+    );
+    stage.simulator.world().faults.push(fault);
+    let asked: Value = json!({"intervalSeconds": 30});
+    let changes = stage.changes();
+    stage
+        .membership("web", "rsp-web", &instances(0, 45, Some(80)), asked)
+        .await;
+    eventually("the fault befell a call", || async {
+        stage
+            .simulator
+            .world()
+            .audit
+            .iter()
+            .any(|entry| entry.fault.is_some())
+            .then_some(())
+    })
+    .await;
+    stage.reason::<Membership>("web", "Converged").await;
+    assert_eq!(stage.changes(), changes);
+}

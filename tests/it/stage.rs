@@ -1,0 +1,467 @@
+//! What a test plays on: a namespace, an account, a simulated cloud, and an operator that can be stopped and
+//! started again. Time passes a hundred times as fast as in production.
+
+use std::{fmt::Debug, path::Path, time::Duration};
+
+use control_plane::ControlPlane;
+use kube::{
+    Api, Client, Resource, ResourceExt,
+    api::{DeleteParams, ObjectMeta, Patch, PatchParams, PostParams},
+    core::NamespaceResourceScope,
+};
+use serde::{Serialize, de::DeserializeOwned};
+use serde_json::{Value, json};
+use server_group_operator::{
+    api::{CloudAccount, ScalingGroupAttachment, ServerGroupMembership},
+    cloud::{Endpoints, Environment, Signature, Transport, TransportConfig},
+    run::{Ended, Operator},
+    timing::Timing,
+};
+use server_group_sim::{Options, Simulator};
+use tokio::{sync::OnceCell, task::JoinHandle, time::Instant};
+use tokio_util::sync::CancellationToken;
+
+/// How much faster time passes.
+pub const SPEED: f64 = 100.0;
+
+/// How long anything may take before a test fails. A failure costs this long, success does not.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// The stage of one test.
+pub struct Stage {
+    pub simulator: Simulator,
+    /// An administrator, as the person at the keyboard.
+    pub client: Client,
+    pub namespace: String,
+    operator_client: Client,
+    running: Option<Running>,
+}
+
+struct Running {
+    stop: CancellationToken,
+    task: JoinHandle<Result<(), Ended>>,
+}
+
+static INSTALLED: OnceCell<()> = OnceCell::const_new();
+
+/// The control plane with the definitions and the operator's role installed.
+pub async fn control_plane() -> &'static ControlPlane {
+    let control_plane = ControlPlane::shared().await;
+    INSTALLED
+        .get_or_init(|| async {
+            rustls::crypto::ring::default_provider()
+                .install_default()
+                .ok();
+            server_group_operator::telemetry::start(
+                &std::env::var("TEST_LOG").unwrap_or_else(|_| "off".into()),
+            )
+            .unwrap();
+            for path in ["crds", "deploy/rbac/clusterrole.yaml"] {
+                let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(path);
+                tokio::task::spawn_blocking(move || control_plane.apply(&path))
+                    .await
+                    .unwrap()
+                    .unwrap();
+            }
+            let client = control_plane.admin().client().await.unwrap();
+            let served = || async {
+                let all = [
+                    "servergroupmemberships",
+                    "scalinggroupattachments",
+                    "cloudaccounts",
+                ]
+                .map(|plural| {
+                    let uri = format!("/apis/servergroup.alicloud.dev/v1alpha1/{plural}?limit=1");
+                    client.request_text(http_get(&uri))
+                });
+                futures::future::join_all(all)
+                    .await
+                    .iter()
+                    .all(Result::is_ok)
+                    .then_some(())
+            };
+            eventually("the three kinds are served", served).await;
+        })
+        .await;
+    control_plane
+}
+
+fn http_get(uri: &str) -> axum::http::Request<Vec<u8>> {
+    axum::http::Request::get(uri).body(Vec::new()).unwrap()
+}
+
+impl Stage {
+    /// A stage with a running operator, whose account grants the namespace everything.
+    pub async fn new(name: &str) -> Self {
+        let mut stage = Self::without_operator(name).await;
+        stage.start();
+        stage
+    }
+
+    /// A stage on which nothing acts yet.
+    pub async fn without_operator(name: &str) -> Self {
+        let control_plane = control_plane().await;
+        let namespace = control_plane.namespace(name).await.unwrap();
+        let access = control_plane
+            .service_account(&namespace, "operator", "server-group-operator")
+            .await
+            .unwrap();
+        let mut config = access.config().await.unwrap();
+        config.default_retry = false;
+        let operator_client = Client::try_from(config).unwrap();
+        let client = control_plane.admin().client().await.unwrap();
+        let simulator = Simulator::start(Options {
+            speed: SPEED,
+            ..Options::default()
+        })
+        .await
+        .unwrap();
+        let stage = Self {
+            simulator,
+            client,
+            namespace,
+            operator_client,
+            running: None,
+        };
+        stage
+            .grant(&[json!({
+                "name": "all", "namespaces": [stage.namespace], "regions": ["*"],
+                "serverGroups": ["*"], "scalingGroups": ["*"], "servers": ["*"],
+            })])
+            .await;
+        stage
+    }
+
+    /// The name of the account.
+    pub fn account(&self) -> String {
+        format!("account-{}", self.namespace)
+    }
+
+    /// Gives the account these grants and no others.
+    pub async fn grant(&self, grants: &[Value]) {
+        let account = json!({
+            "apiVersion": "servergroup.alicloud.dev/v1alpha1", "kind": "CloudAccount",
+            "metadata": {"name": self.account()},
+            "spec": {"credentials": {"type": "Environment"}, "grants": grants},
+        });
+        let accounts = Api::<CloudAccount>::all(self.client.clone());
+        let params = PatchParams::apply("test").force();
+        accounts
+            .patch(&self.account(), &params, &Patch::Apply(&account))
+            .await
+            .unwrap();
+    }
+
+    /// Starts an operator that looks at this namespace alone.
+    pub fn start(&mut self) {
+        self.start_with(self.operator_client.clone(), Timing::scaled(SPEED));
+    }
+
+    /// Starts an operator with another client or timing.
+    pub fn start_with(&mut self, client: Client, timing: Timing) {
+        let environment = Environment::new(|name| match name {
+            "ALIBABA_CLOUD_ACCESS_KEY_ID" => Some("simulated-key".into()),
+            "ALIBABA_CLOUD_ACCESS_KEY_SECRET" => Some("simulated-secret".into()),
+            _ => None,
+        });
+        let endpoints: Endpoints = format!("*={}", self.simulator.url()).parse().unwrap();
+        let transport = Transport::new(TransportConfig {
+            signature: Signature::V3,
+            endpoints,
+            timing: timing.clone(),
+        })
+        .unwrap();
+        let operator = Operator {
+            client,
+            transport,
+            environment,
+            timing,
+            namespace: Some(self.namespace.clone()),
+            election: None,
+            probes: None,
+        };
+        let stop = CancellationToken::new();
+        let task = tokio::spawn(operator.run(stop.clone()));
+        self.running = Some(Running { stop, task });
+    }
+
+    /// A client with the rights of the operator.
+    pub fn operator_client(&self) -> Client {
+        self.operator_client.clone()
+    }
+
+    /// Ends the operator as SIGTERM does.
+    pub async fn stop(&mut self) {
+        if let Some(running) = self.running.take() {
+            running.stop.cancel();
+            running.task.await.unwrap().unwrap();
+        }
+    }
+
+    /// Ends the operator as SIGKILL does: nothing is finished.
+    pub async fn kill(&mut self) {
+        if let Some(running) = self.running.take() {
+            running.task.abort();
+            _ = running.task.await;
+        }
+    }
+
+    /// Objects of one kind in this namespace.
+    pub fn api<K>(&self) -> Api<K>
+    where
+        K: Resource<Scope = NamespaceResourceScope, DynamicType = ()>,
+    {
+        Api::namespaced(self.client.clone(), &self.namespace)
+    }
+
+    /// Applies a spec under `name`, as `kubectl apply --server-side` does.
+    pub async fn apply<K>(&self, name: &str, spec: &Value) -> K
+    where
+        K: Resource<Scope = NamespaceResourceScope, DynamicType = ()>
+            + Clone
+            + Debug
+            + DeserializeOwned,
+    {
+        let mut spec = spec.clone();
+        spec["accountName"] = json!(self.account());
+        spec["regionId"] = json!("cn-hangzhou");
+        let object = json!({"apiVersion": K::api_version(&()), "kind": K::kind(&()), "metadata": {"name": name}, "spec": spec});
+        let params = PatchParams::apply("test").force();
+        self.api()
+            .patch(name, &params, &Patch::Apply(&object))
+            .await
+            .unwrap()
+    }
+
+    /// Applies a membership of a CLB group `rsp-…` or a GWLB group `sgp-…`.
+    pub async fn membership(
+        &self,
+        name: &str,
+        group: &str,
+        servers: &[Value],
+        more: Value,
+    ) -> ServerGroupMembership {
+        let product = if group.starts_with("rsp-") {
+            "CLB"
+        } else {
+            "GWLB"
+        };
+        let mut spec = json!({"serverGroup": {"type": product, "id": group}, "servers": servers});
+        merge(&mut spec, more);
+        self.apply(name, &spec).await
+    }
+
+    /// Applies an attachment.
+    pub async fn attachment(
+        &self,
+        name: &str,
+        scaling_group: &str,
+        groups: &[Value],
+        more: Value,
+    ) -> ScalingGroupAttachment {
+        let mut spec = json!({"scalingGroupId": scaling_group, "serverGroups": groups});
+        merge(&mut spec, more);
+        self.apply(name, &spec).await
+    }
+
+    /// Deletes an object; its finalizer may keep it for a while.
+    pub async fn delete<K>(&self, name: &str)
+    where
+        K: Resource<Scope = NamespaceResourceScope, DynamicType = ()>
+            + Clone
+            + Debug
+            + DeserializeOwned,
+    {
+        self.api::<K>()
+            .delete(name, &DeleteParams::default())
+            .await
+            .unwrap();
+    }
+
+    /// Waits until an object is as `is` says.
+    pub async fn until<K>(&self, what: &str, name: &str, is: impl Fn(&K) -> bool) -> K
+    where
+        K: Resource<Scope = NamespaceResourceScope, DynamicType = ()>
+            + Clone
+            + Debug
+            + DeserializeOwned
+            + Serialize,
+    {
+        let api = self.api::<K>();
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            let object = api.get_opt(name).await.unwrap();
+            if let Some(object) = &object
+                && is(object)
+            {
+                return object.clone();
+            }
+            if Instant::now() > deadline {
+                let status =
+                    object.map(|object| serde_json::to_value(&object).unwrap()["status"].clone());
+                panic!(
+                    "not in time: {what} of {name}\nstatus: {status:#?}\ncalls:\n{}",
+                    self.calls()
+                );
+            }
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    }
+
+    /// Waits until `Ready` has this reason, at the present generation.
+    pub async fn reason<K>(&self, name: &str, reason: &str) -> K
+    where
+        K: Resource<Scope = NamespaceResourceScope, DynamicType = ()>
+            + Clone
+            + Debug
+            + DeserializeOwned
+            + Serialize,
+    {
+        self.until(&format!("Ready/{reason}"), name, |object: &K| {
+            ready(object) == Some((reason.to_owned(), generation(object)))
+        })
+        .await
+    }
+
+    /// Waits until an object is gone.
+    pub async fn gone<K>(&self, name: &str)
+    where
+        K: Resource<Scope = NamespaceResourceScope, DynamicType = ()>
+            + Clone
+            + Debug
+            + DeserializeOwned
+            + Serialize,
+    {
+        let api = self.api::<K>();
+        let deadline = Instant::now() + PATIENCE;
+        while let Some(object) = api.get_opt(name).await.unwrap() {
+            let status = serde_json::to_value(&object).unwrap()["status"].clone();
+            assert!(
+                Instant::now() < deadline,
+                "{name} is still there\nstatus: {status:#?}\ncalls:\n{}",
+                self.calls()
+            );
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    }
+
+    /// The simulator's log of changing calls and what they brought about.
+    pub fn calls(&self) -> String {
+        let world = self.simulator.world();
+        let lines = world
+            .audit
+            .iter()
+            .map(ToString::to_string)
+            .collect::<Vec<_>>();
+        lines[lines.len().saturating_sub(60)..].join("\n")
+    }
+
+    /// How many changing calls were made, carried out or not.
+    pub fn changes(&self) -> usize {
+        self.simulator.world().changing_calls().count()
+    }
+
+    /// How many calls of any kind were made.
+    pub fn all_calls(&self) -> usize {
+        self.simulator
+            .world()
+            .audit
+            .iter()
+            .filter(|entry| entry.service != "time")
+            .count()
+    }
+}
+
+/// Puts the fields of `more` into `into`, one level deep.
+pub fn merge(into: &mut Value, more: Value) {
+    let Value::Object(fields) = more else { return };
+    for (name, value) in fields {
+        into[name] = value;
+    }
+}
+
+/// Reason and observed generation of `Ready`.
+pub fn ready<K: Serialize>(object: &K) -> Option<(String, i64)> {
+    condition(object, "Ready").map(|(_, reason, generation)| (reason, generation))
+}
+
+/// Status, reason and observed generation of one condition.
+pub fn condition<K: Serialize>(object: &K, kind: &str) -> Option<(String, String, i64)> {
+    let object = serde_json::to_value(object).unwrap();
+    let conditions = object["status"]["conditions"].as_array()?.clone();
+    let found = conditions
+        .into_iter()
+        .find(|condition| condition["type"] == kind)?;
+    let text = |name: &str| found[name].as_str().unwrap_or_default().to_owned();
+    Some((
+        text("status"),
+        text("reason"),
+        found["observedGeneration"].as_i64().unwrap_or_default(),
+    ))
+}
+
+/// The message of `Ready`.
+pub fn message<K: Serialize>(object: &K) -> String {
+    let object = serde_json::to_value(object).unwrap();
+    let conditions = object["status"]["conditions"]
+        .as_array()
+        .cloned()
+        .unwrap_or_default();
+    let found = conditions
+        .into_iter()
+        .find(|condition| condition["type"] == "Ready");
+    found
+        .and_then(|condition| condition["message"].as_str().map(ToOwned::to_owned))
+        .unwrap_or_default()
+}
+
+fn generation<K: Resource>(object: &K) -> i64 {
+    object.meta().generation.unwrap_or_default()
+}
+
+/// Waits until `get` yields something.
+pub async fn eventually<T, F: Future<Output = Option<T>>>(what: &str, get: impl Fn() -> F) -> T {
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        if let Some(found) = get().await {
+            return found;
+        }
+        assert!(Instant::now() < deadline, "not in time: {what}");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+}
+
+/// Servers `i-…` numbered from `from`, so many, on port 80 where the group has ports.
+pub fn instances(from: usize, count: usize, port: Option<u16>) -> Vec<Value> {
+    let one = |number: usize| match port {
+        Some(port) => json!({"id": instance(number), "port": port}),
+        None => json!({"id": instance(number)}),
+    };
+    (from..from + count).map(one).collect()
+}
+
+/// The id of one of them.
+pub fn instance(number: usize) -> String {
+    format!("i-{number:04}")
+}
+
+/// Writes a status over an object as a restore or a person with too many rights does.
+pub async fn overwrite_status<K>(api: &Api<K>, name: &str, status: Value)
+where
+    K: Resource<DynamicType = ()> + Clone + Debug + DeserializeOwned + Serialize,
+{
+    let object = api.get(name).await.unwrap();
+    let mut value = serde_json::to_value(&object).unwrap();
+    value["status"] = status;
+    value["metadata"] = serde_json::to_value(ObjectMeta {
+        name: Some(name.into()),
+        namespace: object.namespace(),
+        resource_version: object.resource_version(),
+        ..ObjectMeta::default()
+    })
+    .unwrap();
+    let object: K = serde_json::from_value(value).unwrap();
+    api.replace_status(name, &PostParams::default(), &object)
+        .await
+        .unwrap();
+}
