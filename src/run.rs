@@ -197,6 +197,7 @@ impl Operator {
                 leads.send_replace(true);
                 stop.cancelled().await;
                 finish.cancel();
+                finished(&leads).await;
                 return Ok(());
             };
             tokio::select! {

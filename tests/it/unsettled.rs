@@ -62,8 +62,10 @@ async fn a_clb_addition_that_times_out_is_delisted_and_lands_late_is_removed() {
             .then_some(())
     };
     eventually("the late call lands", landed).await;
-    let removed = || async { (stage.simulator.world().serving("rsp-web") == 2).then_some(()) };
-    eventually("what landed late is removed", removed).await;
+    let removed = |_: &Membership| stage.simulator.world().serving("rsp-web") == 2;
+    stage
+        .until("what landed late is removed", "web", removed)
+        .await;
     stage.reason::<Membership>("web", "Converged").await;
     assert_eq!(
         stage.simulator.world().calls(ADD),

@@ -275,7 +275,8 @@ fn differences(world: &World, plan: &mut Plan) -> Vec<(AttachmentKey, Change)> {
             }
         } else if world.attached.contains_key(key) {
             changes.push((key.clone(), Change::Detach));
-        } else {
+        } else if !world.unsettled.contains(key) {
+            // A call about an unsettled one may still land: it is neither gone nor a difference.
             plan.absent.insert(key.clone());
         }
     }

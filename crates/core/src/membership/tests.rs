@@ -264,6 +264,12 @@ fn what_an_unsettled_change_names_is_left_alone_and_does_not_count() {
 }
 
 #[test]
+fn a_ledger_entry_that_an_unsettled_addition_names_is_not_given_up() {
+    check("want b; have b; own a b", "absent a");
+    check("want b; have b; own a b; unsettled a", "");
+}
+
+#[test]
 fn a_view_with_holes_adds_and_does_not_remove() {
     check(
         "want b; have a; own a; partial",
