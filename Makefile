@@ -66,6 +66,26 @@ $(CARGO_DENY):
 		cargo install cargo-deny --version $(CARGO_DENY_VERSION) --locked --no-default-features \
 		--root $(CACHE)/tools/cargo-deny-$(CARGO_DENY_VERSION))
 
+.PHONY: generate
+generate: ## Write crds/ anew from the Rust types
+	@cargo run --quiet --locked -- crds --write crds
+
+.PHONY: demo
+demo: ## Start everything, show what the operator does on the examples, end everything
+	@deploy/dev/dev.sh demo
+
+.PHONY: up
+up: ## Start a control plane, the simulated cloud and the operator, and leave them running
+	@deploy/dev/dev.sh up
+
+.PHONY: down
+down: ## End what `make up` started
+	@deploy/dev/dev.sh down
+
+.PHONY: sim
+sim: ## Run the simulated cloud by hand
+	@cargo run --quiet --locked --package server-group-sim --bin server-group-sim
+
 .PHONY: clean
 clean: ## Remove what was built here; installed tools and servers stay
 	@cargo clean
