@@ -1,6 +1,12 @@
-//! One API call before it is signed: which action of which service, and where each parameter travels.
+//! One API call before it is signed: its parameters flattened, and each put where it travels.
+//!
+//! Callers give the arguments nested, under the names of the current documentation. Flattening, the older
+//! names of the ESS version in use, and the split between query and form happen here and nowhere else, so
+//! that one set of recorded requests checks them all.
 
 use std::{collections::BTreeMap, fmt};
+
+use serde_json::Value;
 
 /// Parameters by name, decoded; the order is that of the bytes of the names, as signatures want it.
 pub type Parameters = BTreeMap<String, String>;
@@ -18,18 +24,21 @@ pub enum Service {
     Nlb,
     /// Gateway load balancer.
     Gwlb,
+    /// Elastic compute: instances and network interfaces.
+    Ecs,
     /// Security token service.
     Sts,
 }
 
 impl Service {
-    /// Every service in use.
-    pub const ALL: [Self; 6] = [
+    /// Every service.
+    pub const ALL: [Self; 7] = [
         Self::Ess,
         Self::Slb,
         Self::Alb,
         Self::Nlb,
         Self::Gwlb,
+        Self::Ecs,
         Self::Sts,
     ];
 
@@ -42,6 +51,7 @@ impl Service {
             Self::Alb => "2020-06-16",
             Self::Nlb => "2022-04-30",
             Self::Gwlb => "2024-04-15",
+            Self::Ecs => "2014-05-26",
             Self::Sts => "2015-04-01",
         }
     }
@@ -55,6 +65,7 @@ impl Service {
             Self::Alb => "alb",
             Self::Nlb => "nlb",
             Self::Gwlb => "gwlb",
+            Self::Ecs => "ecs",
             Self::Sts => "sts",
         }
     }
@@ -67,18 +78,6 @@ pub enum Effect {
     Reads,
     /// It changes the cloud: one attempt, and whoever asked decides what a missing answer means.
     Changes,
-}
-
-/// Where the parameters of an action travel.
-///
-/// The older services put everything into the query, GWLB and most of NLB into a form. The gateway takes
-/// either; this follows what the official SDKs send.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Place {
-    /// In the URL.
-    Query,
-    /// In the body.
-    Form,
 }
 
 /// One call.
@@ -94,63 +93,27 @@ pub struct Call {
     pub query: Parameters,
     /// Parameters in the body; no body when empty.
     pub form: Parameters,
-    place: Place,
 }
 
 impl Call {
-    /// A call without parameters, which go to `place` unless said otherwise.
+    /// A call with `arguments`, an object nested as the API documents it. Null and empty lists are left out.
     #[must_use]
-    pub fn new(service: Service, action: &'static str, effect: Effect, place: Place) -> Self {
-        Self {
+    pub fn new(service: Service, action: &'static str, effect: Effect, arguments: &Value) -> Self {
+        let mut call = Self {
             service,
             action,
             effect,
             query: Parameters::new(),
             form: Parameters::new(),
-            place,
-        }
-    }
-
-    /// Sets one parameter.
-    #[must_use]
-    #[expect(
-        clippy::needless_pass_by_value,
-        reason = "a builder reads better without references"
-    )]
-    pub fn with(mut self, name: impl Into<String>, value: impl ToString) -> Self {
-        self.put(self.place, name, &value);
-        self
-    }
-
-    /// Sets one parameter if there is a value.
-    #[must_use]
-    pub fn with_some(self, name: impl Into<String>, value: Option<impl ToString>) -> Self {
-        match value {
-            Some(value) => self.with(name, value),
-            None => self,
-        }
-    }
-
-    /// Sets a list: `Name.1`, `Name.2`, …
-    #[must_use]
-    pub fn with_list<T: ToString>(
-        mut self,
-        name: &str,
-        values: impl IntoIterator<Item = T>,
-    ) -> Self {
-        for (index, value) in values.into_iter().enumerate() {
-            self.put(self.place, format!("{name}.{}", index + 1), &value);
-        }
-        self
-    }
-
-    /// Sets one parameter in a given place.
-    pub fn put(&mut self, place: Place, name: impl Into<String>, value: &impl ToString) {
-        let parameters = match place {
-            Place::Query => &mut self.query,
-            Place::Form => &mut self.form,
         };
-        parameters.insert(name.into(), value.to_string());
+        for (name, value) in arguments.as_object().into_iter().flatten() {
+            let parameters = match place(service, action, name) {
+                Place::Query => &mut call.query,
+                Place::Form => &mut call.form,
+            };
+            flatten(service, spelt(service, name).to_owned(), value, parameters);
+        }
+        call
     }
 }
 
@@ -158,5 +121,77 @@ impl fmt::Debug for Call {
     /// Names the action alone: a parameter may be a token.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}:{}", self.service.name(), self.action)
+    }
+}
+
+/// Where a parameter travels.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Place {
+    Query,
+    Form,
+}
+
+/// Where the official SDKs put the argument `name`; the gateway would take either place.
+fn place(service: Service, action: &str, name: &str) -> Place {
+    let in_form = match service {
+        Service::Ess | Service::Slb | Service::Ecs | Service::Sts => false,
+        Service::Gwlb => true,
+        Service::Nlb => match action {
+            "ListServerGroups" => name != "Tag",
+            "AddServersToServerGroup"
+            | "RemoveServersFromServerGroup"
+            | "UpdateServerGroupServersAttribute"
+            | "ListServerGroupServers" => true,
+            _ => false,
+        },
+        Service::Alb => match action {
+            "AddServersToServerGroup" | "UpdateServerGroupServersAttribute" => name == "Servers",
+            "ReplaceServersInServerGroup" => name == "AddedServers",
+            _ => false,
+        },
+    };
+    if in_form { Place::Form } else { Place::Query }
+}
+
+/// `Name`, `Name.1`, `Name.1.Key`: one parameter for each leaf.
+fn flatten(service: Service, name: String, value: &Value, parameters: &mut Parameters) {
+    match value {
+        Value::Null => {}
+        Value::Bool(flag) => _ = parameters.insert(name, flag.to_string()),
+        Value::Number(number) => _ = parameters.insert(name, number.to_string()),
+        Value::String(text) => _ = parameters.insert(name, text.clone()),
+        Value::Array(items) => {
+            for (index, item) in items.iter().enumerate() {
+                flatten(service, format!("{name}.{}", index + 1), item, parameters);
+            }
+        }
+        Value::Object(fields) => {
+            for (field, value) in fields {
+                flatten(
+                    service,
+                    format!("{name}.{}", spelt(service, field)),
+                    value,
+                    parameters,
+                );
+            }
+        }
+    }
+}
+
+/// How the API version in use spells a current name: ESS 2014-08-28 has singular list names.
+fn spelt(service: Service, name: &str) -> &str {
+    if service != Service::Ess {
+        return name;
+    }
+    match name {
+        "ServerGroups" => "ServerGroup",
+        "AlbServerGroups" => "AlbServerGroup",
+        "VServerGroups" => "VServerGroup",
+        "VServerGroupAttributes" => "VServerGroupAttribute",
+        "LoadBalancers" => "LoadBalancer",
+        "ScalingGroupIds" => "ScalingGroupId",
+        "ScalingActivityIds" => "ScalingActivityId",
+        "InstanceIds" => "InstanceId",
+        other => other,
     }
 }

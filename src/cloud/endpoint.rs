@@ -28,7 +28,7 @@ pub enum InvalidEndpoint {
     )]
     Form(String),
     /// There is no such product.
-    #[error("{0:?} is no product; use one of ess, slb, alb, nlb, gwlb, sts, or * for all")]
+    #[error("{0:?} is no product; use one of ess, slb, alb, nlb, gwlb, ecs, sts, or * for all")]
     Product(String),
     /// The URL cannot be used.
     #[error("{0:?} is not a URL with http or https, a host, and no query")]
@@ -112,6 +112,10 @@ fn host(service: Service, region: &str, network: Network) -> String {
         }
         Network::Public if region == "cn-nanjing" && service == Service::Ess => {
             "ess.aliyuncs.com".to_owned()
+        }
+        // As the SDKs have it, from before hosts were named by region.
+        Network::Public if region == "cn-hangzhou" && service == Service::Ecs => {
+            "ecs-cn-hangzhou.aliyuncs.com".to_owned()
         }
         Network::Public => format!("{name}.{region}.aliyuncs.com"),
     }

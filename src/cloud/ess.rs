@@ -3,10 +3,11 @@
 use std::collections::BTreeSet;
 
 use serde::Deserialize;
+use serde_json::{Value, json};
 
 use super::{
     Answer, Cloud,
-    call::{Call, Effect, Place, Service},
+    call::{Call, Effect, Service},
     error::Error,
     reply::{decode, incomplete, number, text},
 };
@@ -90,10 +91,11 @@ impl Cloud {
         let action = "DescribeScalingGroups";
         let mut groups = Vec::new();
         for some in ids.chunks(IDS_PER_CALL) {
-            let call = self
-                .ess(action, Effect::Reads)
-                .with_list("ScalingGroupId", some)
-                .with("PageSize", 50);
+            let call = self.ess(
+                action,
+                Effect::Reads,
+                json!({"ScalingGroupIds": some, "PageSize": 50}),
+            );
             let reply: Groups = decode(action, self.send(&call).await?)?;
             let rows = reply.scaling_groups.scaling_group;
             if reply.total_count.is_some_and(|total| total != rows.len()) {
@@ -115,10 +117,11 @@ impl Cloud {
     ///
     /// Source: ESS 2014-08-28, `DescribeScalingActivities`.
     pub async fn describe_scaling_activity(&self, id: &str) -> Result<Option<Activity>, Error> {
-        let call = self
-            .ess(ACTIVITIES, Effect::Reads)
-            .with_list("ScalingActivityId", [id])
-            .with("PageSize", 50);
+        let call = self.ess(
+            ACTIVITIES,
+            Effect::Reads,
+            json!({"ScalingActivityIds": [id], "PageSize": 50}),
+        );
         Ok(self
             .activities(call)
             .await?
@@ -134,11 +137,9 @@ impl Cloud {
     ///
     /// Source: ESS 2014-08-28, `DescribeScalingActivities`.
     pub async fn scaling_group_is_busy(&self, group: &str) -> Result<bool, Error> {
-        let call = self
-            .ess(ACTIVITIES, Effect::Reads)
-            .with("ScalingGroupId", group)
-            .with("StatusCode", "InProgress")
-            .with("PageSize", 50);
+        let arguments =
+            json!({"ScalingGroupId": group, "StatusCode": "InProgress", "PageSize": 50});
+        let call = self.ess(ACTIVITIES, Effect::Reads, arguments);
         let running = self.activities(call).await?;
         Ok(running
             .iter()
@@ -167,11 +168,8 @@ impl Cloud {
         let mut instances = BTreeSet::new();
         let mut rows = 0;
         for page in 1.. {
-            let call = self
-                .ess(action, Effect::Reads)
-                .with("ScalingGroupId", group)
-                .with("PageNumber", page)
-                .with("PageSize", INSTANCES_PER_PAGE);
+            let arguments = json!({"ScalingGroupId": group, "PageNumber": page, "PageSize": INSTANCES_PER_PAGE});
+            let call = self.ess(action, Effect::Reads, arguments);
             let reply: Instances = decode(action, self.send(&call).await?)?;
             let found = reply.scaling_instances.scaling_instance;
             rows += found.len();
@@ -208,12 +206,10 @@ impl Cloud {
         force: Force,
         token: &str,
     ) -> Result<Answer, Error> {
-        let call = self
-            .ess("AttachServerGroups", Effect::Changes)
-            .with("ScalingGroupId", group);
-        let call = with_server_groups(call, server_groups)
-            .with("ForceAttach", force == Force::Yes)
-            .with("ClientToken", token);
+        let arguments = json!({
+            "ScalingGroupId": group, "ServerGroups": arguments_of(server_groups), "ForceAttach": force == Force::Yes, "ClientToken": token,
+        });
+        let call = self.ess("AttachServerGroups", Effect::Changes, arguments);
         self.change(call).await
     }
 
@@ -238,32 +234,25 @@ impl Cloud {
                 ..group.clone()
             })
             .collect();
-        let call = self
-            .ess("DetachServerGroups", Effect::Changes)
-            .with("ScalingGroupId", group);
-        let call = with_server_groups(call, &bare)
-            .with("ForceDetach", force == Force::Yes)
-            .with("ClientToken", token);
+        let arguments = json!({
+            "ScalingGroupId": group, "ServerGroups": arguments_of(&bare), "ForceDetach": force == Force::Yes, "ClientToken": token,
+        });
+        let call = self.ess("DetachServerGroups", Effect::Changes, arguments);
         self.change(call).await
     }
 
-    fn ess(&self, action: &'static str, effect: Effect) -> Call {
-        Call::new(Service::Ess, action, effect, Place::Query).with("RegionId", self.region())
+    fn ess(&self, action: &'static str, effect: Effect, mut arguments: Value) -> Call {
+        arguments["RegionId"] = json!(self.region());
+        Call::new(Service::Ess, action, effect, &arguments)
     }
 }
 
 const ACTIVITIES: &str = "DescribeScalingActivities";
 
-fn with_server_groups(mut call: Call, server_groups: &[AttachedGroup]) -> Call {
-    for (index, group) in server_groups.iter().enumerate() {
-        let name = |field: &str| format!("ServerGroup.{}.{field}", index + 1);
-        call = call
-            .with(name("ServerGroupId"), &group.id)
-            .with(name("Type"), &group.kind)
-            .with_some(name("Port"), group.port)
-            .with_some(name("Weight"), group.weight);
-    }
-    call
+/// Server groups as a call names them.
+fn arguments_of(server_groups: &[AttachedGroup]) -> Vec<Value> {
+    let one = |group: &AttachedGroup| json!({"ServerGroupId": group.id, "Type": group.kind, "Port": group.port, "Weight": group.weight});
+    server_groups.iter().map(one).collect()
 }
 
 #[derive(Deserialize)]

@@ -8,7 +8,7 @@ use server_group_core::product::Product;
 
 use super::{
     Answer, Cloud,
-    call::{Call, Effect, Place, Service},
+    call::{Call, Effect, Service},
     error::Error,
     reply::{decode, incomplete, number, text},
 };
@@ -242,9 +242,8 @@ impl Cloud {
             backend_server: Vec<Row>,
         }
         let action = "DescribeVServerGroupAttribute";
-        let call = Call::new(Service::Slb, action, Effect::Reads, Place::Query)
-            .with("RegionId", self.region())
-            .with("VServerGroupId", group);
+        let arguments = json!({"RegionId": self.region(), "VServerGroupId": group});
+        let call = Call::new(Service::Slb, action, Effect::Reads, &arguments);
         let reply: Reply = decode(action, self.send(&call).await?)?;
         let members = reply
             .backend_servers
@@ -346,45 +345,27 @@ fn list_members(
     token: Option<&str>,
     region: &str,
 ) -> Call {
-    let place = if product == Product::Alb {
-        Place::Query
-    } else {
-        Place::Form
-    };
-    let call = Call::new(
+    let arguments = json!({"RegionId": region_of(product, region), "ServerGroupId": group, "MaxResults": size, "NextToken": token});
+    Call::new(
         service(product),
         "ListServerGroupServers",
         Effect::Reads,
-        place,
+        &arguments,
     )
-    .with("ServerGroupId", group)
-    .with("MaxResults", size)
-    .with_some("NextToken", token);
-    if product == Product::Nlb {
-        call.with("RegionId", region)
-    } else {
-        call
-    }
 }
 
 /// The call that lists up to 20 groups by id.
 fn list_groups(product: Product, groups: &[&str], region: &str) -> Call {
-    let place = if product == Product::Alb {
-        Place::Query
-    } else {
-        Place::Form
-    };
-    let call = Call::new(service(product), "ListServerGroups", Effect::Reads, place)
-        .with_list("ServerGroupIds", groups)
-        .with("MaxResults", 100);
-    if product == Product::Nlb {
-        call.with("RegionId", region)
-    } else {
-        call
-    }
+    let arguments = json!({"RegionId": region_of(product, region), "ServerGroupIds": groups, "MaxResults": 100});
+    Call::new(
+        service(product),
+        "ListServerGroups",
+        Effect::Reads,
+        &arguments,
+    )
 }
 
-/// The call that adds or removes members.
+/// The call that adds or removes members. `DryRun`, which some products have, is never sent.
 fn change(
     product: Product,
     action: &'static str,
@@ -393,68 +374,31 @@ fn change(
     token: &str,
     region: &str,
 ) -> Call {
-    let service = service(product);
-    match product {
-        Product::Clb => Call::new(service, action, Effect::Changes, Place::Query)
-            .with("RegionId", region)
-            .with("VServerGroupId", group)
-            .with("BackendServers", backend_servers(members)),
-        Product::Alb | Product::Nlb | Product::Gwlb => {
-            let mut call = Call::new(
-                service,
-                action,
-                Effect::Changes,
-                place_of_change(product, action),
-            )
-            .with("ServerGroupId", group)
-            .with("ClientToken", token);
-            if product == Product::Nlb {
-                call = call.with("RegionId", region);
-            }
-            for (index, member) in members.iter().enumerate() {
-                put_server(&mut call, product, action, index + 1, member);
-            }
-            call
+    let arguments = match product {
+        Product::Clb => {
+            json!({"RegionId": region, "VServerGroupId": group, "BackendServers": backend_servers(members)})
         }
-    }
-}
-
-/// Where the parameters of a change travel, its servers apart.
-fn place_of_change(product: Product, _action: &str) -> Place {
-    if product == Product::Alb {
-        Place::Query
-    } else {
-        Place::Form
-    }
-}
-
-fn put_server(
-    call: &mut Call,
-    product: Product,
-    action: &str,
-    number: usize,
-    member: &MemberChange,
-) {
-    // ALB takes the servers of an addition in the body and those of a removal in the query.
-    let removes = action == remove_action(product);
-    let place = if product == Product::Alb && removes {
-        Place::Query
-    } else {
-        Place::Form
+        Product::Alb | Product::Nlb | Product::Gwlb => {
+            let servers: Vec<_> = members.iter().map(server).collect();
+            json!({
+                "RegionId": region_of(product, region), "ServerGroupId": group, "Servers": servers, "ClientToken": token,
+            })
+        }
     };
-    let mut put =
-        |name: &str, value: String| call.put(place, format!("Servers.{number}.{name}"), &value);
-    put("ServerId", member.id.clone());
-    put("ServerType", member.kind.capitalised().to_owned());
-    if let Some(ip) = member.ip {
-        put("ServerIp", ip.to_string());
-    }
-    if let Some(port) = member.port {
-        put("Port", port.to_string());
-    }
-    if let Some(weight) = member.weight {
-        put("Weight", weight.to_string());
-    }
+    Call::new(service(product), action, Effect::Changes, &arguments)
+}
+
+/// NLB takes the region as a parameter; for ALB and GWLB the host decides it.
+fn region_of(product: Product, region: &str) -> Option<&str> {
+    (product == Product::Nlb).then_some(region)
+}
+
+/// One member as ALB, NLB and GWLB take it.
+fn server(member: &MemberChange) -> Value {
+    json!({
+        "ServerId": member.id, "ServerType": member.kind.capitalised(), "ServerIp": member.ip, "Port": member.port,
+        "Weight": member.weight,
+    })
 }
 
 /// CLB takes its members as JSON in one parameter.

@@ -17,7 +17,7 @@ mod transport;
 use serde::Deserialize;
 use serde_json::Value;
 
-pub use call::{Call, Effect, Parameters, Place, Service};
+pub use call::{Call, Effect, Parameters, Service};
 pub use credential::{Credential, Environment, Keys, Unavailable};
 pub use endpoint::{Endpoints, InvalidEndpoint, Network};
 pub use error::{Error, Kind, Outcome};
@@ -109,7 +109,7 @@ impl Cloud {
             Service::Sts,
             GET_CALLER_IDENTITY,
             Effect::Reads,
-            Place::Query,
+            &Value::Null,
         );
         let reply: Reply = reply::decode(GET_CALLER_IDENTITY, self.send(&call).await?)?;
         Ok(Identity {
