@@ -200,11 +200,15 @@ fn built(
     };
     // Actions are names in the program; here they come from a file and live as long as the test.
     let action: &'static str = Box::leak(text(case, "action").to_owned().into_boxed_str());
-    let prepared = transport.prepare(
-        &caller,
-        &Call::new(service, action, Effect::Reads, &case["input"]),
-        &keys,
-    );
+    let mut arguments = case["input"].clone();
+    if let Some(value) = arguments
+        .as_object_mut()
+        .and_then(|fields| fields.remove(SDK_SPELLING.0))
+    {
+        arguments[SDK_SPELLING.1] = value;
+    }
+    let call = Call::new(service, action, Effect::Reads, &arguments);
+    let prepared = transport.prepare(&caller, &call, &keys);
     let query = decoded(prepared.url.query().unwrap_or_default());
     let form = decoded(prepared.body.as_deref().unwrap_or_default());
     (prepared, query, form)
