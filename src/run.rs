@@ -277,11 +277,12 @@ where
     let one = ListParams::default().limit(1);
     match tokio::time::timeout(timing.kubernetes_deadline, api.list_metadata(&one)).await {
         Ok(Ok(_)) => Ok(()),
-        Ok(Err(kube::Error::Api(status))) if status.is_not_found() => Err(format!(
+        // Without the definition there is no such path, and the answer is plain text.
+        Ok(Err(kube::Error::Api(status))) if status.code == 404 => Err(format!(
             "the API server does not know {}; install the custom resource definitions: kubectl apply --server-side -f crds/",
             K::crd_name()
         )),
-        Ok(Err(kube::Error::Api(status))) if status.is_forbidden() => Err(format!(
+        Ok(Err(kube::Error::Api(status))) if status.code == 403 => Err(format!(
             "the operator may not list {}; apply the ClusterRole and its binding in deploy/rbac: {}",
             K::crd_name(),
             status.message

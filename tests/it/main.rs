@@ -1,14 +1,20 @@
 //! The operator against a real API server and the simulated cloud, in one binary so that one control plane
 //! serves all tests; each test has a namespace, an account and a simulator of its own.
 
+#![allow(unreachable_pub, reason = "a test binary exports nothing")]
 #![expect(
     clippy::unwrap_used,
     reason = "tests may unwrap, and helpers count as tests"
 )]
 
+mod admission;
 mod attachment;
+mod crash;
+mod generated;
+mod leader;
 mod membership;
 mod ownership;
+mod program;
 mod removal;
 mod stage;
 mod unsettled;

@@ -34,12 +34,28 @@ pub struct Stage {
     pub client: Client,
     pub namespace: String,
     operator_client: Client,
+    operator_config: kube::Config,
     running: Option<Running>,
 }
 
-struct Running {
+/// A running operator; dropping it ends it as SIGKILL does.
+pub struct Running {
     stop: CancellationToken,
     task: JoinHandle<Result<(), Ended>>,
+}
+
+impl Running {
+    /// Ends it as SIGKILL does: nothing is finished.
+    pub async fn kill(&mut self) {
+        self.task.abort();
+        _ = (&mut self.task).await;
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
 }
 
 static INSTALLED: OnceCell<()> = OnceCell::const_new();
@@ -108,7 +124,7 @@ impl Stage {
             .unwrap();
         let mut config = access.config().await.unwrap();
         config.default_retry = false;
-        let operator_client = Client::try_from(config).unwrap();
+        let operator_client = Client::try_from(config.clone()).unwrap();
         let client = control_plane.admin().client().await.unwrap();
         let simulator = Simulator::start(Options {
             speed: SPEED,
@@ -121,6 +137,7 @@ impl Stage {
             client,
             namespace,
             operator_client,
+            operator_config: config,
             running: None,
         };
         stage
@@ -159,18 +176,54 @@ impl Stage {
 
     /// Starts an operator with another client or timing.
     pub fn start_with(&mut self, client: Client, timing: Timing) {
-        let environment = Environment::new(|name| match name {
+        self.start_as(client, timing, Self::environment(), None);
+    }
+
+    /// The variables with the key that the simulator knows.
+    pub fn environment() -> Environment {
+        Environment::new(|name| match name {
             "ALIBABA_CLOUD_ACCESS_KEY_ID" => Some("simulated-key".into()),
             "ALIBABA_CLOUD_ACCESS_KEY_SECRET" => Some("simulated-secret".into()),
             _ => None,
-        });
-        let endpoints: Endpoints = format!("*={}", self.simulator.url()).parse().unwrap();
-        let transport = Transport::new(TransportConfig {
+        })
+    }
+
+    /// Starts an operator with everything chosen; the endpoint is the simulator unless given.
+    pub fn start_as(
+        &mut self,
+        client: Client,
+        timing: Timing,
+        environment: Environment,
+        endpoint: Option<String>,
+    ) {
+        self.running = Some(self.run(client, timing, environment, endpoint));
+    }
+
+    /// Takes the running operator off the stage, to be ended while the stage is in use.
+    pub fn take_running(&mut self) -> Running {
+        self.running.take().unwrap()
+    }
+
+    /// Runs an operator beside the stage.
+    pub fn run_with(&self, client: Client, timing: Timing) -> Running {
+        self.run(client, timing, Self::environment(), None)
+    }
+
+    fn run(
+        &self,
+        client: Client,
+        timing: Timing,
+        environment: Environment,
+        endpoint: Option<String>,
+    ) -> Running {
+        let url = endpoint.unwrap_or_else(|| self.simulator.url());
+        let endpoints: Endpoints = format!("*={url}").parse().unwrap();
+        let config = TransportConfig {
             signature: Signature::V3,
             endpoints,
             timing: timing.clone(),
-        })
-        .unwrap();
+        };
+        let transport = Transport::new(config).unwrap();
         let operator = Operator {
             client,
             transport,
@@ -182,7 +235,12 @@ impl Stage {
         };
         let stop = CancellationToken::new();
         let task = tokio::spawn(operator.run(stop.clone()));
-        self.running = Some(Running { stop, task });
+        Running { stop, task }
+    }
+
+    /// How a client with the rights of the operator is made.
+    pub fn operator_config(&self) -> kube::Config {
+        self.operator_config.clone()
     }
 
     /// A client with the rights of the operator.
@@ -193,16 +251,16 @@ impl Stage {
     /// Ends the operator as SIGTERM does.
     pub async fn stop(&mut self) {
         if let Some(running) = self.running.take() {
+            let mut running = running;
             running.stop.cancel();
-            running.task.await.unwrap().unwrap();
+            (&mut running.task).await.unwrap().unwrap();
         }
     }
 
     /// Ends the operator as SIGKILL does: nothing is finished.
     pub async fn kill(&mut self) {
-        if let Some(running) = self.running.take() {
-            running.task.abort();
-            _ = running.task.await;
+        if let Some(mut running) = self.running.take() {
+            running.kill().await;
         }
     }
 

@@ -1,0 +1,117 @@
+//! Who leads, and what a lost lease means (S9).
+
+use std::{sync::Arc, time::Duration};
+
+use k8s_openapi::api::coordination::v1::Lease;
+use kube::Api;
+use parking_lot::Mutex;
+use server_group_operator::{
+    leader::{Election, LEASE_NAME, Leadership, Lost},
+    timing::Timing,
+};
+use tokio_util::sync::CancellationToken;
+
+use crate::stage::{control_plane, eventually};
+
+/// A lease of two seconds, so that a takeover takes a test's time.
+fn quick() -> Timing {
+    let mut timing = Timing::production();
+    timing.lease_duration = Duration::from_secs(2);
+    timing.lease_renew_deadline = Duration::from_millis(1500);
+    timing.lease_retry = Duration::from_millis(100);
+    timing
+}
+
+async fn candidate(namespace: &str, name: &str) -> (Election, Leadership) {
+    let client = control_plane().await.admin().client().await.unwrap();
+    let leadership = Leadership::candidate(quick());
+    (
+        Election::new(client, namespace, name.into(), leadership.clone()),
+        leadership,
+    )
+}
+
+async fn record(namespace: &str) -> Lease {
+    let client = control_plane().await.admin().client().await.unwrap();
+    Api::<Lease>::namespaced(client, namespace)
+        .get(LEASE_NAME)
+        .await
+        .unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn one_leads_and_the_next_takes_over_when_it_stops_renewing() {
+    let namespace = control_plane().await.namespace("lease").await.unwrap();
+    let (mut first, first_may) = candidate(&namespace, "first").await;
+    first.win().await;
+    assert!(first_may.permit(Duration::from_secs(1)).is_ok());
+    let (mut second, second_may) = candidate(&namespace, "second").await;
+    let early = tokio::time::timeout(Duration::from_millis(800), second.win()).await;
+    assert!(early.is_err(), "the lease is not over");
+    assert!(second_may.permit(Duration::ZERO).is_err());
+    // The first neither renews nor gives back, as if it were paused.
+    second.win().await;
+    assert_eq!(second_may.epoch(), first_may.epoch().map(|epoch| epoch + 1));
+    assert!(
+        first_may.permit(Duration::ZERO).is_err(),
+        "what lies beyond its lease is not permitted"
+    );
+    let lost = first.hold(CancellationToken::new()).await.unwrap_err();
+    assert!(matches!(lost, Lost::Taken(holder) if holder == "second"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_lease_that_is_given_back_is_free_at_once() {
+    let namespace = control_plane().await.namespace("lease").await.unwrap();
+    let (mut first, first_may) = candidate(&namespace, "first").await;
+    first.win().await;
+    let stop = CancellationToken::new();
+    let holding = tokio::spawn(first.hold(stop.clone()));
+    let renewed =
+        || async { (record(&namespace).await.spec.unwrap().renew_time != None).then_some(()) };
+    eventually("a renewal", renewed).await;
+    stop.cancel();
+    holding.await.unwrap().unwrap();
+    assert!(first_may.permit(Duration::ZERO).is_err());
+    assert_eq!(
+        record(&namespace)
+            .await
+            .spec
+            .unwrap()
+            .holder_identity
+            .as_deref(),
+        Some("")
+    );
+    let (mut second, _) = candidate(&namespace, "second").await;
+    tokio::time::timeout(Duration::from_secs(1), second.win())
+        .await
+        .expect("nobody holds it");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_call_that_might_outlive_the_lease_is_not_started() {
+    let namespace = control_plane().await.namespace("lease").await.unwrap();
+    let (mut first, may) = candidate(&namespace, "first").await;
+    first.win().await;
+    assert!(may.permit(Duration::from_secs(1)).is_ok());
+    assert!(may.permit(Duration::from_secs(2)).is_err());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_jump_of_the_wall_clock_ends_the_term() {
+    let namespace = control_plane().await.namespace("lease").await.unwrap();
+    let ahead = Arc::new(Mutex::new(jiff::SignedDuration::ZERO));
+    let clock = Arc::clone(&ahead);
+    let timing = quick().with_wall_clock(move || jiff::Timestamp::now() + *clock.lock());
+    let may = Leadership::candidate(timing);
+    let client = control_plane().await.admin().client().await.unwrap();
+    Election::new(client, &namespace, "first".into(), may.clone())
+        .win()
+        .await;
+    assert!(may.permit(Duration::ZERO).is_ok());
+    *ahead.lock() = jiff::SignedDuration::from_secs(60);
+    assert!(
+        may.permit(Duration::ZERO).is_err(),
+        "as after a suspended machine wakes up"
+    );
+}

@@ -1,0 +1,268 @@
+//! The program as a person meets it: what it says when something is missing.
+
+use std::{
+    io::{BufRead, BufReader, Read},
+    net::TcpListener,
+    path::PathBuf,
+    process::{Child, Command, Output, Stdio},
+    time::{Duration, Instant},
+};
+
+use crate::stage::control_plane;
+
+fn program() -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_server-group-operator"));
+    for (name, _) in std::env::vars()
+        .filter(|(name, _)| name.starts_with("SERVER_GROUP_OPERATOR_") || name == "KUBECONFIG")
+    {
+        command.env_remove(name);
+    }
+    command.env("HOME", std::env::temp_dir().join("nobody"));
+    command.stdin(Stdio::null());
+    command
+}
+
+fn ended(command: &mut Command) -> (i32, String) {
+    let output: Output = command.output().unwrap();
+    (
+        output.status.code().unwrap(),
+        String::from_utf8(output.stderr).unwrap(),
+    )
+}
+
+fn file(name: &str, text: &str) -> PathBuf {
+    let path = std::env::temp_dir().join(format!("{name}-{}", std::process::id()));
+    std::fs::write(&path, text).unwrap();
+    path
+}
+
+const UNREACHABLE: &str = r#"{"apiVersion": "v1", "kind": "Config", "current-context": "a",
+    "contexts": [{"name": "a", "context": {"cluster": "a", "user": "a"}}],
+    "clusters": [{"name": "a", "cluster": {"server": "https://127.0.0.1:9"}}], "users": [{"name": "a", "user": {"token": "x"}}]}"#;
+
+#[test]
+fn a_wrong_or_missing_kubeconfig_ends_it_with_what_to_do() {
+    let (code, text) = ended(program().arg("run"));
+    assert_eq!(code, 1);
+    assert!(text.contains("--kubeconfig"), "{text}");
+    let (code, text) = ended(program().args(["run", "--kubeconfig", "/nowhere/config"]));
+    assert_eq!(code, 1);
+    assert!(text.contains("/nowhere/config"), "{text}");
+    let (code, text) = ended(
+        program()
+            .arg("run")
+            .arg("--kubeconfig")
+            .arg(file("broken", "{not yaml")),
+    );
+    assert_eq!(code, 1);
+    assert!(text.contains("kubeconfig"), "{text}");
+}
+
+#[test]
+fn wrong_usage_ends_it_with_code_2() {
+    for (flags, words) in [
+        (vec!["run", "--endpoint", "s3=http://x"], "ess, slb"),
+        (vec!["run", "--endpoint", "ess"], "PRODUCT=URL"),
+        (vec!["run", "--signature", "v2"], "v1"),
+        (vec!["run", "--listen", "here"], "--listen"),
+        (vec!["walk"], "walk"),
+        (vec![], "Usage"),
+    ] {
+        let (code, text) = ended(program().args(&flags));
+        assert_eq!(code, 2, "{flags:?}: {text}");
+        assert!(text.contains(words), "{flags:?}: {text}");
+    }
+}
+
+#[test]
+fn a_busy_port_ends_it() {
+    let busy = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = busy.local_addr().unwrap().to_string();
+    let config = file("unreachable-busy", UNREACHABLE);
+    let (code, text) = ended(
+        program()
+            .args(["run", "--listen", &address])
+            .arg("--kubeconfig")
+            .arg(config),
+    );
+    assert_eq!(code, 1);
+    assert!(
+        text.contains(&address) && text.contains("--listen"),
+        "{text}"
+    );
+}
+
+#[test]
+fn help_names_every_flag_and_its_variable() {
+    let output = program().args(["run", "--help"]).output().unwrap();
+    let text = String::from_utf8(output.stdout).unwrap();
+    for words in [
+        "--kubeconfig",
+        "--endpoint",
+        "--signature",
+        "--listen",
+        "--leader-elect",
+        "--operator-namespace",
+        "SERVER_GROUP_OPERATOR_ENDPOINT",
+    ] {
+        assert!(text.contains(words), "{words} in {text}");
+    }
+}
+
+#[test]
+fn crds_prints_what_can_be_applied() {
+    let output = program().arg("crds").output().unwrap();
+    assert!(output.status.success());
+    let text = String::from_utf8(output.stdout).unwrap();
+    assert_eq!(text.matches("kind: CustomResourceDefinition").count(), 3);
+}
+
+/// A running program that ends with the test.
+struct Running(Child);
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        _ = self.0.kill();
+        _ = self.0.wait();
+    }
+}
+
+/// Starts it and reads its log until a line has `words`.
+fn says(command: &mut Command, words: &str) -> (Running, String) {
+    let mut child = command.stderr(Stdio::piped()).spawn().unwrap();
+    let log = child.stderr.take().unwrap();
+    let running = Running(child);
+    let deadline = Instant::now() + Duration::from_secs(60);
+    let mut text = String::new();
+    for line in BufReader::new(log).lines() {
+        let line = line.unwrap();
+        text.push_str(&line);
+        if line.contains(words) {
+            return (running, line);
+        }
+        assert!(Instant::now() < deadline, "{words:?} is not in {text}");
+    }
+    panic!("it ended without {words:?}: {text}");
+}
+
+fn free_port() -> String {
+    TcpListener::bind("127.0.0.1:0")
+        .unwrap()
+        .local_addr()
+        .unwrap()
+        .to_string()
+}
+
+fn get(address: &str, path: &str) -> String {
+    use std::io::Write;
+    let mut stream = std::net::TcpStream::connect(address).unwrap();
+    write!(
+        stream,
+        "GET {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"
+    )
+    .unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).unwrap();
+    answer
+}
+
+#[test]
+fn an_api_server_that_does_not_answer_is_waited_for_unready() {
+    let address = free_port();
+    let mut command = program();
+    command
+        .args(["run", "--listen", &address])
+        .arg("--kubeconfig")
+        .arg(file("unreachable", UNREACHABLE));
+    let (_running, line) = says(&mut command, "waiting");
+    assert!(
+        line.contains("does not answer") && line.contains("kubeconfig"),
+        "{line}"
+    );
+    assert!(get(&address, "/healthz").starts_with("HTTP/1.1 200"));
+    assert!(get(&address, "/readyz").starts_with("HTTP/1.1 503"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn missing_rights_are_named_and_missing_definitions_are_waited_for() {
+    let control_plane = control_plane().await;
+    let namespace = control_plane.namespace("no-rights").await.unwrap();
+    let access = control_plane
+        .service_account(&namespace, "nobody", "system:discovery")
+        .await
+        .unwrap();
+    let config = file("no-rights", &access.kubeconfig());
+    let mut command = program();
+    command
+        .args(["run", "--listen", "127.0.0.1:0"])
+        .arg("--kubeconfig")
+        .arg(config);
+    let (_running, line) = tokio::task::spawn_blocking(move || says(&mut command, "waiting"))
+        .await
+        .unwrap();
+    assert!(line.contains("deploy/rbac"), "{line}");
+    let bare = control_plane::ControlPlane::start(&control_plane::Options::default())
+        .await
+        .unwrap();
+    let mut command = program();
+    command
+        .args(["run", "--listen", "127.0.0.1:0"])
+        .arg("--kubeconfig")
+        .arg(bare.kubeconfig());
+    let (_running, line) = tokio::task::spawn_blocking(move || says(&mut command, "waiting"))
+        .await
+        .unwrap();
+    assert!(
+        line.contains("kubectl apply --server-side -f crds/"),
+        "{line}"
+    );
+}
+
+mod account {
+    use serde_json::json;
+    use server_group_operator::{api::ServerGroupMembership, cloud::Environment, timing::Timing};
+    use server_group_sim::world::Product;
+
+    use crate::stage::{SPEED, Stage, instances, message};
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn missing_keys_wrong_keys_and_an_unreachable_endpoint_show_in_status() {
+        let mut stage = Stage::without_operator("no-keys").await;
+        stage
+            .simulator
+            .world()
+            .create_group(Product::Clb, "rsp-web");
+        stage
+            .membership("web", "rsp-web", &instances(0, 3, Some(80)), json!({}))
+            .await;
+        let client = stage.operator_client();
+        stage.start_as(
+            client.clone(),
+            Timing::scaled(SPEED),
+            Environment::new(|_| None),
+            None,
+        );
+        let web: ServerGroupMembership = stage.reason("web", "CredentialsUnavailable").await;
+        assert!(
+            message(&web).contains("ALIBABA_CLOUD_ACCESS_KEY_ID"),
+            "{}",
+            message(&web)
+        );
+        assert_eq!(stage.all_calls(), 0);
+        stage.kill().await;
+        stage.start_as(
+            client.clone(),
+            Timing::scaled(SPEED),
+            Environment::new(|name| Some(format!("wrong {name}"))),
+            None,
+        );
+        let wrong =
+            |web: &ServerGroupMembership| message(web).contains("InvalidAccessKeyId.NotFound");
+        stage.until("the cloud's words", "web", wrong).await;
+        stage.kill().await;
+        let nowhere = Some("http://127.0.0.1:9".to_owned());
+        stage.start_as(client, Timing::scaled(SPEED), Stage::environment(), nowhere);
+        let web: ServerGroupMembership = stage.reason("web", "Retrying").await;
+        assert!(message(&web).contains("endpoint"), "{}", message(&web));
+    }
+}
