@@ -1,5 +1,7 @@
 //! Flags and environment into what the subcommands run with.
 
+#![expect(clippy::doc_markdown, reason = "help texts are printed as they stand")]
+
 use std::{io::Write, net::SocketAddr, process::ExitCode, time::Duration};
 
 use anyhow::Context as _;
@@ -127,7 +129,7 @@ fn run(flags: Run) -> anyhow::Result<()> {
         let operator = operator(flags).await?;
         let stop = CancellationToken::new();
         tokio::spawn(end_when_told(stop.clone()));
-        operator.run(stop).await?;
+        Box::pin(operator.run(stop)).await?;
         Ok(())
     })
 }

@@ -14,7 +14,7 @@ use kube::{
     Api, Client, CustomResourceExt, Resource, ResourceExt,
     api::ListParams,
     runtime::{
-        Controller, Predicate, WatchStreamExt,
+        Controller, Predicate, PredicateConfig, WatchStreamExt,
         controller::{self, Action},
         events::{Recorder, Reporter},
         predicates,
@@ -126,14 +126,7 @@ impl Operator {
                 (leadership, Some(election))
             }
         };
-        let identity = gethostname();
-        let recorder = Recorder::new(
-            client.clone(),
-            Reporter {
-                controller: "server-group-operator".into(),
-                instance: Some(identity),
-            },
-        );
+        let recorder = recorder(&client);
         let ready = Ready::default();
         let accounts = cached(Api::<CloudAccount>::all(client.clone()), &ready);
         let memberships = cached(
@@ -192,48 +185,64 @@ impl Operator {
             readiness.set(true);
             future::pending::<()>().await;
         };
-        let lead = async {
-            let Some(mut election) = election else {
-                leads.send_replace(true);
-                stop.cancelled().await;
-                finish.cancel();
-                finished(&leads).await;
-                return Ok(());
-            };
-            tokio::select! {
-                () = election.win() => {}
-                () = stop.cancelled() => {
-                    finish.cancel();
-                    return Ok(());
-                }
-            }
-            leads.send_replace(true);
-            // The lease outlives the passes that run when the end is asked for.
-            let released = CancellationToken::new();
-            let holding = election.hold(released.clone());
-            tokio::pin!(holding);
-            tokio::select! {
-                lost = &mut holding => return lost.map_err(Ended::from),
-                () = stop.cancelled() => finish.cancel(),
-            }
-            tokio::select! {
-                lost = &mut holding => return lost.map_err(Ended::from),
-                () = finished(&leads) => released.cancel(),
-            }
-            holding.await.map_err(Ended::from)
-        };
         let loops = async {
             future::join(membership_loop, attachment_loop).await;
             leads.send_replace(false);
             future::pending::<()>().await;
         };
         tokio::select! {
-            ended = lead => ended,
+            ended = lead(election, &leads, &finish, stop) => ended,
             () = loops => Ok(()),
             () = accounts_watch => Ok(()),
             () = caches => Ok(()),
         }
     }
+}
+
+/// Who publishes events.
+fn recorder(client: &Client) -> Recorder {
+    let reporter = Reporter {
+        controller: "server-group-operator".into(),
+        instance: Some(gethostname()),
+    };
+    Recorder::new(client.clone(), reporter)
+}
+
+/// Wins the election where there is one, holds the lease until `stop`, and gives it back when everything is finished.
+async fn lead(
+    election: Option<Election>,
+    leads: &watch::Sender<bool>,
+    finish: &CancellationToken,
+    stop: &CancellationToken,
+) -> Result<(), Ended> {
+    let Some(mut election) = election else {
+        leads.send_replace(true);
+        stop.cancelled().await;
+        finish.cancel();
+        finished(leads).await;
+        return Ok(());
+    };
+    tokio::select! {
+        () = election.win() => {}
+        () = stop.cancelled() => {
+            finish.cancel();
+            return Ok(());
+        }
+    }
+    leads.send_replace(true);
+    // The lease outlives the passes that run when the end is asked for.
+    let released = CancellationToken::new();
+    let holding = election.hold(released.clone());
+    tokio::pin!(holding);
+    tokio::select! {
+        lost = &mut holding => return lost.map_err(Ended::from),
+        () = stop.cancelled() => finish.cancel(),
+    }
+    tokio::select! {
+        lost = &mut holding => return lost.map_err(Ended::from),
+        () = finished(leads) => released.cancel(),
+    }
+    holding.await.map_err(Ended::from)
 }
 
 /// Waits until both loops have ended, which they say by taking the flag back.
@@ -433,7 +442,7 @@ async fn control<M: Pipeline>(
             }
         })
         .applied_objects()
-        .predicate_filter(relevant, Default::default());
+        .predicate_filter(relevant, PredicateConfig::default());
     let mut leading = leads.subscribe();
     let run = async {
         // The cache is filled by this very stream, so it has to be polled before leading too: the controller

@@ -6,10 +6,6 @@
     clippy::unwrap_used,
     reason = "tests may unwrap, and helpers count as tests"
 )]
-#![expect(
-    clippy::print_stdout,
-    reason = "how many ran, and what was left out, is part of the result"
-)]
 
 use std::{
     collections::{BTreeMap, BTreeSet},

@@ -71,7 +71,7 @@ impl fmt::Display for Refusal {
                     Denial::Namespace => write!(f, "names namespace {namespace}")?,
                     Denial::Region => write!(f, "gives namespace {namespace} the region {region}")?,
                     Denial::NotCovered(id) => {
-                        write!(f, "gives namespace {namespace} {id} in {region}")?
+                        write!(f, "gives namespace {namespace} {id} in {region}")?;
                     }
                 }
                 f.write_str("; ask whoever runs the cluster to add it to spec.grants")

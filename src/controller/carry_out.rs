@@ -246,9 +246,11 @@ async fn one_batch<M: Managed>(
             // The repetition was refused, which says nothing about the first call.
             _ if unanswered.is_some() => return Err(lost(sent, &batch, &told(&error))),
             (Outcome::NotSent, _) | (_, Kind::Throttled) if attempt + 1 < TRIES => {
-                pass.pause(attempt, &error).await
+                pass.pause(attempt, &error).await;
             }
-            (_, Kind::BadMember | Kind::Invalid) => return Ok(refused(pass, batch, &error, queue)),
+            (_, Kind::BadMember | Kind::Invalid) => {
+                return Ok(refused(pass, &batch, &error, queue));
+            }
             (_, Kind::MemberNotFound | Kind::AlreadyMember) => {
                 return Ok(Next::End(End::LookAgain));
             }
@@ -262,11 +264,11 @@ async fn one_batch<M: Managed>(
 /// Halves a refused batch, or parks the one bad member it consists of.
 fn refused<M: Managed>(
     pass: &mut Pass<'_, M>,
-    batch: Vec<M::Key>,
+    batch: &[M::Key],
     error: &cloud::Error,
     queue: &mut VecDeque<Vec<M::Key>>,
 ) -> Next {
-    match halve(&batch) {
+    match halve(batch) {
         Ok([left, right]) => {
             queue.push_front(right);
             queue.push_front(left);

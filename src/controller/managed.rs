@@ -56,6 +56,7 @@ pub trait Managed:
 
     /// What its status remembers.
     fn record(&self) -> Record<Self::Key>;
+    #[must_use]
     /// The same object with a status that says `report` and remembers `record`.
     fn with_status(&self, report: &Report<Self::Key>, record: &Record<Self::Key>) -> Self;
     /// The status, for comparison.

@@ -32,6 +32,10 @@ pub trait Pipeline: Managed {
 }
 
 /// One pass over one object.
+///
+/// # Errors
+///
+/// None: whatever happens is told in status, or tried again.
 pub async fn reconcile<M: Pipeline>(
     cached: Arc<M>,
     ctx: Arc<Context>,

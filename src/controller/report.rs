@@ -57,13 +57,16 @@ impl Counts {
     /// The printed column, such as `118/120 serving, 20 leaving`; parts that are zero are left out.
     #[must_use]
     pub fn summary(&self, done: &str, coming: &str, going: &str, held: usize) -> String {
-        let mut text = format!("{}/{} {done}", self.done, self.desired);
-        for (count, word) in [(self.coming, coming), (self.going, going), (held, "held")] {
-            if count > 0 {
-                text.push_str(&format!(", {count} {word}"));
-            }
-        }
-        text
+        let counted = [(self.coming, coming), (self.going, going), (held, "held")];
+        let counted = counted
+            .into_iter()
+            .filter(|(count, _)| *count > 0)
+            .map(|(count, word)| format!("{count} {word}"));
+        let first = format!("{}/{} {done}", self.done, self.desired);
+        std::iter::once(first)
+            .chain(counted)
+            .collect::<Vec<_>>()
+            .join(", ")
     }
 }
 

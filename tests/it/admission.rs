@@ -50,7 +50,7 @@ fn good(kind: &str) -> Value {
 }
 
 /// A GWLB membership.
-fn gwlb(servers: Value) -> Value {
+fn gwlb(servers: &Value) -> Value {
     json!({"serverGroup": {"type": "GWLB", "id": "sgp-1"}, "servers": servers})
 }
 
@@ -242,13 +242,13 @@ fn bad() -> Vec<(&'static str, Value, &'static str, &'static str)> {
         ),
         (
             MEMBERSHIP,
-            gwlb(json!([{"id": "i-1", "port": 6081}])),
+            gwlb(&json!([{"id": "i-1", "port": 6081}])),
             "spec.servers",
             "neither ports nor weights",
         ),
         (
             MEMBERSHIP,
-            gwlb(json!([{"id": "i-1", "weight": 1}])),
+            gwlb(&json!([{"id": "i-1", "weight": 1}])),
             "spec.servers",
             "neither ports nor weights",
         ),
@@ -620,12 +620,12 @@ async fn good_objects_are_accepted() {
         (
             MEMBERSHIP,
             gwlb(
-                json!([{"id": "i-1"}, {"id": "eni-1", "ip": "10.0.0.1"}, {"id": "i-2", "ip": "10.0.0.2"}]),
+                &json!([{"id": "i-1"}, {"id": "eni-1", "ip": "10.0.0.1"}, {"id": "i-2", "ip": "10.0.0.2"}]),
             ),
         ),
         (
             MEMBERSHIP,
-            gwlb(json!([{"id": "10.0.0.1", "type": "Ip"}, {"id": "fd00::1"}])),
+            gwlb(&json!([{"id": "10.0.0.1", "type": "Ip"}, {"id": "fd00::1"}])),
         ),
         (
             MEMBERSHIP,

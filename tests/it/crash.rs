@@ -13,6 +13,7 @@ use std::{
 };
 
 use axum::http::{Method, Request, Response};
+use futures::StreamExt;
 use kube::{Client, client::Body};
 use parking_lot::Mutex;
 use serde_json::{Value, json};
@@ -191,12 +192,12 @@ impl Example {
             Self::ScalingGroup => {
                 _ = stage
                     .reason::<ScalingGroupAttachment>("x", "Converged")
-                    .await
+                    .await;
             }
             Self::Clb | Self::Gwlb => {
                 _ = stage
                     .reason::<ServerGroupMembership>("x", "Converged")
-                    .await
+                    .await;
             }
         }
     }
@@ -349,7 +350,6 @@ async fn every_point(example: Example) {
     let cloud = (0..calls).flat_map(|at| sides.map(|when| (None, Some(Point { at, when }))));
     let points: Vec<_> = kubernetes.chain(cloud).collect();
     // A few at a time: each mostly waits.
-    use futures::StreamExt;
     let reference = &reference;
     let runs = futures::stream::iter(&points)
         .map(|(kubernetes, cloud)| crash(example, *kubernetes, *cloud, reference))

@@ -67,8 +67,15 @@ async fn a_lease_that_is_given_back_is_free_at_once() {
     first.win().await;
     let stop = CancellationToken::new();
     let holding = tokio::spawn(first.hold(stop.clone()));
-    let renewed =
-        || async { (record(&namespace).await.spec.unwrap().renew_time != None).then_some(()) };
+    let renewed = || async {
+        record(&namespace)
+            .await
+            .spec
+            .unwrap()
+            .renew_time
+            .is_some()
+            .then_some(())
+    };
     eventually("a renewal", renewed).await;
     stop.cancel();
     holding.await.unwrap().unwrap();

@@ -132,7 +132,7 @@ fn says(command: &mut Command, words: &str) -> (Running, String) {
     let mut child = command.stderr(Stdio::piped()).spawn().unwrap();
     let log = child.stderr.take().unwrap();
     let running = Running(child);
-    let deadline = Instant::now() + Duration::from_secs(60);
+    let deadline = Instant::now() + Duration::from_mins(1);
     let mut text = String::new();
     for line in BufReader::new(log).lines() {
         let line = line.unwrap();

@@ -321,7 +321,7 @@ async fn a_removal_stops_between_batches_when_suspended() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_removal_stops_between_batches_when_the_grant_is_gone() {
     let stage = between_batches("grant-gone-between", async |stage: &Stage| {
-        stage.grant(&[]).await
+        stage.grant(&[]).await;
     })
     .await;
     stage.reason::<Membership>("web", "NotGranted").await;

@@ -25,7 +25,7 @@ use tokio_util::sync::CancellationToken;
 pub const SPEED: f64 = 100.0;
 
 /// How long anything may take before a test fails. A failure costs this long, success does not.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_mins(1);
 
 /// The stage of one test.
 pub struct Stage {

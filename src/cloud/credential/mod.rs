@@ -35,7 +35,9 @@ enum Source {
 
 /// Variables by name: the operator's own, or others that a test hands in.
 #[derive(Clone)]
-pub struct Environment(Arc<dyn Fn(&str) -> Option<String> + Send + Sync>);
+pub struct Environment(Arc<Lookup>);
+
+type Lookup = dyn Fn(&str) -> Option<String> + Send + Sync;
 
 impl Environment {
     /// The variables of this process, as they are when they are asked for.

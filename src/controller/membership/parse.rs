@@ -79,7 +79,9 @@ pub fn invalid(mut problems: Vec<String>) -> Invalid {
     problems.truncate(NAMED);
     let mut text = problems.join("; ");
     if more > 0 {
-        text.push_str(&format!("; and {more} more"));
+        text.push_str("; and ");
+        text.push_str(&more.to_string());
+        text.push_str(" more");
     }
     Invalid(text)
 }
