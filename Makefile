@@ -86,6 +86,11 @@ down: ## End what `make up` started
 sim: ## Run the simulated cloud by hand
 	@cargo run --quiet --locked --package server-group-sim --bin server-group-sim
 
+.PHONY: bench
+bench: control-plane ## Print how many calls, reads and writes things take; the tests gate the same figures
+	@cargo test --locked --test it counts -- --nocapture --test-threads 1 2>&1 | awk -F '|' '/^count/ { printf "%s|%s|%s|%s\n", $$2, $$3, $$4, $$5 } /panicked|test result/ { print }'
+	@cargo test --locked --test it counts -- --quiet >/dev/null 2>&1
+
 .PHONY: clean
 clean: ## Remove what was built here; installed tools and servers stay
 	@cargo clean

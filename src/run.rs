@@ -191,7 +191,7 @@ impl Operator {
             future::pending::<()>().await;
         };
         tokio::select! {
-            ended = lead(election, &leads, &finish, stop) => ended,
+            ended = lead(election, &ready, &leads, &finish, stop) => ended,
             () = loops => Ok(()),
             () = accounts_watch => Ok(()),
             () = caches => Ok(()),
@@ -211,10 +211,19 @@ fn recorder(client: &Client) -> Recorder {
 /// Wins the election where there is one, holds the lease until `stop`, and gives it back when everything is finished.
 async fn lead(
     election: Option<Election>,
+    ready: &Ready,
     leads: &watch::Sender<bool>,
     finish: &CancellationToken,
     stop: &CancellationToken,
 ) -> Result<(), Ended> {
+    // A pass that begins before every cache is filled would take an account for missing.
+    tokio::select! {
+        () = ready.all() => {}
+        () = stop.cancelled() => {
+            finish.cancel();
+            return Ok(());
+        }
+    }
     let Some(mut election) = election else {
         leads.send_replace(true);
         stop.cancelled().await;

@@ -4,126 +4,20 @@
 //! Each example is first run to its end without a crash; that run says how many points there are and how the
 //! end looks.
 
-use std::{
-    future::Future,
-    pin::Pin,
-    sync::Arc,
-    task::{Context, Poll},
-    time::Duration,
-};
+use std::time::Duration;
 
-use axum::http::{Method, Request, Response};
 use futures::StreamExt;
-use kube::{Client, client::Body};
-use parking_lot::Mutex;
 use serde_json::{Value, json};
 use server_group_operator::{
     api::{ScalingGroupAttachment, ServerGroupMembership},
     timing::Timing,
 };
 use server_group_sim::{When, world::Product};
-use tokio::sync::Notify;
-use tower::{Layer, Service};
 
-use crate::stage::{SPEED, Stage, instance, instances};
-
-/// Where a run is stopped: the number of an effect, from 0, and on which side of it.
-#[derive(Clone, Copy, Debug)]
-struct Point {
-    at: usize,
-    when: When,
-}
-
-/// Counts status writes on their way to the API server, and stops at one of them for ever.
-#[derive(Clone)]
-struct Tripwire {
-    point: Option<Point>,
-    seen: Arc<Mutex<usize>>,
-    tripped: Arc<Notify>,
-}
-
-impl Tripwire {
-    fn new(point: Option<Point>) -> Self {
-        Self {
-            point,
-            seen: Arc::default(),
-            tripped: Arc::default(),
-        }
-    }
-
-    fn seen(&self) -> usize {
-        *self.seen.lock()
-    }
-}
-
-impl<S> Layer<S> for Tripwire {
-    type Service = Wired<S>;
-
-    fn layer(&self, inner: S) -> Wired<S> {
-        Wired {
-            inner,
-            wire: self.clone(),
-        }
-    }
-}
-
-#[derive(Clone)]
-struct Wired<S> {
-    inner: S,
-    wire: Tripwire,
-}
-
-impl<S, B> Service<Request<Body>> for Wired<S>
-where
-    S: Service<Request<Body>, Response = Response<B>> + Send + 'static,
-    S::Future: Send,
-    S::Error: Send,
-    B: Send + 'static,
-{
-    type Response = Response<B>;
-    type Error = S::Error;
-    type Future = Pin<Box<dyn Future<Output = Result<Self::Response, Self::Error>> + Send>>;
-
-    fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
-        self.inner.poll_ready(context)
-    }
-
-    fn call(&mut self, request: Request<Body>) -> Self::Future {
-        let writes = request.method() == Method::PUT && request.uri().path().ends_with("/status")
-            || request.method() == Method::PATCH
-                && request.uri().path().contains("servergroup.alicloud.dev");
-        let mine = writes.then(|| {
-            let mut seen = self.wire.seen.lock();
-            *seen += 1;
-            *seen - 1
-        });
-        let stops = |when| {
-            self.wire
-                .point
-                .is_some_and(|point| Some(point.at) == mine && point.when == when)
-        };
-        let (before, after, tripped) = (
-            stops(When::Before),
-            stops(When::After),
-            Arc::clone(&self.wire.tripped),
-        );
-        let sent = (!before).then(|| self.inner.call(request));
-        Box::pin(async move {
-            let answer = match sent {
-                Some(sent) => sent.await,
-                None => {
-                    tripped.notify_one();
-                    std::future::pending().await
-                }
-            };
-            if after {
-                tripped.notify_one();
-                std::future::pending::<()>().await;
-            }
-            answer
-        })
-    }
-}
+use crate::{
+    stage::{SPEED, Stage, instance, instances},
+    wire::{Point, Tripwire, wired},
+};
 
 /// One of the three examples: how the cloud looks at first, and what is applied in which order.
 #[derive(Clone, Copy, Debug)]
@@ -255,14 +149,6 @@ fn timing() -> Timing {
     timing.settle_gap = Duration::from_millis(15);
     timing.linger = Duration::from_millis(300);
     timing
-}
-
-fn wired(stage: &Stage, wire: &Tripwire) -> Client {
-    let config = stage.operator_config();
-    kube::client::ClientBuilder::try_from(config)
-        .unwrap()
-        .with_layer(wire)
-        .build()
 }
 
 /// What S1, S3, S4 and S8 say about the audit log.

@@ -9,6 +9,7 @@
 
 mod admission;
 mod attachment;
+mod counts;
 mod crash;
 mod generated;
 mod leader;
@@ -18,3 +19,4 @@ mod program;
 mod removal;
 mod stage;
 mod unsettled;
+mod wire;

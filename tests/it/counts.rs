@@ -1,0 +1,188 @@
+//! How many calls, reads and writes things take: printed as a table by `make bench`, and gated here.
+//!
+//! Times are not gated: they depend on the machine.
+
+use serde_json::{Value, json};
+use server_group_operator::{
+    api::{ScalingGroupAttachment, ServerGroupMembership},
+    timing::Timing,
+};
+use server_group_sim::world::Product;
+
+use crate::{
+    stage::{SPEED, Stage, eventually, instance, instances},
+    wire::{Tripwire, wired},
+};
+
+/// A stage whose operator writes over a wire that counts.
+async fn counted(name: &str) -> (Stage, Tripwire) {
+    let mut stage = Stage::without_operator(name).await;
+    let wire = Tripwire::new(None);
+    let client = wired(&stage, &wire);
+    stage.start_with(client, Timing::scaled(SPEED));
+    (stage, wire)
+}
+
+/// One row of the table; fails if ours is above the bound.
+fn row(what: &str, floor: usize, ours: usize, bound: usize) {
+    #[expect(clippy::cast_precision_loss, reason = "the figures are small")]
+    let ratio = ours as f64 / floor.max(1) as f64;
+    eprintln!("count | {what:<44} | floor {floor:>4} | ours {ours:>4} | {ratio:>4.2}");
+    assert!(ours <= bound, "{what}: {ours} is more than {bound}");
+}
+
+fn calls(stage: &Stage, action: &str) -> usize {
+    stage.simulator.world().calls(action)
+}
+
+/// Reads of one pass over an object that rests.
+async fn reads_at_rest(stage: &Stage, list: &'static str) -> usize {
+    let before = (stage.all_calls(), calls(stage, list));
+    eventually("ten passes", || async {
+        (calls(stage, list) >= before.1 + 10).then_some(())
+    })
+    .await;
+    let (all, passes) = (stage.all_calls() - before.0, calls(stage, list) - before.1);
+    // The last pass may be under way: whole passes only.
+    all.div_ceil(passes)
+}
+
+async fn membership(
+    product: Product,
+    group: &str,
+    port: Option<u16>,
+    add: &str,
+    remove: &str,
+    floors: [usize; 2],
+) -> Stage {
+    let name = product.upper();
+    let (stage, wire) = counted("counts").await;
+    stage
+        .simulator
+        .world()
+        .create_group(product, group)
+        .drain_seconds = 0.0;
+    let beat = json!({"intervalSeconds": 60});
+    let passes = |list: &str| calls(&stage, list);
+    stage
+        .membership("x", group, &instances(0, 1000, port), beat.clone())
+        .await;
+    stage
+        .reason::<ServerGroupMembership>("x", "Converged")
+        .await;
+    row(
+        &format!("{name}: calls for 1000 additions"),
+        floors[0],
+        calls(&stage, add),
+        floors[0],
+    );
+    let writes = wire.seen();
+    let actions = if product == Product::Clb {
+        1
+    } else {
+        floors[0]
+    };
+    // An intent for each action of a pass and a final status for each pass, and once the finalizer.
+    row(
+        &format!("{name}: writes for 1000 additions"),
+        actions + 1,
+        writes,
+        2 * actions + 3,
+    );
+    stage
+        .membership("x", group, &instances(0, 500, port), beat)
+        .await;
+    stage
+        .reason::<ServerGroupMembership>("x", "Converged")
+        .await;
+    row(
+        &format!("{name}: calls for 500 removals"),
+        floors[1],
+        calls(&stage, remove),
+        floors[1],
+    );
+    assert!(
+        passes("GetCallerIdentity") == 1,
+        "the identity is asked for once"
+    );
+    stage
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn clb_takes_as_few_calls_as_can_be() {
+    let names = [
+        "AddVServerGroupBackendServers",
+        "RemoveVServerGroupBackendServers",
+    ];
+    let stage = membership(
+        Product::Clb,
+        "rsp-x",
+        Some(80),
+        names[0],
+        names[1],
+        [50, 25],
+    )
+    .await;
+    row(
+        "CLB: reads of a pass at rest",
+        1,
+        reads_at_rest(&stage, "DescribeVServerGroupAttribute").await,
+        1,
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn gwlb_takes_as_few_calls_as_can_be() {
+    let names = ["AddServersToServerGroup", "RemoveServersFromServerGroup"];
+    let stage = membership(Product::Gwlb, "sgp-x", None, names[0], names[1], [5, 3]).await;
+    row(
+        "GWLB: reads of a pass at rest, 500 members",
+        2,
+        reads_at_rest(&stage, "ListServerGroups").await,
+        2,
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_scaling_group_takes_as_few_calls_as_can_be() {
+    let (stage, wire) = counted("counts").await;
+    stage
+        .simulator
+        .world()
+        .create_scaling_group("asg-x", (0..3).map(instance));
+    let groups: Vec<Value> = (0..12)
+        .map(|number| {
+            let id = format!("sgp-{number}");
+            stage.simulator.world().create_group(Product::Nlb, &id);
+            json!({"type": "NLB", "id": id, "port": 80, "weight": 50})
+        })
+        .collect();
+    stage
+        .attachment("x", "asg-x", &groups, json!({"intervalSeconds": 60}))
+        .await;
+    stage
+        .reason::<ScalingGroupAttachment>("x", "Converged")
+        .await;
+    row(
+        "ESS: calls for 12 attachments",
+        3,
+        calls(&stage, "AttachServerGroups"),
+        3,
+    );
+    // The finalizer, one intent, one final status.
+    row("ESS: writes for 12 attachments", 3, wire.seen(), 3);
+    row(
+        "ESS: reads of a pass at rest",
+        1,
+        reads_at_rest(&stage, "DescribeScalingGroups").await,
+        1,
+    );
+    let writes = wire.seen();
+    reads_at_rest(&stage, "DescribeScalingGroups").await;
+    row(
+        "ESS: writes of ten passes at rest",
+        0,
+        wire.seen() - writes,
+        0,
+    );
+}
