@@ -132,6 +132,15 @@ pub const fn remove_action(product: Product) -> &'static str {
     }
 }
 
+/// The action that changes weights in place; GWLB has no weights.
+#[must_use]
+pub const fn weight_action(product: Product) -> &'static str {
+    match product {
+        Product::Clb => "SetVServerGroupAttribute",
+        Product::Alb | Product::Nlb | Product::Gwlb => "UpdateServerGroupServersAttribute",
+    }
+}
+
 /// Rows per page, the most that the API allows.
 const fn page_size(product: Product) -> u32 {
     match product {
@@ -224,6 +233,31 @@ impl Cloud {
             remove_action(product),
             group,
             &bare,
+            token,
+            self.region(),
+        ))
+        .await
+    }
+
+    /// Sets the weights of `members`, which are all in the group. Nobody joins or leaves.
+    ///
+    /// # Errors
+    ///
+    /// As [`Cloud::add_members`].
+    ///
+    /// Source: `SetVServerGroupAttribute`; `UpdateServerGroupServersAttribute`.
+    pub async fn set_weights(
+        &self,
+        product: Product,
+        group: &str,
+        members: &[MemberChange],
+        token: &str,
+    ) -> Result<Answer, Error> {
+        self.change(change(
+            product,
+            weight_action(product),
+            group,
+            members,
             token,
             self.region(),
         ))

@@ -24,7 +24,7 @@ pub use error::{Error, Kind, Outcome};
 pub use ess::{Activity, ActivityStatus, AttachedGroup, Force, ScalingGroup};
 pub use members::{
     GroupStatus, GroupView, Member, MemberChange, MemberStatus, ServerKind, add_action,
-    remove_action,
+    remove_action, weight_action,
 };
 pub use transport::{Caller, NoClient, Prepared, Signature, Transport, TransportConfig};
 

@@ -14,6 +14,8 @@ pub enum Change {
     Added,
     /// Members were taken out of a group.
     Removed,
+    /// Members were given another weight.
+    Reweighed,
     /// Server groups were attached.
     Attached,
     /// Server groups were detached.
@@ -30,9 +32,12 @@ impl Change {
     const fn severity(self) -> EventType {
         match self {
             Self::Failed | Self::Retained => EventType::Warning,
-            Self::Added | Self::Removed | Self::Attached | Self::Detached | Self::Adopted => {
-                EventType::Normal
-            }
+            Self::Added
+            | Self::Removed
+            | Self::Reweighed
+            | Self::Attached
+            | Self::Detached
+            | Self::Adopted => EventType::Normal,
         }
     }
 }

@@ -4,9 +4,13 @@ use std::collections::BTreeMap;
 
 use server_group_core::{
     claim::{Owner, owner},
-    membership::{Plan, Wish, guard, plan},
+    membership::{
+        Plan, Wish, World,
+        guard::{self, Violation},
+        plan,
+    },
     reason::Reason,
-    server::{Rows, ServerKey, ServerKind},
+    server::{Rows, ServerKey, ServerKind, Weight},
 };
 
 use super::{
@@ -71,6 +75,25 @@ pub(super) async fn apply(
             pass.record.ledger.register(key.clone());
         }
         run(pass, group, step, names, &mut applied).await?;
+        if !applied.may_go_on() {
+            return Ok(applied);
+        }
+    }
+    if !planned.reweigh.is_empty() {
+        let step = &mut Reweigh {
+            group,
+            parsed,
+            weights: planned.reweigh.clone(),
+            kinds: BTreeMap::new(),
+        };
+        run(
+            pass,
+            group,
+            step,
+            planned.reweigh.keys().cloned().collect(),
+            &mut applied,
+        )
+        .await?;
         if !applied.may_go_on() {
             return Ok(applied);
         }
@@ -280,24 +303,13 @@ impl Step<ServerGroupMembership> for Remove<'_> {
         mut batch: Vec<ServerKey>,
         repeating: bool,
     ) -> Result<Vec<ServerKey>, Stop> {
-        pass.still_wanted_for_sure().await?;
-        let observed = observe(pass, self.group, self.parsed).await?;
-        let observed = observed.ok_or(Stop::Superseded("the group is gone"))?;
-        if !observed.open() {
-            return Err(Stop::because(
-                Reason::Changing,
-                format!("{} is busy", self.group.id),
-            ));
-        }
-        let world = observed.world;
+        let world = look_again(pass, self.group, self.parsed).await?;
         let allowed = plan(&world).remove;
         let left = |key: &ServerKey| world.rows.get(key).is_none_or(|row| row.state.leaves());
         batch.retain(|key| allowed.contains(key) || (repeating && left(key)));
         let present: Vec<_> = batch.iter().filter(|key| !left(key)).cloned().collect();
-        guard::removal(&world, &present).map_err(|violation| {
-            tracing::error!(%violation, group = self.group.id, "the planner and the guard disagree; nothing was sent");
-            Stop::because(Reason::Retrying, format!("nothing was removed: {violation}"))
-        })?;
+        guard::removal(&world, &present)
+            .map_err(|violation| refused_by_guard(self.group, &violation))?;
         self.kinds
             .extend(world.rows.iter().map(|(key, row)| (key.clone(), row.kind)));
         Ok(batch)
@@ -306,16 +318,7 @@ impl Step<ServerGroupMembership> for Remove<'_> {
     async fn send(&self, batch: &[ServerKey], token: &str) -> Result<Answer, cloud::Error> {
         let members: Vec<_> = batch
             .iter()
-            .map(|key| {
-                change(
-                    key,
-                    self.kinds
-                        .get(key)
-                        .copied()
-                        .unwrap_or_else(|| ServerKind::told_by(&key.id)),
-                    None,
-                )
-            })
+            .map(|key| change(key, kind_of(&self.kinds, key), None))
             .collect();
         self.group
             .cloud
@@ -347,6 +350,136 @@ impl MemberStep for Remove<'_> {
         _: &std::collections::BTreeSet<ServerKey>,
     ) {
     }
+}
+
+/// Gives members another weight, in place.
+struct Reweigh<'g> {
+    group: &'g Group,
+    parsed: &'g Parsed,
+    weights: BTreeMap<ServerKey, Weight>,
+    /// What the newest view says each member is.
+    kinds: BTreeMap<ServerKey, ServerKind>,
+}
+
+impl Step<ServerGroupMembership> for Reweigh<'_> {
+    fn action(&self) -> &'static str {
+        cloud::weight_action(self.group.product)
+    }
+
+    fn limit(&self) -> usize {
+        self.group.product.weights_per_call()
+    }
+
+    fn over_when_answered(&self) -> bool {
+        self.group.product.changes_at_once()
+    }
+
+    fn has_tokens(&self) -> bool {
+        self.group.product.has_tokens()
+    }
+
+    /// A weight of 0 takes somebody away, so this looks as closely as a removal does.
+    async fn prepare(
+        &mut self,
+        pass: &mut Pass<'_, ServerGroupMembership>,
+        mut batch: Vec<ServerKey>,
+        _repeating: bool,
+    ) -> Result<Vec<ServerKey>, Stop> {
+        let world = look_again(pass, self.group, self.parsed).await?;
+        let planned = plan(&world).reweigh;
+        batch.retain(|key| {
+            planned
+                .get(key)
+                .is_some_and(|weight| self.weights.get(key) == Some(weight))
+        });
+        let weights: Vec<_> = batch
+            .iter()
+            .map(|key| (key.clone(), self.weights[key]))
+            .collect();
+        guard::reweigh(&world, &weights)
+            .map_err(|violation| refused_by_guard(self.group, &violation))?;
+        self.kinds
+            .extend(world.rows.iter().map(|(key, row)| (key.clone(), row.kind)));
+        Ok(batch)
+    }
+
+    async fn send(&self, batch: &[ServerKey], token: &str) -> Result<Answer, cloud::Error> {
+        let members: Vec<_> = batch
+            .iter()
+            .map(|key| {
+                change(
+                    key,
+                    kind_of(&self.kinds, key),
+                    self.weights.get(key).copied(),
+                )
+            })
+            .collect();
+        self.group
+            .cloud
+            .set_weights(self.group.product, &self.group.id, &members, token)
+            .await
+    }
+}
+
+impl MemberStep for Reweigh<'_> {
+    fn verb(&self) -> &'static str {
+        "reweighing"
+    }
+
+    fn verb_done(&self) -> &'static str {
+        "reweighed"
+    }
+
+    fn preposition(&self) -> &'static str {
+        "in"
+    }
+
+    fn event(&self) -> Change {
+        Change::Reweighed
+    }
+
+    fn accepted(
+        &self,
+        _: &Pass<'_, ServerGroupMembership>,
+        _: &std::collections::BTreeSet<ServerKey>,
+    ) {
+    }
+}
+
+/// Checks for sure that the plan is still wanted, and looks at the group again.
+async fn look_again(
+    pass: &mut Pass<'_, ServerGroupMembership>,
+    group: &Group,
+    parsed: &Parsed,
+) -> Result<World, Stop> {
+    pass.still_wanted_for_sure().await?;
+    let observed = observe(pass, group, parsed)
+        .await?
+        .ok_or(Stop::Superseded("the group is gone"))?;
+    if !observed.open() {
+        return Err(Stop::because(
+            Reason::Changing,
+            format!("{} is busy", group.id),
+        ));
+    }
+    Ok(observed.world)
+}
+
+/// The planner let something through that the guard does not: a mistake of ours, and nothing is sent.
+fn refused_by_guard(group: &Group, violation: &Violation) -> Stop {
+    tracing::error!(%violation, group = group.id, "the planner and the guard disagree; nothing was sent");
+    Stop::because(
+        Reason::Retrying,
+        format!("nothing was changed: {violation}"),
+    )
+}
+
+/// What the newest view, else the id, says a member is.
+fn kind_of(kinds: &BTreeMap<ServerKey, ServerKind>, key: &ServerKey) -> ServerKind {
+    kinds
+        .get(key)
+        .copied()
+        .unwrap_or_else(|| ServerKind::told_by(&key.id))
 }
 
 /// One member as a call names it, with every field that identifies it.

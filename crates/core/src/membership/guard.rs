@@ -7,7 +7,7 @@ use std::fmt;
 use super::{Purpose, World};
 use crate::{
     claim,
-    server::{ServerKey, State},
+    server::{ServerKey, State, Weight},
 };
 
 /// A batch that must not be sent, and the first member that says why.
@@ -22,8 +22,8 @@ pub struct Violation {
 impl fmt::Display for Violation {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.server {
-            Some(server) => write!(f, "removing {server} would break {}", self.rule),
-            None => write!(f, "the removal would break {}", self.rule),
+            Some(server) => write!(f, "changing {server} would break {}", self.rule),
+            None => write!(f, "the change would break {}", self.rule),
         }
     }
 }
@@ -76,6 +76,56 @@ pub fn removal(world: &World, batch: &[ServerKey]) -> Result<(), Violation> {
         }
     }
     floor_stands(world, batch)
+}
+
+/// Checks that these weights may be set in the group as `world` shows it: only a weight of 0 takes anything away.
+///
+/// # Errors
+///
+/// The first rule that would be broken.
+pub fn reweigh(world: &World, weights: &[(ServerKey, Weight)]) -> Result<(), Violation> {
+    for (server, _) in weights {
+        let ours = world.ledger.holds(server) && world.desired.contains_key(server);
+        if !ours || world.unsettled.contains(server) {
+            return Err(Violation {
+                rule: if ours { "S6" } else { "S1" },
+                server: Some(server.clone()),
+            });
+        }
+    }
+    let silenced = |key: &ServerKey| {
+        weights
+            .iter()
+            .any(|(server, weight)| server == key && *weight == 0)
+    };
+    let serving = || {
+        world
+            .rows
+            .iter()
+            .filter(|(key, row)| world.serves(key, row))
+            .map(|(key, _)| key)
+    };
+    if !serving().any(silenced) {
+        return Ok(());
+    }
+    let wanted = world
+        .desired
+        .values()
+        .filter(|wish| wish.weight != Some(0))
+        .count();
+    let least = world
+        .policy
+        .min_serving
+        .rounded_up(wanted)
+        .min(wanted)
+        .max(usize::from(!world.policy.allow_empty));
+    if !world.view_permits_removal || serving().filter(|key| !silenced(key)).count() < least {
+        return Err(Violation {
+            rule: "S4",
+            server: None,
+        });
+    }
+    Ok(())
 }
 
 /// S3 and S4: who would still serve afterwards.

@@ -154,6 +154,16 @@ fn check(text: &str, expected: &str) {
     let plan = plan(&world);
     assert_eq!(told(&plan), expected, "in the world {text:?}");
     let batch: Vec<_> = plan.remove.iter().cloned().collect();
+    let weights: Vec<_> = plan
+        .reweigh
+        .iter()
+        .map(|(key, weight)| (key.clone(), *weight))
+        .collect();
+    assert_eq!(
+        guard::reweigh(&world, &weights),
+        Ok(()),
+        "planner and guard disagree in {text:?}"
+    );
     if !batch.is_empty() {
         assert_eq!(
             guard::removal(&world, &batch),
@@ -371,6 +381,23 @@ fn the_guard_objects_to_each_rule_by_itself() {
         guard::removal(&world("want a"), &many).unwrap_err().rule,
         "S8"
     );
+}
+
+#[test]
+fn the_guard_objects_to_silencing_the_last_one_that_serves() {
+    for (text, name, rule) in [
+        ("want a=0 b; have a b=0; own a b", "a", "S4"),
+        ("want a=0 b c; have a b c; own a b c; min 3", "a", ""),
+        ("want a=0 b; have a b", "a", "S1"),
+        ("want a=0 b; have a b; own a b; unsettled a", "a", "S6"),
+    ] {
+        let outcome = guard::reweigh(&world(text), &[(key(name), 0)]);
+        assert_eq!(
+            outcome.err().map_or("", |violation| violation.rule),
+            rule,
+            "in the world {text:?}"
+        );
+    }
 }
 
 #[test]
