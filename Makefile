@@ -10,6 +10,9 @@ CACHE := $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/server-group-operator
 CARGO_DENY_VERSION := 0.20.2
 CARGO_DENY := $(CACHE)/tools/cargo-deny-$(CARGO_DENY_VERSION)/bin/cargo-deny
 
+# Most tests wait for servers rather than for the processor.
+export RUST_TEST_THREADS ?= 8
+
 # How long each part took, for the table at the end of `make test`.
 PARTS := .run/parts
 

@@ -187,9 +187,10 @@ fn parked(world: &World, key: &ServerKey, change: Change) -> Option<Hold> {
     (change != Change::Adopt && world.parked.contains(key)).then_some(Hold::Parked)
 }
 
-/// S5: nothing is removed on a view that might lack something.
+/// S5: nothing is removed, or sent nothing, on a view that might lack something.
 fn not_seen_whole(world: &World, _: &ServerKey, change: Change) -> Option<Hold> {
-    (change == Change::Remove && !world.view_permits_removal).then_some(Hold::ViewIncomplete)
+    let takes_away = matches!(change, Change::Remove | Change::Reweigh(0));
+    (takes_away && !world.view_permits_removal).then_some(Hold::ViewIncomplete)
 }
 
 /// S4: a list without anybody to serve removes and reweighs nothing.
