@@ -5,6 +5,7 @@
 
 use std::{
     collections::BTreeMap,
+    fmt,
     sync::{
         Arc,
         atomic::{AtomicI64, Ordering},
@@ -85,8 +86,8 @@ pub struct Caller {
 #[error("the HTTP client could not be built")]
 pub struct NoClient(#[from] reqwest::Error);
 
-/// A request as it goes out.
-#[derive(Clone, Debug)]
+/// A request as it goes out. Signed, so nothing of it is printed.
+#[derive(Clone)]
 pub struct Prepared {
     /// With the query.
     pub url: Url,
@@ -94,6 +95,12 @@ pub struct Prepared {
     pub headers: BTreeMap<String, String>,
     /// The form; `None` when there is none.
     pub body: Option<String>,
+}
+
+impl fmt::Debug for Prepared {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Prepared(***)")
+    }
 }
 
 impl Transport {
