@@ -5,13 +5,16 @@ use std::{sync::Arc, time::Duration};
 use k8s_openapi::api::coordination::v1::Lease;
 use kube::Api;
 use parking_lot::Mutex;
+use serde_json::json;
 use server_group_operator::{
+    api::ServerGroupMembership,
     leader::{Election, LEASE_NAME, Leadership, Lost},
     timing::Timing,
 };
+use server_group_sim::world::Product;
 use tokio_util::sync::CancellationToken;
 
-use crate::stage::{control_plane, eventually};
+use crate::stage::{SPEED, Stage, control_plane, eventually, instances};
 
 /// A lease of two seconds, so that a takeover takes a test's time.
 fn quick() -> Timing {
@@ -121,4 +124,60 @@ async fn a_jump_of_the_wall_clock_ends_the_term() {
         may.permit(Duration::ZERO).is_err(),
         "as after a suspended machine wakes up"
     );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn of_two_operators_one_acts_and_the_other_takes_over_at_once_when_it_ends() {
+    let mut stage = Stage::without_operator("two").await;
+    stage
+        .simulator
+        .world()
+        .create_group(Product::Clb, "rsp-web");
+    let mut timing = Timing::scaled(SPEED);
+    timing.lease_retry = Duration::from_millis(100);
+    let client = control_plane().await.admin().client().await.unwrap();
+    stage.candidate = Some("first");
+    stage.start_with(client.clone(), timing.clone());
+    let namespace = stage.namespace.clone();
+    let leads = |name: &'static str| {
+        let namespace = namespace.clone();
+        async move {
+            let client = control_plane().await.admin().client().await.unwrap();
+            let lease = Api::<Lease>::namespaced(client, &namespace)
+                .get_opt(LEASE_NAME)
+                .await
+                .unwrap();
+            (lease?.spec?.holder_identity? == name).then_some(())
+        }
+    };
+    eventually("the first leads", || leads("first")).await;
+    stage.candidate = Some("second");
+    let second = stage.run_with(client, timing);
+    stage
+        .membership("web", "rsp-web", &instances(0, 3, Some(80)), json!({}))
+        .await;
+    stage
+        .reason::<ServerGroupMembership>("web", "Converged")
+        .await;
+    assert_eq!(
+        stage.simulator.world().calls("GetCallerIdentity"),
+        1,
+        "one of them acts"
+    );
+    stage.stop().await;
+    // The lease lasts 15 seconds and was given back: the second need not wait for its end.
+    tokio::time::timeout(
+        Duration::from_secs(10),
+        eventually("the second leads", || leads("second")),
+    )
+    .await
+    .unwrap();
+    stage
+        .membership("web", "rsp-web", &instances(0, 5, Some(80)), json!({}))
+        .await;
+    stage
+        .reason::<ServerGroupMembership>("web", "Converged")
+        .await;
+    assert_eq!(stage.simulator.world().serving("rsp-web"), 5);
+    drop(second);
 }

@@ -116,6 +116,27 @@ async fn a_draining_gwlb_member_that_is_wanted_again_stays() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn the_older_signature_does_the_same_job() {
+    let mut stage = Stage::without_operator("v1").await;
+    stage.signature = server_group_operator::cloud::Signature::V1;
+    stage.start();
+    stage
+        .simulator
+        .world()
+        .create_group(Product::Gwlb, "sgp-fw")
+        .drain_seconds = 0.0;
+    stage
+        .membership("fw", "sgp-fw", &instances(0, 5, None), json!({}))
+        .await;
+    stage.reason::<Membership>("fw", "Converged").await;
+    stage
+        .membership("fw", "sgp-fw", &instances(0, 2, None), json!({}))
+        .await;
+    stage.reason::<Membership>("fw", "Converged").await;
+    assert_eq!(stage.simulator.world().serving("sgp-fw"), 2);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn drift_is_repaired_on_the_slow_beat() {
     let stage = Stage::new("drift").await;
     stage

@@ -14,7 +14,7 @@ use serde_json::{Value, json};
 use server_group_operator::{
     api::{CloudAccount, ScalingGroupAttachment, ServerGroupMembership},
     cloud::{Endpoints, Environment, Signature, Transport, TransportConfig},
-    run::{Ended, Operator},
+    run::{Candidate, Ended, Operator},
     timing::Timing,
 };
 use server_group_sim::{Options, Simulator};
@@ -35,6 +35,10 @@ pub struct Stage {
     pub namespace: String,
     operator_client: Client,
     operator_config: kube::Config,
+    /// How the next operator signs.
+    pub signature: Signature,
+    /// Whether the next operator takes part in an election, and as whom.
+    pub candidate: Option<&'static str>,
     running: Option<Running>,
 }
 
@@ -138,6 +142,8 @@ impl Stage {
             namespace,
             operator_client,
             operator_config: config,
+            signature: Signature::V3,
+            candidate: None,
             running: None,
         };
         stage
@@ -219,7 +225,7 @@ impl Stage {
         let url = endpoint.unwrap_or_else(|| self.simulator.url());
         let endpoints: Endpoints = format!("*={url}").parse().unwrap();
         let config = TransportConfig {
-            signature: Signature::V3,
+            signature: self.signature,
             endpoints,
             timing: timing.clone(),
         };
@@ -230,7 +236,10 @@ impl Stage {
             environment,
             timing,
             namespace: Some(self.namespace.clone()),
-            election: None,
+            election: self.candidate.map(|identity| Candidate {
+                namespace: self.namespace.clone(),
+                identity: identity.into(),
+            }),
             probes: None,
         };
         let stop = CancellationToken::new();
