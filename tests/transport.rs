@@ -351,6 +351,9 @@ async fn a_clock_that_is_off_is_learnt_once() {
     assert_eq!(far.requests(), 2);
 }
 
+/// Ids of a page's rows, the token of the next page, and the total.
+type Page = (Vec<&'static str>, Option<&'static str>, usize);
+
 #[tokio::test]
 async fn a_list_is_whole_or_an_error() {
     let row = |id: &str| json!({"ServerId": id, "ServerIp": "10.0.0.1", "ServerType": "Ecs", "Port": 6081, "Status": "Available"});
@@ -382,7 +385,7 @@ async fn a_list_is_whole_or_an_error() {
             .len(),
         2
     );
-    let broken: [fn(usize) -> (Vec<&'static str>, Option<&'static str>, usize); 3] = [
+    let broken: [fn(usize) -> Page; 3] = [
         // A row is missing.
         |_| (vec!["i-1"], None, 2),
         // A row comes twice.

@@ -28,16 +28,25 @@ use crate::{
 /// Throttled or unsent calls that are tried again within a pass.
 const TRIES: u32 = 6;
 
+/// How an API action behaves.
+#[derive(Clone, Copy, Debug)]
+pub struct Manner {
+    /// Its name, as status and events give it.
+    pub action: &'static str,
+    /// Members one call may name.
+    pub limit: usize,
+    /// Whether an answered call is over, so that the next may follow in the same pass.
+    pub over_when_answered: bool,
+    /// Whether a call that is repeated with its token is recognised.
+    pub has_tokens: bool,
+}
+
 /// One API action on one group.
 pub trait Step<M: Managed>: Send {
-    /// The API action, as status and events name it.
-    fn action(&self) -> &'static str;
-    /// Members one call may name.
-    fn limit(&self) -> usize;
-    /// Whether an answered call is over, so that the next may follow in the same pass.
-    fn over_when_answered(&self) -> bool;
-    /// Whether a call that is repeated with its token is recognised.
-    fn has_tokens(&self) -> bool;
+    /// How it behaves.
+    fn manner(&self) -> Manner;
+    /// Notes what the cloud accepted.
+    fn accepted(&self, _pass: &Pass<'_, M>, _keys: &BTreeSet<M::Key>) {}
     /// Checks everything again, on the newest view, and returns what of `batch` may be sent.
     ///
     /// `repeating`: the same batch was sent and not answered; it may be sent again only as it was.
@@ -94,6 +103,7 @@ pub async fn carry_out<M: Managed>(
     names: Vec<M::Key>,
     message: &str,
 ) -> Result<Done<M::Key>, Stop> {
+    let manner = step.manner();
     let id = operation::draw_id();
     pass.hold_by_finalizer().await?;
     let epoch = pass
@@ -103,7 +113,7 @@ pub async fn carry_out<M: Managed>(
         .ok_or(Stop::Superseded("not leading"))?;
     pass.record.operation = Some(Operation {
         id: id.clone(),
-        action: step.action().to_owned(),
+        action: manner.action.to_owned(),
         phase: Phase::Intended,
         epoch,
         names: names.iter().cloned().collect(),
@@ -127,7 +137,7 @@ pub async fn carry_out<M: Managed>(
         request_id: None,
         end: End::Complete,
     };
-    let mut queue: VecDeque<_> = batches(&names, step.limit()).into();
+    let mut queue: VecDeque<_> = batches(&names, manner.limit).into();
     while let Some(batch) = queue.pop_front() {
         match one_batch(pass, step, &id, batch, &mut queue, &mut done).await {
             Ok(Next::Batch) => {}
@@ -192,6 +202,7 @@ async fn one_batch<M: Managed>(
     queue: &mut VecDeque<Vec<M::Key>>,
     done: &mut Done<M::Key>,
 ) -> Result<Next, Lost> {
+    let manner = step.manner();
     let mut unanswered: Option<(Duration, Vec<M::Key>)> = None;
     for attempt in 0..TRIES {
         batch = match step.prepare(pass, batch, unanswered.is_some()).await {
@@ -213,15 +224,16 @@ async fn one_batch<M: Managed>(
         }
         let sent = pass.ctx.now();
         let error = match step
-            .send(&batch, &operation::token(id, step.action(), &batch))
+            .send(&batch, &operation::token(id, manner.action, &batch))
             .await
         {
             Ok(answer) => {
                 done.accepted.extend(batch);
+                step.accepted(pass, &done.accepted);
                 done.request_id = Some(answer.request_id);
                 return Ok(match answer.reference {
                     Some(reference) => Next::Refer(reference),
-                    None if step.over_when_answered() => Next::Batch,
+                    None if manner.over_when_answered => Next::Batch,
                     None => Next::End(End::Working),
                 });
             }
@@ -229,13 +241,13 @@ async fn one_batch<M: Managed>(
         };
         tracing::info!(
             error = told(&error),
-            action = step.action(),
+            action = manner.action,
             members = batch.len(),
             "a call did not succeed"
         );
         match (error.outcome, error.kind) {
             (Outcome::Unknown, _)
-                if step.has_tokens() && unanswered.is_none() && attempt + 1 < TRIES =>
+                if manner.has_tokens && unanswered.is_none() && attempt + 1 < TRIES =>
             {
                 unanswered = Some((sent, batch.clone()));
             }

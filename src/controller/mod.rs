@@ -4,6 +4,7 @@
 //! are that pipeline for the two kinds, [`pass`] is what they share, and `server_group_core` decides.
 //! Why a pass was triggered is never looked at.
 
+pub mod apply;
 pub mod attachment;
 pub mod authorize;
 pub mod carry_out;

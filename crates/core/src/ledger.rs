@@ -101,3 +101,38 @@ impl Ledger<ServerKey> {
         self.adopted.retain(|key| !self.registered.contains(key));
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn ledger(registered: &[u8], adopted: &[u8]) -> Ledger<u8> {
+        Ledger {
+            registered: registered.iter().copied().collect(),
+            adopted: adopted.iter().copied().collect(),
+        }
+    }
+
+    #[test]
+    fn what_was_found_is_adopted_and_what_was_put_there_stays_registered() {
+        let mut found = ledger(&[1], &[]);
+        found.adopt(1);
+        found.adopt(2);
+        assert_eq!(found, ledger(&[1], &[2]));
+    }
+
+    #[test]
+    fn an_adopted_member_that_was_lost_and_added_again_is_registered() {
+        let mut lost = ledger(&[], &[1]);
+        lost.register(1);
+        assert_eq!(lost, ledger(&[1], &[]));
+    }
+
+    #[test]
+    fn what_is_forgotten_is_in_neither_part() {
+        let mut both = ledger(&[1], &[2]);
+        both.forget(&1);
+        both.forget(&2);
+        assert!(both.is_empty());
+    }
+}

@@ -16,8 +16,9 @@ use server_group_core::{
 
 use super::{
     super::{
-        carry_out::{End, Step, carry_out},
-        events::{self, Change},
+        apply::{Applied, Wording, act, change_ledger},
+        carry_out::{Manner, Step},
+        events::Change,
         managed::age,
         pass::{Pass, Stop},
         turns::{GroupId, Turn},
@@ -30,18 +31,7 @@ use crate::{
     cloud::{self, Answer, AttachedGroup, Force},
 };
 
-/// What became of a plan.
-#[derive(Debug, Default)]
-pub(super) struct Applied {
-    /// Whether anything was sent.
-    pub called: bool,
-    /// Whether a quota stopped an attachment.
-    pub quota_reached: bool,
-    /// What stopped it.
-    pub stopped: Option<Stop>,
-}
-
-/// Carries out `planned`; what changes the ledger alone travels with the next write.
+/// Carries out `planned`: attach, detach, swap.
 ///
 /// # Errors
 ///
@@ -52,128 +42,95 @@ pub(super) async fn apply(
     parsed: &Parsed,
     planned: &Plan,
 ) -> Result<Applied, Stop> {
-    for key in &planned.adopt {
-        pass.record.ledger.adopt(key.clone());
-    }
-    for key in &planned.hand_over {
-        pass.record.ledger.forget(key);
-    }
-    if !planned.adopt.is_empty() {
-        let note = format!(
-            "adopted {} that {} already fed",
-            server_groups(planned.adopt.len()),
-            group.id
-        );
-        events::publish(pass, Change::Adopted, note).await;
-    }
+    change_ledger(
+        pass,
+        &planned.adopt,
+        &planned.hand_over,
+        "server group",
+        &group.id,
+    )
+    .await;
     let mut applied = Applied::default();
-    if !planned.attach.is_empty() {
-        for key in planned.attach.keys() {
-            pass.record.ledger.register(key.clone());
-        }
-        let force = if pass.object.spec.force_attach {
-            Force::Yes
-        } else {
-            Force::No
-        };
-        let mut step = Attach {
-            group,
-            weights: planned.attach.clone(),
-            force,
-            turns: Vec::new(),
-        };
-        let names = planned.attach.keys().cloned().collect();
-        run(
-            pass,
-            group,
-            &mut step,
-            names,
-            ["attaching", "attached", "to"],
-            Change::Attached,
-            &mut applied,
-        )
-        .await?;
+    for key in planned.attach.keys() {
+        pass.record.ledger.register(key.clone());
     }
-    let force = if pass.object.spec.force_detach {
-        Force::Yes
-    } else {
-        Force::No
+    let forced = |force| if force { Force::Yes } else { Force::No };
+    let force = forced(pass.object.spec.force_attach);
+    let mut attach = Attach {
+        group,
+        weights: planned.attach.clone(),
+        force,
+        turns: Vec::new(),
     };
-    for (names, force, swaps) in [
-        (&planned.detach, force, false),
-        (&planned.swap, Force::No, true),
-    ] {
-        if names.is_empty() || applied.stopped.is_some() {
-            continue;
-        }
-        let mut step = Undo {
-            group,
-            parsed,
-            force,
-            swaps,
-            turns: Vec::new(),
-        };
-        let names = names.iter().cloned().collect();
-        run(
-            pass,
-            group,
-            &mut step,
-            names,
-            ["detaching", "detached", "from"],
-            Change::Detached,
-            &mut applied,
-        )
-        .await?;
-    }
+    act(
+        pass,
+        &mut attach,
+        planned.attach.keys().cloned().collect(),
+        ATTACHING,
+        &group.id,
+        &mut applied,
+    )
+    .await?;
+    let force = forced(pass.object.spec.force_detach);
+    let mut detach = Undo {
+        group,
+        parsed,
+        force,
+        swaps: false,
+        turns: Vec::new(),
+    };
+    act(
+        pass,
+        &mut detach,
+        planned.detach.iter().cloned().collect(),
+        DETACHING,
+        &group.id,
+        &mut applied,
+    )
+    .await?;
+    // To be attached again at another weight by a later pass, so its instances stay where they are.
+    let mut swap = Undo {
+        group,
+        parsed,
+        force: Force::No,
+        swaps: true,
+        turns: Vec::new(),
+    };
+    act(
+        pass,
+        &mut swap,
+        planned.swap.iter().cloned().collect(),
+        DETACHING,
+        &group.id,
+        &mut applied,
+    )
+    .await?;
     Ok(applied)
 }
 
-async fn run(
-    pass: &mut Pass<'_, ScalingGroupAttachment>,
-    group: &Group,
-    step: &mut impl Step<ScalingGroupAttachment>,
-    names: Vec<AttachmentKey>,
-    [verb, past, preposition]: [&str; 3],
-    change: Change,
-    applied: &mut Applied,
-) -> Result<(), Stop> {
-    applied.called = true;
-    let message = format!(
-        "{verb} {} {preposition} {}",
-        server_groups(names.len()),
-        group.id
-    );
-    let done = carry_out(pass, step, names, &message).await?;
-    if !done.accepted.is_empty() {
-        let request = done.request_id.as_deref().unwrap_or("none");
-        let count = server_groups(done.accepted.len());
-        events::publish(
-            pass,
-            change,
-            format!(
-                "{past} {count} {preposition} {} (request {request})",
-                group.id
-            ),
-        )
-        .await;
-    }
-    match done.end {
-        End::Complete => {}
-        End::Quota(_) => applied.quota_reached = true,
-        End::Working | End::LookAgain => {
-            applied.stopped = Some(Stop::because(
-                Reason::Changing,
-                format!("{message}: the cloud is working on it"),
-            ));
-        }
-        End::Stopped(stop) => applied.stopped = Some(stop),
-    }
-    Ok(())
-}
+const ATTACHING: Wording = Wording {
+    doing: "attaching",
+    done: "attached",
+    noun: "server group",
+    preposition: "to",
+    event: Change::Attached,
+};
+const DETACHING: Wording = Wording {
+    doing: "detaching",
+    done: "detached",
+    noun: "server group",
+    preposition: "from",
+    event: Change::Detached,
+};
 
-/// `1 server group`, `3 server groups`.
-fn server_groups(count: usize) -> String {
-    format!("{count} server group{}", if count == 1 { "" } else { "s" })
+/// How a call that attaches or detaches behaves: without force it is over when answered; with force it refers to an activity.
+pub(super) const fn manner(action: &'static str) -> Manner {
+    Manner {
+        action,
+        limit: ATTACHMENTS_PER_CALL,
+        over_when_answered: true,
+        has_tokens: true,
+    }
 }
 
 /// Makes attachments.
@@ -186,20 +143,8 @@ struct Attach<'g> {
 }
 
 impl Step<ScalingGroupAttachment> for Attach<'_> {
-    fn action(&self) -> &'static str {
-        "AttachServerGroups"
-    }
-
-    fn limit(&self) -> usize {
-        ATTACHMENTS_PER_CALL
-    }
-
-    fn over_when_answered(&self) -> bool {
-        true
-    }
-
-    fn has_tokens(&self) -> bool {
-        true
+    fn manner(&self) -> Manner {
+        manner("AttachServerGroups")
     }
 
     async fn prepare(
@@ -245,20 +190,8 @@ struct Undo<'g> {
 }
 
 impl Step<ScalingGroupAttachment> for Undo<'_> {
-    fn action(&self) -> &'static str {
-        "DetachServerGroups"
-    }
-
-    fn limit(&self) -> usize {
-        ATTACHMENTS_PER_CALL
-    }
-
-    fn over_when_answered(&self) -> bool {
-        true
-    }
-
-    fn has_tokens(&self) -> bool {
-        true
+    fn manner(&self) -> Manner {
+        manner("DetachServerGroups")
     }
 
     /// Looks again, plans again, and lets through what both plans undo.

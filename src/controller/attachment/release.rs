@@ -5,18 +5,16 @@
 
 use std::collections::BTreeSet;
 
-use server_group_core::{
-    attachment::AttachmentKey, claim::wanted_by, product::ATTACHMENTS_PER_CALL, reason::Reason,
-};
+use server_group_core::{attachment::AttachmentKey, claim::wanted_by, reason::Reason};
 
 use super::{
     super::{
-        carry_out::{End, Step, carry_out},
+        carry_out::{End, Manner, Step, carry_out},
         pass::{Pass, Stop},
         reconcile::Judged,
         report::plain_message,
     },
-    apply::attached_group,
+    apply::{attached_group, manner},
     observe::{Group, claimant, neighbours},
 };
 use crate::{
@@ -83,20 +81,8 @@ struct Blind<'g> {
 }
 
 impl Step<ScalingGroupAttachment> for Blind<'_> {
-    fn action(&self) -> &'static str {
-        "DetachServerGroups"
-    }
-
-    fn limit(&self) -> usize {
-        ATTACHMENTS_PER_CALL
-    }
-
-    fn over_when_answered(&self) -> bool {
-        true
-    }
-
-    fn has_tokens(&self) -> bool {
-        true
+    fn manner(&self) -> Manner {
+        manner("DetachServerGroups")
     }
 
     async fn prepare(

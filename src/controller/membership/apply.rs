@@ -1,6 +1,6 @@
 //! Carries out a plan: additions first, then removals, each on the newest view.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use server_group_core::{
     claim::{Owner, owner},
@@ -15,8 +15,9 @@ use server_group_core::{
 
 use super::{
     super::{
-        carry_out::{End, Step, carry_out},
-        events::{self, Change},
+        apply::{Applied, Wording, act, change_ledger},
+        carry_out::{Manner, Step},
+        events::Change,
         managed::age,
         pass::{Pass, Stop},
     },
@@ -28,18 +29,7 @@ use crate::{
     cloud::{self, Answer, MemberChange},
 };
 
-/// What became of a plan.
-#[derive(Debug, Default)]
-pub(super) struct Applied {
-    /// Whether anything was sent.
-    pub called: bool,
-    /// Whether a quota stopped an addition.
-    pub quota_reached: bool,
-    /// What stopped it.
-    pub stopped: Option<Stop>,
-}
-
-/// Carries out `planned`; what changes the ledger alone travels with the next write.
+/// Carries out `planned`: additions, weights, removals.
 ///
 /// # Errors
 ///
@@ -50,137 +40,94 @@ pub(super) async fn apply(
     parsed: &Parsed,
     planned: &Plan,
 ) -> Result<Applied, Stop> {
-    for key in &planned.adopt {
-        pass.record.ledger.adopt(key.clone());
-    }
-    for key in &planned.hand_over {
-        pass.record.ledger.forget(key);
-    }
-    if !planned.adopt.is_empty() {
-        let note = format!(
-            "adopted {} that were already in {}",
-            servers(planned.adopt.len()),
-            group.id
-        );
-        events::publish(pass, Change::Adopted, note).await;
-    }
+    change_ledger(
+        pass,
+        &planned.adopt,
+        &planned.hand_over,
+        "server",
+        &group.id,
+    )
+    .await;
     let mut applied = Applied::default();
-    if !planned.add.is_empty() {
-        let step = &mut Add {
-            group,
-            wishes: planned.add.clone(),
-        };
-        let names: Vec<_> = planned.add.keys().cloned().collect();
-        for key in &names {
-            pass.record.ledger.register(key.clone());
-        }
-        run(pass, group, step, names, &mut applied).await?;
-        if !applied.may_go_on() {
-            return Ok(applied);
-        }
+    for key in planned.add.keys() {
+        pass.record.ledger.register(key.clone());
     }
-    if !planned.reweigh.is_empty() {
-        let step = &mut Reweigh {
-            group,
-            parsed,
-            weights: planned.reweigh.clone(),
-            kinds: BTreeMap::new(),
-        };
-        run(
-            pass,
-            group,
-            step,
-            planned.reweigh.keys().cloned().collect(),
-            &mut applied,
-        )
-        .await?;
-        if !applied.may_go_on() {
-            return Ok(applied);
-        }
-    }
-    if !planned.remove.is_empty() {
-        let step = &mut Remove {
-            group,
-            parsed,
-            kinds: BTreeMap::new(),
-        };
-        run(
-            pass,
-            group,
-            step,
-            planned.remove.iter().cloned().collect(),
-            &mut applied,
-        )
-        .await?;
-    }
+    let mut add = Add {
+        group,
+        wishes: planned.add.clone(),
+    };
+    act(
+        pass,
+        &mut add,
+        planned.add.keys().cloned().collect(),
+        ADDING,
+        &group.id,
+        &mut applied,
+    )
+    .await?;
+    let mut reweigh = Reweigh {
+        group,
+        parsed,
+        weights: planned.reweigh.clone(),
+        kinds: BTreeMap::new(),
+    };
+    act(
+        pass,
+        &mut reweigh,
+        planned.reweigh.keys().cloned().collect(),
+        REWEIGHING,
+        &group.id,
+        &mut applied,
+    )
+    .await?;
+    let mut remove = Remove {
+        group,
+        parsed,
+        kinds: BTreeMap::new(),
+    };
+    act(
+        pass,
+        &mut remove,
+        planned.remove.iter().cloned().collect(),
+        REMOVING,
+        &group.id,
+        &mut applied,
+    )
+    .await?;
     Ok(applied)
 }
 
-impl Applied {
-    /// Whether the next action of the plan may follow in this pass.
-    fn may_go_on(&self) -> bool {
-        self.stopped.is_none()
-    }
-}
+const ADDING: Wording = Wording {
+    doing: "adding",
+    done: "added",
+    noun: "server",
+    preposition: "to",
+    event: Change::Added,
+};
+const REWEIGHING: Wording = Wording {
+    doing: "reweighing",
+    done: "reweighed",
+    noun: "server",
+    preposition: "in",
+    event: Change::Reweighed,
+};
+const REMOVING: Wording = Wording {
+    doing: "removing",
+    done: "removed",
+    noun: "server",
+    preposition: "from",
+    event: Change::Removed,
+};
 
-async fn run(
-    pass: &mut Pass<'_, ServerGroupMembership>,
-    group: &Group,
-    step: &mut impl MemberStep,
-    names: Vec<ServerKey>,
-    applied: &mut Applied,
-) -> Result<(), Stop> {
-    applied.called = true;
-    let message = format!(
-        "{} {} {} {}",
-        step.verb(),
-        servers(names.len()),
-        step.preposition(),
-        group.id
-    );
-    let done = carry_out(pass, step, names, &message).await?;
-    if !done.accepted.is_empty() {
-        step.accepted(pass, &done.accepted);
-        let request = done.request_id.as_deref().unwrap_or("none");
-        let count = servers(done.accepted.len());
-        let note = format!(
-            "{} {count} {} {} (request {request})",
-            step.verb_done(),
-            step.preposition(),
-            group.id
-        );
-        events::publish(pass, step.event(), note).await;
+/// How an action on members behaves.
+fn manner(group: &Group, action: &'static str, limit: usize) -> Manner {
+    let product = group.product;
+    Manner {
+        action,
+        limit,
+        over_when_answered: product.changes_at_once(),
+        has_tokens: product.has_tokens(),
     }
-    match done.end {
-        End::Complete => {}
-        End::Quota(_) => applied.quota_reached = true,
-        End::Working | End::LookAgain => {
-            applied.stopped = Some(Stop::because(
-                Reason::Changing,
-                format!("{message}: the cloud is working on it"),
-            ));
-        }
-        End::Stopped(stop) => applied.stopped = Some(stop),
-    }
-    Ok(())
-}
-
-/// `1 server`, `25 servers`.
-fn servers(count: usize) -> String {
-    format!("{count} server{}", if count == 1 { "" } else { "s" })
-}
-
-/// What a step is called, and what follows from an answer.
-trait MemberStep: Step<ServerGroupMembership> {
-    fn verb(&self) -> &'static str;
-    fn verb_done(&self) -> &'static str;
-    fn preposition(&self) -> &'static str;
-    fn event(&self) -> Change;
-    fn accepted(
-        &self,
-        pass: &Pass<'_, ServerGroupMembership>,
-        keys: &std::collections::BTreeSet<ServerKey>,
-    );
 }
 
 /// Puts members into the group.
@@ -190,20 +137,20 @@ struct Add<'g> {
 }
 
 impl Step<ServerGroupMembership> for Add<'_> {
-    fn action(&self) -> &'static str {
-        cloud::add_action(self.group.product)
+    fn manner(&self) -> Manner {
+        let product = self.group.product;
+        manner(
+            self.group,
+            cloud::add_action(product),
+            product.members_per_call(),
+        )
     }
 
-    fn limit(&self) -> usize {
-        self.group.product.members_per_call()
-    }
-
-    fn over_when_answered(&self) -> bool {
-        self.group.product.changes_at_once()
-    }
-
-    fn has_tokens(&self) -> bool {
-        self.group.product.has_tokens()
+    fn accepted(&self, pass: &Pass<'_, ServerGroupMembership>, keys: &BTreeSet<ServerKey>) {
+        let mut memory = pass.memory.lock();
+        for key in keys {
+            memory.expected.entry(key.clone()).or_default().waiting = false;
+        }
     }
 
     async fn prepare(
@@ -239,35 +186,6 @@ impl Step<ServerGroupMembership> for Add<'_> {
     }
 }
 
-impl MemberStep for Add<'_> {
-    fn verb(&self) -> &'static str {
-        "adding"
-    }
-
-    fn verb_done(&self) -> &'static str {
-        "added"
-    }
-
-    fn preposition(&self) -> &'static str {
-        "to"
-    }
-
-    fn event(&self) -> Change {
-        Change::Added
-    }
-
-    fn accepted(
-        &self,
-        pass: &Pass<'_, ServerGroupMembership>,
-        keys: &std::collections::BTreeSet<ServerKey>,
-    ) {
-        let mut memory = pass.memory.lock();
-        for key in keys {
-            memory.expected.entry(key.clone()).or_default().waiting = false;
-        }
-    }
-}
-
 /// Takes members out of the group.
 struct Remove<'g> {
     group: &'g Group,
@@ -277,20 +195,13 @@ struct Remove<'g> {
 }
 
 impl Step<ServerGroupMembership> for Remove<'_> {
-    fn action(&self) -> &'static str {
-        cloud::remove_action(self.group.product)
-    }
-
-    fn limit(&self) -> usize {
-        self.group.product.members_per_call()
-    }
-
-    fn over_when_answered(&self) -> bool {
-        self.group.product.changes_at_once()
-    }
-
-    fn has_tokens(&self) -> bool {
-        self.group.product.has_tokens()
+    fn manner(&self) -> Manner {
+        let product = self.group.product;
+        manner(
+            self.group,
+            cloud::remove_action(product),
+            product.members_per_call(),
+        )
     }
 
     /// Looks at the group again, plans again, and lets through what both plans remove.
@@ -327,31 +238,6 @@ impl Step<ServerGroupMembership> for Remove<'_> {
     }
 }
 
-impl MemberStep for Remove<'_> {
-    fn verb(&self) -> &'static str {
-        "removing"
-    }
-
-    fn verb_done(&self) -> &'static str {
-        "removed"
-    }
-
-    fn preposition(&self) -> &'static str {
-        "from"
-    }
-
-    fn event(&self) -> Change {
-        Change::Removed
-    }
-
-    fn accepted(
-        &self,
-        _: &Pass<'_, ServerGroupMembership>,
-        _: &std::collections::BTreeSet<ServerKey>,
-    ) {
-    }
-}
-
 /// Gives members another weight, in place.
 struct Reweigh<'g> {
     group: &'g Group,
@@ -362,20 +248,13 @@ struct Reweigh<'g> {
 }
 
 impl Step<ServerGroupMembership> for Reweigh<'_> {
-    fn action(&self) -> &'static str {
-        cloud::weight_action(self.group.product)
-    }
-
-    fn limit(&self) -> usize {
-        self.group.product.weights_per_call()
-    }
-
-    fn over_when_answered(&self) -> bool {
-        self.group.product.changes_at_once()
-    }
-
-    fn has_tokens(&self) -> bool {
-        self.group.product.has_tokens()
+    fn manner(&self) -> Manner {
+        let product = self.group.product;
+        manner(
+            self.group,
+            cloud::weight_action(product),
+            product.weights_per_call(),
+        )
     }
 
     /// A weight of 0 takes somebody away, so this looks as closely as a removal does.
@@ -418,31 +297,6 @@ impl Step<ServerGroupMembership> for Reweigh<'_> {
             .cloud
             .set_weights(self.group.product, &self.group.id, &members, token)
             .await
-    }
-}
-
-impl MemberStep for Reweigh<'_> {
-    fn verb(&self) -> &'static str {
-        "reweighing"
-    }
-
-    fn verb_done(&self) -> &'static str {
-        "reweighed"
-    }
-
-    fn preposition(&self) -> &'static str {
-        "in"
-    }
-
-    fn event(&self) -> Change {
-        Change::Reweighed
-    }
-
-    fn accepted(
-        &self,
-        _: &Pass<'_, ServerGroupMembership>,
-        _: &std::collections::BTreeSet<ServerKey>,
-    ) {
     }
 }
 

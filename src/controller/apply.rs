@@ -1,0 +1,116 @@
+//! What applying a plan has in common for both kinds: the ledger's changes that need no call, and one action after another.
+
+use std::collections::BTreeSet;
+
+use server_group_core::reason::Reason;
+
+use super::{
+    carry_out::{End, Step, carry_out},
+    events::{self, Change},
+    managed::Managed,
+    pass::{Pass, Stop},
+};
+
+/// What became of a plan.
+#[derive(Debug, Default)]
+pub struct Applied {
+    /// Whether anything was sent.
+    pub called: bool,
+    /// Whether a quota stopped an addition.
+    pub quota_reached: bool,
+    /// What stopped it; nothing of the plan follows in this pass.
+    pub stopped: Option<Stop>,
+}
+
+/// How an action is told: `adding 25 servers to rsp-1`, `added 25 servers to rsp-1`.
+#[derive(Clone, Copy, Debug)]
+pub struct Wording {
+    /// `adding`
+    pub doing: &'static str,
+    /// `added`
+    pub done: &'static str,
+    /// `server`
+    pub noun: &'static str,
+    /// `to`
+    pub preposition: &'static str,
+    /// The event that marks it.
+    pub event: Change,
+}
+
+/// Takes into the ledger what was found, and out of it what is another object's now. Both travel with the next write.
+pub async fn change_ledger<M: Managed>(
+    pass: &mut Pass<'_, M>,
+    adopt: &BTreeSet<M::Key>,
+    hand_over: &BTreeSet<M::Key>,
+    noun: &str,
+    group: &str,
+) {
+    for key in adopt {
+        pass.record.ledger.adopt(key.clone());
+    }
+    for key in hand_over {
+        pass.record.ledger.forget(key);
+    }
+    if !adopt.is_empty() {
+        let note = format!("adopted {} found at {group}", counted(adopt.len(), noun));
+        events::publish(pass, Change::Adopted, note).await;
+    }
+}
+
+/// Carries out one action of a plan, unless an earlier one stopped it or there is nothing to do.
+///
+/// # Errors
+///
+/// [`Stop`] if the intent could not be written; then nothing was sent.
+pub async fn act<M: Managed>(
+    pass: &mut Pass<'_, M>,
+    step: &mut impl Step<M>,
+    names: Vec<M::Key>,
+    wording: Wording,
+    group: &str,
+    applied: &mut Applied,
+) -> Result<(), Stop> {
+    if names.is_empty() || applied.stopped.is_some() {
+        return Ok(());
+    }
+    applied.called = true;
+    let Wording {
+        doing,
+        done: past,
+        noun,
+        preposition,
+        event,
+    } = wording;
+    let message = format!(
+        "{doing} {} {preposition} {group}",
+        counted(names.len(), noun)
+    );
+    let done = carry_out(pass, step, names, &message).await?;
+    if !done.accepted.is_empty() {
+        let request = done.request_id.as_deref().unwrap_or("none");
+        let count = counted(done.accepted.len(), noun);
+        events::publish(
+            pass,
+            event,
+            format!("{past} {count} {preposition} {group} (request {request})"),
+        )
+        .await;
+    }
+    match done.end {
+        End::Complete => {}
+        End::Quota(_) => applied.quota_reached = true,
+        End::Working | End::LookAgain => {
+            applied.stopped = Some(Stop::because(
+                Reason::Changing,
+                format!("{message}: the cloud is working on it"),
+            ));
+        }
+        End::Stopped(stop) => applied.stopped = Some(stop),
+    }
+    Ok(())
+}
+
+/// `1 server`, `25 servers`.
+fn counted(count: usize, noun: &str) -> String {
+    format!("{count} {noun}{}", if count == 1 { "" } else { "s" })
+}
