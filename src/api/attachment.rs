@@ -6,8 +6,8 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::{
-    DeletionPolicy, Ownership,
-    status::{Ledger, attachment},
+    DeletionPolicy, Mode, Ownership,
+    status::{Ledger, Plan, attachment},
 };
 
 /// Which server groups an ESS scaling group feeds.
@@ -80,6 +80,9 @@ pub struct ScalingGroupAttachmentSpec {
     /// How far detaching may go.
     #[serde(default)]
     pub removal: AttachmentRemoval,
+    /// `Enforce` (the default) carries differences out; `Plan` shows them in `status.plan` and calls nothing that changes the cloud.
+    #[serde(default)]
+    pub mode: Mode,
     /// While true nothing is started and nothing released.
     #[serde(default)]
     pub suspend: bool,
@@ -169,6 +172,9 @@ pub struct ScalingGroupAttachmentStatus {
     /// The change in flight.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub operation: Option<attachment::Operation>,
+    /// What would be changed, in `Plan` mode.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub plan: Option<Plan>,
     /// Differences that are left alone: the first few, with why.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 20))]

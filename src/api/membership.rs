@@ -6,8 +6,8 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::{
-    DeletionPolicy, Ownership,
-    status::{Ledger, member},
+    DeletionPolicy, Mode, Ownership,
+    status::{Ledger, Plan, member},
 };
 
 /// Which servers a server group holds.
@@ -84,6 +84,9 @@ pub struct ServerGroupMembershipSpec {
     /// How far removals may go.
     #[serde(default)]
     pub removal: MembershipRemoval,
+    /// `Enforce` (the default) carries differences out; `Plan` shows them in `status.plan` and calls nothing that changes the cloud.
+    #[serde(default)]
+    pub mode: Mode,
     /// While true nothing is started and nothing released.
     #[serde(default)]
     pub suspend: bool,
@@ -217,6 +220,9 @@ pub struct ServerGroupMembershipStatus {
     /// The change in flight.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub operation: Option<member::Operation>,
+    /// What would be changed, in `Plan` mode.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub plan: Option<Plan>,
     /// Differences that are left alone: the first few, with why.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 20))]

@@ -46,6 +46,16 @@ pub enum Ownership {
     Shared,
 }
 
+/// Whether differences are carried out.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub enum Mode {
+    /// They are carried out.
+    #[default]
+    Enforce,
+    /// They are shown in status, and nothing that changes the cloud is called.
+    Plan,
+}
+
 /// What happens to what an object registered when the object is deleted.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub enum DeletionPolicy {

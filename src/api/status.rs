@@ -60,6 +60,41 @@ pub enum HoldReason {
     LedgerFull,
 }
 
+/// What would be changed, in `Plan` mode.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Plan {
+    /// SHA-256 over the whole plan, in hexadecimal: equal plans have equal hashes.
+    #[schemars(length(max = 64))]
+    pub hash: String,
+    /// What would be added or attached, the first few.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 50), inner(length(max = 256)))]
+    pub add: Vec<String>,
+    /// What would be removed or detached, the first few.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 50), inner(length(max = 256)))]
+    pub remove: Vec<String>,
+    /// What would get another weight, the first few.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 50), inner(length(max = 256)))]
+    pub update: Vec<String>,
+    /// How many each list has in all.
+    pub totals: PlanTotals,
+}
+
+/// How many changes a plan has.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct PlanTotals {
+    /// To be added or attached.
+    pub add: i32,
+    /// To be removed or detached.
+    pub remove: i32,
+    /// To get another weight.
+    pub update: i32,
+}
+
 /// The structs whose items are called `servers` in one kind and `serverGroups` in the other.
 macro_rules! items {
     ($module:ident, $many:ident, $one:ident, $key:literal) => {

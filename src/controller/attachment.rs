@@ -15,9 +15,11 @@ use server_group_core::{
 
 use super::{
     events::{self, Change},
+    managed::Managed,
     pass::{Pass, Stop},
     reconcile::{Judged, Pipeline},
     report::{Counts, Seen, plain_message},
+    shown_plan,
 };
 use crate::api::ScalingGroupAttachment;
 
@@ -46,6 +48,15 @@ impl Pipeline for ScalingGroupAttachment {
                 message: plain_message(Reason::Suspended).into(),
             });
         }
+        let shown = shown_plan::shown(
+            planned.attach.keys(),
+            planned.detach.iter(),
+            planned.swap.iter(),
+        );
+        if pass.object.planning() && !pass.deleting() {
+            return Ok(pass.planned(shown));
+        }
+        pass.tell_changed_plan(&shown).await;
         if !observed.open() {
             return Ok(judged(pass, &planned, false));
         }

@@ -22,6 +22,8 @@ pub enum Change {
     Detached,
     /// What was already there is now kept.
     Adopted,
+    /// What is carried out is not what `Plan` mode showed last.
+    PlanChanged,
     /// The cloud refused something.
     Failed,
     /// Everything stays although the object was deleted.
@@ -31,7 +33,7 @@ pub enum Change {
 impl Change {
     const fn severity(self) -> EventType {
         match self {
-            Self::Failed | Self::Retained => EventType::Warning,
+            Self::Failed | Self::Retained | Self::PlanChanged => EventType::Warning,
             Self::Added
             | Self::Removed
             | Self::Reweighed

@@ -45,6 +45,10 @@ pub trait Managed:
     fn region(&self) -> &str;
     /// `spec.suspend`
     fn suspended(&self) -> bool;
+    /// Whether `spec.mode` is `Plan`.
+    fn planning(&self) -> bool;
+    /// `status.plan.hash`: what was shown last.
+    fn shown_hash(&self) -> Option<&str>;
     /// `spec.deletionPolicy`
     fn deletion_policy(&self) -> DeletionPolicy;
     /// `spec.intervalSeconds`

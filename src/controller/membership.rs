@@ -13,9 +13,11 @@ use server_group_core::{
 
 use super::{
     events::{self, Change},
+    managed::Managed,
     pass::{Pass, Stop},
     reconcile::{Judged, Pipeline},
     report::{Counts, Seen, plain_message},
+    shown_plan,
 };
 use crate::api::ServerGroupMembership;
 
@@ -44,6 +46,15 @@ impl Pipeline for ServerGroupMembership {
                 message: plain_message(Reason::Suspended).into(),
             });
         }
+        let shown = shown_plan::shown(
+            planned.add.keys(),
+            planned.remove.iter(),
+            planned.reweigh.keys(),
+        );
+        if pass.object.planning() && !pass.deleting() {
+            return Ok(pass.planned(shown));
+        }
+        pass.tell_changed_plan(&shown).await;
         if !observed.open() {
             return Ok(judged(pass, &planned, false));
         }

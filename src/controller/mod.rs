@@ -21,6 +21,7 @@ pub mod reconcile;
 pub mod record;
 pub mod registry;
 pub mod report;
+pub mod shown_plan;
 pub mod turns;
 
 use std::time::Duration;

@@ -26,10 +26,13 @@ use super::{
     memory::{Memory, Parked},
     record::Record,
     report::{Report, Seen, plain_message},
+    shown_plan,
     turns::{Turn, Unsettled},
 };
 use crate::{
-    api::{ABANDON, CredentialType, DeletionPolicy, FINALIZER, RECONCILE_AT, condition::InSync},
+    api::{
+        ABANDON, CredentialType, DeletionPolicy, FINALIZER, RECONCILE_AT, condition::InSync, status,
+    },
     cloud::{self, Cloud, Credential},
 };
 
@@ -124,6 +127,8 @@ pub struct Pass<'c, M: Managed> {
     pub turn: Turn,
     /// What was seen last; `None` until the group was observed.
     pub seen: Option<Seen<M::Key>>,
+    /// What would be changed, in `Plan` mode.
+    pub plan: Option<status::Plan>,
     /// When something that is waited for is due, since the start of the process.
     pub due: Option<Duration>,
     /// The operation that this pass is carrying out: every call of it so far was answered.
@@ -142,6 +147,7 @@ impl<'c, M: Managed> Pass<'c, M> {
             memory,
             turn,
             seen: None,
+            plan: None,
             due: None,
             running: None,
         }
@@ -161,9 +167,11 @@ impl<'c, M: Managed> Pass<'c, M> {
         self.object.meta().deletion_timestamp.is_some()
     }
 
-    /// Whether what it registered stays when it goes: so asked, or deleted while suspended.
+    /// Whether what it registered stays when it goes: so asked, or deleted while suspended or planning.
     pub fn keeps_everything(&self) -> bool {
-        self.object.suspended() || self.object.deletion_policy() == DeletionPolicy::Retain
+        self.object.suspended()
+            || self.object.planning()
+            || self.object.deletion_policy() == DeletionPolicy::Retain
     }
 
     /// Whether a person asked to let go of the object without touching the cloud.
@@ -571,6 +579,7 @@ impl<'c, M: Managed> Pass<'c, M> {
     pub fn report(&self, verdict: Verdict, message: impl Into<String>) -> Report<M::Key> {
         let in_sync = match verdict.reason {
             Reason::Converged => InSync::Yes,
+            Reason::Planned if self.plan.as_ref().is_some_and(shown_plan::is_empty) => InSync::Yes,
             Reason::Pending | Reason::Suspended | Reason::Releasing => InSync::Unknown,
             _ => InSync::No,
         };
@@ -579,6 +588,7 @@ impl<'c, M: Managed> Pass<'c, M> {
             in_sync,
             message: message.into(),
             seen: self.seen.clone(),
+            plan: self.plan.clone(),
             handled: self.asked_at(),
             now: self.ctx.timing.wall_now(),
         }

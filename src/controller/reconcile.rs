@@ -9,12 +9,14 @@ use kube::{
 use server_group_core::{reason::Reason, verdict::Verdict};
 
 use super::{
-    Context, events,
+    Context,
+    events::{self, Change},
     managed::Managed,
     pace,
     pass::{Pass, Stop},
     report::plain_message,
 };
+use crate::api::status::Plan;
 
 /// What the pipeline of a kind found out and did.
 #[derive(Debug)]
@@ -29,6 +31,33 @@ pub struct Judged {
 pub trait Pipeline: Managed {
     /// From parsing to verifying, for an object that is neither free to go nor at rest by its own wish.
     fn converge(pass: &mut Pass<'_, Self>) -> impl Future<Output = Result<Judged, Stop>> + Send;
+}
+
+impl<M: Managed> Pass<'_, M> {
+    /// Shows what would be changed, and leaves it at that.
+    pub fn planned(&mut self, shown: Plan) -> Judged {
+        let totals = shown.totals;
+        let message = format!(
+            "to add {}, to remove {}, to update {}; nothing is changed in Plan mode",
+            totals.add, totals.remove, totals.update
+        );
+        self.plan = Some(shown);
+        Judged {
+            verdict: Reason::Planned.into(),
+            message,
+        }
+    }
+
+    /// Says so when what is carried out now is not what was shown.
+    pub async fn tell_changed_plan(&self, now: &Plan) {
+        if let Some(hash) = self.object.shown_hash().filter(|hash| *hash != now.hash) {
+            let note = format!(
+                "the plan that was shown had the hash {hash}; what is carried out now has {}",
+                now.hash
+            );
+            events::publish(self, Change::PlanChanged, note).await;
+        }
+    }
 }
 
 /// One pass over one object.

@@ -7,7 +7,7 @@ use server_group_core::{
     verdict::Verdict,
 };
 
-use crate::api::condition::InSync;
+use crate::api::{condition::InSync, status};
 
 /// Held differences that status names; the count covers all.
 pub const HELD_SHOWN: usize = 20;
@@ -23,6 +23,8 @@ pub struct Report<K> {
     pub message: String,
     /// How far it is; `None` if the group was not seen, and then the last counts stand.
     pub seen: Option<Seen<K>>,
+    /// What would be changed, in `Plan` mode.
+    pub plan: Option<status::Plan>,
     /// Echo of the `reconcile-at` annotation.
     pub handled: Option<String>,
     /// The present moment, for conditions that change.

@@ -15,6 +15,7 @@ mod generated;
 mod leader;
 mod membership;
 mod ownership;
+mod plan_mode;
 mod program;
 mod removal;
 mod stage;

@@ -1,28 +1,13 @@
 //! What is never removed: the promise, schedule by schedule.
 
-use kube::{Api, ResourceExt};
+use kube::ResourceExt;
 use serde_json::{Value, json};
 use server_group_operator::api::ServerGroupMembership;
 use server_group_sim::{When, world::Product};
 
-use crate::stage::{Stage, condition, eventually, instances, overwrite_status};
+use crate::stage::{Stage, condition, events, eventually, instances, overwrite_status};
 
 type Membership = ServerGroupMembership;
-
-async fn events(stage: &Stage, reason: &str) -> Vec<String> {
-    let events = Api::<k8s_openapi::api::events::v1::Event>::namespaced(
-        stage.client.clone(),
-        &stage.namespace,
-    );
-    let all = events
-        .list(&kube::api::ListParams::default())
-        .await
-        .unwrap();
-    all.into_iter()
-        .filter(|event| event.reason.as_deref() == Some(reason))
-        .filter_map(|event| event.note)
-        .collect()
-}
 
 async fn forty_five(name: &str) -> Stage {
     let stage = Stage::new(name).await;

@@ -532,3 +532,19 @@ where
         .await
         .unwrap();
 }
+
+/// Notes of the events with this reason.
+pub async fn events(stage: &Stage, reason: &str) -> Vec<String> {
+    let events = Api::<k8s_openapi::api::events::v1::Event>::namespaced(
+        stage.client.clone(),
+        &stage.namespace,
+    );
+    let all = events
+        .list(&kube::api::ListParams::default())
+        .await
+        .unwrap();
+    all.into_iter()
+        .filter(|event| event.reason.as_deref() == Some(reason))
+        .filter_map(|event| event.note)
+        .collect()
+}

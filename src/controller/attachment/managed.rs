@@ -13,7 +13,7 @@ use super::super::{
     turns::GroupId,
 };
 use crate::api::{
-    AttachmentCounts, DeletionPolicy, ScalingGroupAttachment, ScalingGroupAttachmentStatus,
+    AttachmentCounts, DeletionPolicy, Mode, ScalingGroupAttachment, ScalingGroupAttachmentStatus,
     condition::conditions,
     status::{attachment, hold_reason},
 };
@@ -39,6 +39,14 @@ impl Managed for ScalingGroupAttachment {
 
     fn suspended(&self) -> bool {
         self.spec.suspend
+    }
+
+    fn planning(&self) -> bool {
+        self.spec.mode == Mode::Plan
+    }
+
+    fn shown_hash(&self) -> Option<&str> {
+        Some(&self.status.as_ref()?.plan.as_ref()?.hash)
     }
 
     fn deletion_policy(&self) -> DeletionPolicy {
@@ -123,6 +131,7 @@ impl Managed for ScalingGroupAttachment {
                 server_group,
                 reason: reason.clone(),
             }),
+            plan: report.plan.clone(),
             last_handled_reconcile_at: report.handled.clone(),
             ..before
         };

@@ -237,7 +237,7 @@ pub(super) fn claimant(ctx: &Context, other: &ScalingGroupAttachment) -> Claiman
     let parsed = parse::parse(&other.spec).ok();
     let granted = authorize(&ctx.accounts, other).is_ok();
     let leaving = other.meta().deletion_timestamp.is_some();
-    let acts = granted && !other.spec.suspend && parsed.is_some();
+    let acts = granted && !other.spec.suspend && !other.planning() && parsed.is_some();
     Claimant {
         name: format!(
             "{}/{}",

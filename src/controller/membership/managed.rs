@@ -13,7 +13,7 @@ use super::super::{
     turns::GroupId,
 };
 use crate::api::{
-    DeletionPolicy, MemberCounts, ServerGroupMembership, ServerGroupMembershipStatus,
+    DeletionPolicy, MemberCounts, Mode, ServerGroupMembership, ServerGroupMembershipStatus,
     condition::conditions,
     status::{hold_reason, member},
 };
@@ -39,6 +39,14 @@ impl Managed for ServerGroupMembership {
 
     fn suspended(&self) -> bool {
         self.spec.suspend
+    }
+
+    fn planning(&self) -> bool {
+        self.spec.mode == Mode::Plan
+    }
+
+    fn shown_hash(&self) -> Option<&str> {
+        Some(&self.status.as_ref()?.plan.as_ref()?.hash)
     }
 
     fn deletion_policy(&self) -> DeletionPolicy {
@@ -132,6 +140,7 @@ impl Managed for ServerGroupMembership {
                 server,
                 reason: reason.clone(),
             }),
+            plan: report.plan.clone(),
             last_handled_reconcile_at: report.handled.clone(),
             ..before
         };

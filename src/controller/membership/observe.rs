@@ -269,7 +269,7 @@ pub(super) fn claimant(
     let parsed = parse::parse(&other.spec).ok();
     let granted = authorize(&ctx.accounts, other).is_ok();
     let leaving = other.meta().deletion_timestamp.is_some();
-    let acts = granted && !other.spec.suspend && parsed.is_some();
+    let acts = granted && !other.spec.suspend && !other.planning() && parsed.is_some();
     let lists = match parsed {
         Some(parsed) if granted && !leaving => {
             match resolve(parsed.product, &parsed.entries, &ledger, rows) {
