@@ -25,9 +25,14 @@ pub fn token<K: Display>(operation: &str, action: &str, sorted: &[K]) -> String 
         hash.update(key.to_string().as_bytes());
         hash.update([0]);
     }
-    hash.finalize()
+    hex(&hash.finalize())
+}
+
+/// Lower-case hexadecimal.
+pub fn hex(bytes: &[u8]) -> String {
+    bytes
         .iter()
-        .fold(String::with_capacity(64), |mut text, byte| {
+        .fold(String::with_capacity(2 * bytes.len()), |mut text, byte| {
             write!(text, "{byte:02x}").expect("a string takes everything");
             text
         })

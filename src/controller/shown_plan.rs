@@ -1,10 +1,10 @@
 //! A plan as `status.plan` shows it: capped lists, totals, and a hash over the whole.
 
-use std::fmt::{Display, Write};
+use std::fmt::Display;
 
 use sha2::{Digest, Sha256};
 
-use super::managed::number;
+use super::{managed::number, operation::hex};
 use crate::api::status::{Plan, PlanTotals};
 
 /// Entries that each list shows.
@@ -30,13 +30,7 @@ pub fn shown<K: Display>(
     let (add, added) = list("add", texts(add.into_iter().collect()));
     let (remove, removed) = list("remove", texts(remove.into_iter().collect()));
     let (update, updated) = list("update", texts(update.into_iter().collect()));
-    let hash = hash
-        .finalize()
-        .iter()
-        .fold(String::new(), |mut text, byte| {
-            write!(text, "{byte:02x}").expect("a string takes everything");
-            text
-        });
+    let hash = hex(&hash.finalize());
     Plan {
         hash,
         add,
@@ -63,10 +57,7 @@ mod tests {
     fn the_hash_is_documented_and_covers_what_is_not_shown() {
         let plan = shown(["b", "c"], ["a"], []);
         let lines = "add b\nadd c\nremove a\n";
-        let expected = Sha256::digest(lines)
-            .iter()
-            .map(|byte| format!("{byte:02x}"))
-            .collect::<String>();
+        let expected = hex(&Sha256::digest(lines));
         assert_eq!(plan.hash, expected);
         let many: Vec<_> = (0..60).map(|number| format!("i-{number:02}")).collect();
         let (all, but_one) = (
