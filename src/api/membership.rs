@@ -177,6 +177,11 @@ pub struct MembershipRemoval {
     #[serde(default = "one")]
     #[schemars(schema_with = "super::schema::amount")]
     pub min_serving: IntOrString,
+    /// By how many the serving members may dip while members are replaced and the group has no room for the new ones: a
+    /// count, or a percentage of the listed ones (rounded down, at least 1 unless 0 is written).
+    #[serde(default = "a_quarter")]
+    #[schemars(schema_with = "super::schema::amount")]
+    pub max_unavailable: IntOrString,
     /// Whether removals may leave the group without any serving member.
     #[serde(default)]
     pub allow_empty: bool,
@@ -186,9 +191,14 @@ impl Default for MembershipRemoval {
     fn default() -> Self {
         Self {
             min_serving: one(),
+            max_unavailable: a_quarter(),
             allow_empty: false,
         }
     }
+}
+
+fn a_quarter() -> IntOrString {
+    IntOrString::String("25%".to_owned())
 }
 
 const fn one() -> IntOrString {

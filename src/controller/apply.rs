@@ -16,8 +16,8 @@ use super::{
 pub struct Applied {
     /// Whether anything was sent.
     pub called: bool,
-    /// Whether a quota stopped an addition.
-    pub quota_reached: bool,
+    /// How many changes the cloud accepted.
+    pub accepted: usize,
     /// What stopped it; nothing of the plan follows in this pass.
     pub stopped: Option<Stop>,
 }
@@ -86,6 +86,7 @@ pub async fn act<M: Managed>(
         counted(names.len(), noun)
     );
     let done = carry_out(pass, step, names, &message).await?;
+    applied.accepted += done.accepted.len();
     if !done.accepted.is_empty() {
         let request = done.request_id.as_deref().unwrap_or("none");
         let count = counted(done.accepted.len(), noun);
@@ -98,7 +99,10 @@ pub async fn act<M: Managed>(
     }
     match done.end {
         End::Complete => {}
-        End::Quota(_) => applied.quota_reached = true,
+        End::Quota(words) => {
+            tracing::info!(words, group, "a quota is used up");
+            pass.quota_reached = true;
+        }
         End::Working | End::LookAgain => {
             applied.stopped = Some(Stop::because(
                 Reason::Changing,

@@ -58,21 +58,21 @@ impl Pipeline for ScalingGroupAttachment {
         }
         pass.tell_changed_plan(&shown).await;
         if !observed.open() {
-            return Ok(judged(pass, &planned, false));
+            return Ok(judged(pass, &planned, 0));
         }
         let applied = apply::apply(pass, &group, &parsed, &planned).await?;
         if let Some(stop) = applied.stopped {
             return Err(stop);
         }
         if !applied.called {
-            return Ok(judged(pass, &planned, applied.quota_reached));
+            return Ok(judged(pass, &planned, applied.accepted));
         }
         // What was sent is not believed but looked at.
         let Some(observed) = observe::observe(pass, &group, &parsed).await? else {
             return unlisted(pass, &group).await;
         };
         let planned = see(pass, &observed);
-        Ok(judged(pass, &planned, applied.quota_reached))
+        Ok(judged(pass, &planned, applied.accepted))
     }
 }
 
@@ -95,7 +95,7 @@ fn see(pass: &mut Pass<'_, ScalingGroupAttachment>, observed: &observe::Observed
 }
 
 /// How a pass over a scaling group ended that was seen.
-fn judged(pass: &Pass<'_, ScalingGroupAttachment>, planned: &Plan, quota_reached: bool) -> Judged {
+fn judged(pass: &Pass<'_, ScalingGroupAttachment>, planned: &Plan, accepted: usize) -> Judged {
     let counts = planned.counts;
     let facts = Facts {
         held: &planned.held,
@@ -104,7 +104,8 @@ fn judged(pass: &Pass<'_, ScalingGroupAttachment>, planned: &Plan, quota_reached
             || counts.attaching > 0
             || counts.detaching > 0
             || !pass.turn.unsettled.is_empty(),
-        quota_reached,
+        // Room was made in this pass: the next one tries again.
+        quota_reached: pass.quota_reached && accepted == 0,
         parked_again: pass
             .memory
             .lock()

@@ -266,6 +266,8 @@ async fn one_batch<M: Managed>(
             (_, Kind::MemberNotFound | Kind::AlreadyMember) => {
                 return Ok(Next::End(End::LookAgain));
             }
+            // A part may still fit: what does is found by halving.
+            (_, Kind::Quota) if batch.len() > 1 => return Ok(refused(pass, &batch, &error, queue)),
             (_, Kind::Quota) => return Ok(Next::End(End::Quota(told(&error)))),
             _ => return Ok(Next::End(End::Stopped(error.into()))),
         }

@@ -56,11 +56,11 @@ impl Pipeline for ServerGroupMembership {
         }
         pass.tell_changed_plan(&shown).await;
         if !observed.open() {
-            return Ok(judged(pass, &planned, false));
+            return Ok(judged(pass, &planned, 0));
         }
         let applied = apply::apply(pass, &group, &parsed, &planned).await?;
         if !applied.called {
-            return Ok(judged(pass, &planned, applied.quota_reached));
+            return Ok(judged(pass, &planned, applied.accepted));
         }
         if let Some(stop) = applied.stopped {
             return Err(stop);
@@ -70,7 +70,7 @@ impl Pipeline for ServerGroupMembership {
             return gone(pass, &group).await;
         };
         let planned = see(pass, &observed);
-        Ok(judged(pass, &planned, applied.quota_reached))
+        Ok(judged(pass, &planned, applied.accepted))
     }
 }
 
@@ -93,7 +93,7 @@ fn see(pass: &mut Pass<'_, ServerGroupMembership>, observed: &observe::Observed)
 }
 
 /// How a pass over a group ended that was seen whole.
-fn judged(pass: &Pass<'_, ServerGroupMembership>, planned: &Plan, quota_reached: bool) -> Judged {
+fn judged(pass: &Pass<'_, ServerGroupMembership>, planned: &Plan, accepted: usize) -> Judged {
     let memory = pass.memory.lock();
     let counts = planned.counts;
     let facts = Facts {
@@ -103,7 +103,8 @@ fn judged(pass: &Pass<'_, ServerGroupMembership>, planned: &Plan, quota_reached:
             || counts.joining > 0
             || counts.leaving > 0
             || !pass.turn.unsettled.is_empty(),
-        quota_reached,
+        // Room was made in this pass: the next one tries again.
+        quota_reached: pass.quota_reached && accepted == 0,
         parked_again: memory.parked.values().any(|parked| parked.retries > 0),
     };
     let verdict = if pass.deleting() {

@@ -129,6 +129,8 @@ pub struct Pass<'c, M: Managed> {
     pub seen: Option<Seen<M::Key>>,
     /// What would be changed, in `Plan` mode.
     pub plan: Option<status::Plan>,
+    /// Whether a quota refused an addition in this pass.
+    pub quota_reached: bool,
     /// When something that is waited for is due, since the start of the process.
     pub due: Option<Duration>,
     /// The operation that this pass is carrying out: every call of it so far was answered.
@@ -148,6 +150,7 @@ impl<'c, M: Managed> Pass<'c, M> {
             turn,
             seen: None,
             plan: None,
+            quota_reached: false,
             due: None,
             running: None,
         }

@@ -338,6 +338,72 @@ async fn a_full_replacement_never_serves_with_fewer() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_full_replacement_without_room_dips_by_what_is_allowed() {
+    for (allowed, least) in [(json!("25%"), 8), (json!(4), 6), (json!(1), 9)] {
+        let stage = Stage::new("no-room").await;
+        stage
+            .simulator
+            .world()
+            .create_group(Product::Clb, "rsp-web")
+            .quota = 10;
+        let removal = json!({"removal": {"maxUnavailable": allowed}});
+        stage
+            .membership(
+                "web",
+                "rsp-web",
+                &instances(0, 10, Some(80)),
+                removal.clone(),
+            )
+            .await;
+        stage.reason::<Membership>("web", "Converged").await;
+        let before = stage.simulator.world().audit.len();
+        stage
+            .membership("web", "rsp-web", &instances(100, 10, Some(80)), removal)
+            .await;
+        stage.reason::<Membership>("web", "Converged").await;
+        let world = stage.simulator.world();
+        let counts = world.audit[before..]
+            .iter()
+            .flat_map(|entry| &entry.serving)
+            .map(|serving| serving.after);
+        assert_eq!(counts.min(), Some(least), "{allowed}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_quota_that_stays_used_up_is_said() {
+    let stage = Stage::new("quota").await;
+    stage
+        .simulator
+        .world()
+        .create_group(Product::Clb, "rsp-web")
+        .quota = 10;
+    stage
+        .membership(
+            "web",
+            "rsp-web",
+            &instances(0, 12, Some(80)),
+            json!({"intervalSeconds": 30}),
+        )
+        .await;
+    let web: Membership = stage.reason("web", "QuotaExceeded").await;
+    assert_eq!(condition(&web, "Stalled").unwrap().0, "True");
+    assert_eq!(
+        stage.simulator.world().serving("rsp-web"),
+        10,
+        "what fits is in"
+    );
+    stage
+        .simulator
+        .world()
+        .groups
+        .get_mut("rsp-web")
+        .unwrap()
+        .quota = 20;
+    stage.reason::<Membership>("web", "Converged").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_list_that_is_read_empty_by_mistake_adds_nothing_twice_and_removes_nothing() {
     let stage = forty_five("read-empty").await;
     let fault = server_group_sim::fault::Fault::on(

@@ -42,6 +42,8 @@ pub enum Purpose {
 pub struct Policy {
     /// Members that have to keep serving (S4).
     pub min_serving: Amount,
+    /// By how much a swap may dip where the group has no room for the new members (S3).
+    pub max_unavailable: Amount,
     /// Whether our removals may leave nobody serving.
     pub allow_empty: bool,
 }
@@ -69,6 +71,8 @@ pub struct World {
     pub others: Vec<Claimant<ServerKey>>,
     /// Members named by a change, ours or another object's, whose outcome is not settled (S6).
     pub unsettled: BTreeSet<ServerKey>,
+    /// Whether a quota refused an addition in this pass: the group has no room (S3).
+    pub quota_reached: bool,
     /// Members that the cloud refused and that wait for their next try (S8).
     pub parked: BTreeSet<ServerKey>,
 }
@@ -240,6 +244,15 @@ impl World {
         )
     }
 
+    /// By how much the swap may dip now.
+    fn dip(&self) -> usize {
+        if self.quota_reached {
+            self.policy.max_unavailable.rounded_down(self.wanted())
+        } else {
+            0
+        }
+    }
+
     fn serving(&self) -> Serving {
         let mut serving = Serving {
             wanted: self.wanted(),
@@ -376,7 +389,7 @@ impl Budget {
     fn new(world: &World) -> Self {
         let serving = world.serving();
         Self {
-            replaced: serving.replaced(0),
+            replaced: serving.replaced(world.dip()),
             above_floor: serving.above(world.floor()),
         }
     }

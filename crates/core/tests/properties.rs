@@ -100,13 +100,14 @@ prop_compose! {
         adopted in keys(),
         others in proptest::collection::vec(claimant(), 0..2),
         unsettled in prop_oneof![3 => Just(BTreeSet::new()), 1 => keys()],
+        quota_reached in proptest::bool::weighted(0.2),
         parked in prop_oneof![3 => Just(BTreeSet::new()), 1 => keys()],
     ) -> World {
         let adopted = adopted.difference(&registered).cloned().collect();
         World {
             product: if gwlb { Product::Gwlb } else { Product::Clb },
             purpose: if release { Purpose::Release } else { Purpose::Converge },
-            policy: Policy { min_serving: Amount::Count(min), allow_empty },
+            policy: Policy { min_serving: Amount::Count(min), max_unavailable: Amount::Count(1), allow_empty },
             desired: if release { BTreeMap::new() } else { desired },
             rows,
             view_permits_removal,
@@ -115,6 +116,7 @@ prop_compose! {
             others,
             unsettled,
             parked,
+            quota_reached,
         }
     }
 }
@@ -236,7 +238,8 @@ proptest! {
         let counted = |key: &&ServerKey| world.desired.contains_key(*key) || world.owns(key);
         let had = before.iter().filter(counted).count();
         let left = before.iter().filter(counted).filter(|key| !plan.remove.contains(*key)).count();
-        prop_assert!(plan.remove.is_empty() || left >= wanted(&world).min(had));
+        let dip = usize::from(world.quota_reached);
+        prop_assert!(plan.remove.is_empty() || left >= wanted(&world).saturating_sub(dip).min(had));
     }
 
     #[test]

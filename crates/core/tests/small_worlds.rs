@@ -45,6 +45,7 @@ fn world(
         },
         policy: Policy {
             min_serving: Amount::Count(min),
+            max_unavailable: Amount::Count(1),
             allow_empty,
         },
         desired: BTreeMap::new(),
@@ -55,6 +56,7 @@ fn world(
         others: Vec::new(),
         unsettled: BTreeSet::new(),
         parked: BTreeSet::new(),
+        quota_reached: false,
     };
     for (number, (standing, claim)) in members.iter().zip(claims).enumerate() {
         let key = ServerKey::new(&format!("i-{number}"), None, Some(80));

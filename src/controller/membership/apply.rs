@@ -80,6 +80,14 @@ pub(super) async fn apply(
         &mut applied,
     )
     .await?;
+    let mut removals = planned.remove.clone();
+    if pass.quota_reached && applied.stopped.is_none() {
+        // There is no room: how far the swap may dip shows only now (S3).
+        let observed = observe(pass, group, parsed)
+            .await?
+            .ok_or(Stop::Superseded("the group is gone"))?;
+        removals = plan(&observed.world).remove;
+    }
     let mut remove = Remove {
         group,
         parsed,
@@ -88,7 +96,7 @@ pub(super) async fn apply(
     act(
         pass,
         &mut remove,
-        planned.remove.iter().cloned().collect(),
+        removals.into_iter().collect(),
         REMOVING,
         &group.id,
         &mut applied,

@@ -123,6 +123,7 @@ pub(super) async fn observe(
             .flat_map(|key| with_address(key, &rows))
             .collect(),
         parked,
+        quota_reached: pass.quota_reached,
         rows,
     };
     Ok(Some(Observed { world, idle }))

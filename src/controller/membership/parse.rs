@@ -48,19 +48,23 @@ pub fn parse(spec: &ServerGroupMembershipSpec) -> Result<Parsed, Invalid> {
             Err(problem) => problems.push(format!("spec.servers[{index}]{problem}")),
         }
     }
-    let min_serving = amount(&spec.removal.min_serving).unwrap_or_else(|| {
-        problems.push(format!(
-            "spec.removal.minServing: {:?} is neither a count nor a percentage",
-            spec.removal.min_serving
-        ));
-        Amount::Count(1)
-    });
+    let mut read = |name: &str, written| {
+        amount(written).unwrap_or_else(|| {
+            problems.push(format!(
+                "spec.removal.{name}: {written:?} is neither a count nor a percentage"
+            ));
+            Amount::Count(1)
+        })
+    };
+    let min_serving = read("minServing", &spec.removal.min_serving);
+    let max_unavailable = read("maxUnavailable", &spec.removal.max_unavailable);
     if problems.is_empty() {
         problems.extend(duplicates(&entries).iter().map(unclear));
     }
     if problems.is_empty() {
         let policy = Policy {
             min_serving,
+            max_unavailable,
             allow_empty: spec.removal.allow_empty,
         };
         return Ok(Parsed {

@@ -165,7 +165,12 @@ fn floor_stands(world: &World, batch: &[ServerKey]) -> Result<(), Violation> {
         .iter()
         .filter(|key| counts(key) && !stops(key))
         .count();
-    if after < wanted.min(before) {
+    let dip = if world.quota_reached {
+        world.policy.max_unavailable.rounded_down(wanted)
+    } else {
+        0
+    };
+    if after < wanted.saturating_sub(dip).min(before) {
         return Err(Violation {
             rule: "S3",
             server: None,

@@ -76,6 +76,7 @@ fn world(text: &str) -> World {
         purpose: Purpose::Converge,
         policy: Policy {
             min_serving: Amount::Count(1),
+            max_unavailable: Amount::Percent(25),
             allow_empty: false,
         },
         desired: BTreeMap::new(),
@@ -86,6 +87,7 @@ fn world(text: &str) -> World {
         others: Vec::new(),
         unsettled: BTreeSet::new(),
         parked: BTreeSet::new(),
+        quota_reached: false,
     };
     for sentence in text.split(';') {
         let words: Vec<_> = sentence.split_whitespace().collect();
@@ -113,6 +115,8 @@ fn world(text: &str) -> World {
             "release" => world.purpose = Purpose::Release,
             "unsettled" => world.unsettled = keys(rest),
             "parked" => world.parked = keys(rest),
+            "no-room" => world.quota_reached = true,
+            "dip" => world.policy.max_unavailable = rest[0].parse().unwrap(),
             "partial" => world.view_permits_removal = false,
             "gwlb" => world.product = Product::Gwlb,
             other => panic!("{other} is not a word of this language"),
@@ -229,6 +233,31 @@ fn one_bad_new_server_holds_back_one_old_one() {
     check(
         "want x y; have a b y; own a b y; parked x",
         "remove a; hold b WaitsForReplacement, x Parked",
+    );
+}
+
+#[test]
+fn a_swap_without_room_dips_by_what_is_allowed_and_no_further() {
+    let swap = "want e f g h; have a b c d; own a b c d";
+    check(
+        swap,
+        "add e f g h; hold a WaitsForReplacement, b WaitsForReplacement, c WaitsForReplacement, d WaitsForReplacement",
+    );
+    check(
+        &format!("{swap}; no-room"),
+        "add e f g h; remove a; hold b WaitsForReplacement, c WaitsForReplacement, d WaitsForReplacement",
+    );
+    check(
+        &format!("{swap}; no-room; dip 2"),
+        "add e f g h; remove a b; hold c WaitsForReplacement, d WaitsForReplacement",
+    );
+    check(
+        "want e f g h; have b c d; own b c d; no-room",
+        "add e f g h; hold b WaitsForReplacement, c WaitsForReplacement, d WaitsForReplacement",
+    );
+    check(
+        "want e; have a; own a; no-room",
+        "add e; hold a LastServing",
     );
 }
 
