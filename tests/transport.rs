@@ -222,13 +222,6 @@ async fn what_is_no_answer_of_the_api_is_malformed_and_unknown() {
                 b"<html>sign in</html>".to_vec(),
             )
         },
-        || {
-            Reply::With(
-                302,
-                vec![("location", "http://127.0.0.1:9/".into())],
-                Vec::new(),
-            )
-        },
         || Reply::With(200, vec![], vec![b' '; 16 << 20]),
         || Reply::Json(200, json!([1, 2])),
         || Reply::Json(200, json!({"Unexpected": true})),

@@ -90,14 +90,24 @@ fn one(text: &str) -> Result<(Option<Service>, String), InvalidEndpoint> {
     let sample: Url = url
         .replace("{region}", "cn-hangzhou")
         .parse()
-        .map_err(|_| InvalidEndpoint::Url(url.to_owned()))?;
+        .map_err(|_| InvalidEndpoint::Url(shown(url)))?;
     let usable = matches!(sample.scheme(), "http" | "https") && sample.has_host();
-    let plain =
-        sample.query().is_none() && sample.fragment().is_none() && sample.username().is_empty();
+    let plain = sample.query().is_none()
+        && sample.fragment().is_none()
+        && sample.username().is_empty()
+        && sample.password().is_none();
     if !usable || !plain {
-        return Err(InvalidEndpoint::Url(url.to_owned()));
+        return Err(InvalidEndpoint::Url(shown(url)));
     }
     Ok((service, url.to_owned()))
+}
+
+/// The URL without a user and password, which do not belong there, and still less into a message.
+fn shown(url: &str) -> String {
+    match url.rsplit_once('@') {
+        Some((_, rest)) => format!("***@{rest}"),
+        None => url.to_owned(),
+    }
 }
 
 /// The published host.
@@ -224,8 +234,10 @@ mod tests {
             "ess=x",
             "ess=http://x/?a=b",
             "ess=http://user@x/",
+            "ess=http://:canary@x/",
         ] {
             assert!(matches!(refused(bad), InvalidEndpoint::Url(_)), "{bad}");
+            assert!(!refused(bad).to_string().contains("canary"), "{bad}");
         }
     }
 }

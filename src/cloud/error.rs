@@ -5,7 +5,7 @@ use std::{fmt, time::Duration};
 use super::call::Service;
 
 /// A call that did not succeed. It never carries a URL, a header, or key material (S11).
-#[derive(Debug, thiserror::Error)]
+#[derive(Clone, Debug, thiserror::Error)]
 pub struct Error {
     /// The API action.
     pub action: &'static str,

@@ -9,7 +9,8 @@ use super::{
     Answer, Cloud,
     call::{Call, Effect, Service},
     error::Error,
-    reply::{decode, incomplete, number, text},
+    list::{Pages, settled},
+    reply::{decode, number, text},
 };
 
 /// Ids that one call may name.
@@ -97,14 +98,13 @@ impl Cloud {
                 json!({"ScalingGroupIds": some, "PageSize": 50}),
             );
             let reply: Groups = decode(action, self.send(&call).await?)?;
-            let rows = reply.scaling_groups.scaling_group;
-            if reply.total_count.is_some_and(|total| total != rows.len()) {
-                return Err(incomplete(
-                    action,
-                    "the list has not as many rows as it says",
-                ));
-            }
-            groups.extend(rows.into_iter().map(GroupRow::into_group));
+            let mut pages = Pages::new(action);
+            pages.take(
+                reply.scaling_groups.scaling_group,
+                reply.total_count,
+                |row: &GroupRow| row.scaling_group_id.clone(),
+            )?;
+            groups.extend(pages.whole()?.into_iter().map(GroupRow::into_group));
         }
         Ok(groups)
     }
@@ -164,30 +164,25 @@ impl Cloud {
     ///
     /// Source: ESS 2014-08-28, `DescribeScalingInstances`.
     pub async fn describe_scaling_instances(&self, group: &str) -> Result<BTreeSet<String>, Error> {
+        let instances = settled(|| self.scaling_instances(group)).await?;
+        Ok(instances.into_iter().map(|row| row.instance_id).collect())
+    }
+
+    async fn scaling_instances(&self, group: &str) -> Result<Vec<InstanceRow>, Error> {
         let action = "DescribeScalingInstances";
-        let mut instances = BTreeSet::new();
-        let mut rows = 0;
+        let mut pages = Pages::new(action);
         for page in 1.. {
             let arguments = json!({"ScalingGroupId": group, "PageNumber": page, "PageSize": INSTANCES_PER_PAGE});
             let call = self.ess(action, Effect::Reads, arguments);
             let reply: Instances = decode(action, self.send(&call).await?)?;
-            let found = reply.scaling_instances.scaling_instance;
-            rows += found.len();
-            let last = found.len() < INSTANCES_PER_PAGE || rows >= reply.total_count;
-            instances.extend(found.into_iter().map(|row| row.instance_id));
-            if last {
-                let whole = instances.len() == reply.total_count && rows == reply.total_count;
-                return if whole {
-                    Ok(instances)
-                } else {
-                    Err(incomplete(
-                        action,
-                        "the list has not as many rows as it says",
-                    ))
-                };
+            let rows = reply.scaling_instances.scaling_instance;
+            let full = rows.len() >= INSTANCES_PER_PAGE;
+            pages.take(rows, Some(reply.total_count), |row| row.instance_id.clone())?;
+            if !full || pages.len() >= reply.total_count {
+                break;
             }
         }
-        unreachable!("the last page ends the loop")
+        pages.whole()
     }
 
     /// Attaches up to 5 server groups to a scaling group.
@@ -417,3 +412,6 @@ struct InstanceRows {
 struct InstanceRow {
     instance_id: String,
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,6 +1,6 @@
 //! Members of server groups, the same for the four products; where they differ stands in a table here.
 
-use std::{collections::BTreeSet, net::IpAddr};
+use std::net::IpAddr;
 
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -10,7 +10,8 @@ use super::{
     Answer, Cloud,
     call::{Call, Effect, Service},
     error::Error,
-    reply::{decode, incomplete, number, text},
+    list::{Pages, settled},
+    reply::{decode, malformed, number, text},
 };
 
 /// What a member is.
@@ -149,9 +150,6 @@ const fn page_size(product: Product) -> u32 {
     }
 }
 
-/// How often a list is begun anew when it changed while it was read.
-const LIST_ATTEMPTS: u32 = 3;
-
 impl Cloud {
     /// The whole member list of a group, and what the group is doing.
     ///
@@ -165,16 +163,7 @@ impl Cloud {
         if product == Product::Clb {
             return self.vserver_group(group).await;
         }
-        let mut members = self.list_server_group_servers(product, group).await;
-        for _ in 1..LIST_ATTEMPTS {
-            match members {
-                Err(error) if error.kind == super::Kind::Incomplete => {
-                    members = self.list_server_group_servers(product, group).await;
-                }
-                _ => break,
-            }
-        }
-        let members = members?;
+        let members = settled(|| self.list_server_group_servers(product, group)).await?;
         let status = self.server_group_status(product, group).await?;
         Ok(GroupView { members, status })
     }
@@ -285,8 +274,10 @@ impl Cloud {
             .into_iter()
             .map(Row::into_member)
             .collect();
+        let mut pages = Pages::new(action);
+        pages.take(members, None, row_key)?;
         Ok(GroupView {
-            members: once(action, members)?,
+            members: pages.whole()?,
             status: GroupStatus::Available,
         })
     }
@@ -306,8 +297,7 @@ impl Cloud {
             total_count: Option<usize>,
         }
         let action = "ListServerGroupServers";
-        let mut members = Vec::new();
-        let mut tokens = BTreeSet::new();
+        let mut pages = Pages::new(action);
         let mut token: Option<String> = None;
         loop {
             let call = list_members(
@@ -318,22 +308,18 @@ impl Cloud {
                 self.region(),
             );
             let reply: Reply = decode(action, self.send(&call).await?)?;
-            members.extend(reply.servers.into_iter().map(Row::into_member));
+            let stray = |row: &Row| row.server_group_id.as_deref().is_some_and(|id| id != group);
+            if reply.servers.iter().any(stray) {
+                return Err(malformed(action, "a row is of another group"));
+            }
+            let members = reply.servers.into_iter().map(Row::into_member).collect();
+            pages.take(members, reply.total_count, row_key)?;
             match reply.next_token {
-                Some(next) if !tokens.insert(next.clone()) => {
-                    return Err(incomplete(action, "a page was named twice"));
+                Some(next) => {
+                    pages.turn(&next)?;
+                    token = Some(next);
                 }
-                Some(next) => token = Some(next),
-                None if reply
-                    .total_count
-                    .is_some_and(|total| total != members.len()) =>
-                {
-                    return Err(incomplete(
-                        action,
-                        "the list has not as many rows as it says",
-                    ));
-                }
-                None => return once(action, members),
+                None => return pages.whole(),
             }
         }
     }
@@ -460,6 +446,8 @@ fn backend_servers(members: &[MemberChange]) -> String {
 #[derive(Deserialize)]
 #[serde(rename_all = "PascalCase")]
 struct Row {
+    #[serde(default, deserialize_with = "text")]
+    server_group_id: Option<String>,
     server_id: String,
     #[serde(default, deserialize_with = "address")]
     server_ip: Option<IpAddr>,
@@ -500,17 +488,9 @@ fn address<'de, D: serde::Deserializer<'de>>(value: D) -> Result<Option<IpAddr>,
         .transpose()
 }
 
-/// Refuses a list in which a row stands twice: pages that drifted while they were read.
-fn once(action: &'static str, members: Vec<Member>) -> Result<Vec<Member>, Error> {
-    let mut seen = BTreeSet::new();
-    let twice = members
-        .iter()
-        .any(|member| !seen.insert((&member.id, member.ip, member.port)));
-    if twice {
-        Err(incomplete(action, "a row came twice"))
-    } else {
-        Ok(members)
-    }
+/// What makes a row of a list a row of its own.
+fn row_key(member: &Member) -> (String, Option<IpAddr>, Option<u16>) {
+    (member.id.clone(), member.ip, member.port)
 }
 
 impl ServerKind {
@@ -564,3 +544,6 @@ impl From<String> for GroupStatus {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

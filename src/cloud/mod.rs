@@ -4,14 +4,19 @@
 //! Changing calls are single attempts whose [`Outcome`] says what is known afterwards; reading calls return
 //! whole answers or an error.
 
+mod answer;
 mod call;
 mod credential;
 mod endpoint;
 mod error;
 mod ess;
+mod list;
 mod members;
 mod reply;
+mod request;
 pub mod sign;
+#[cfg(test)]
+mod stub;
 mod transport;
 
 use serde::Deserialize;
@@ -26,7 +31,8 @@ pub use members::{
     GroupStatus, GroupView, Member, MemberChange, MemberStatus, ServerKind, add_action,
     remove_action, weight_action,
 };
-pub use transport::{Caller, NoClient, Prepared, Signature, Transport, TransportConfig};
+pub use request::Prepared;
+pub use transport::{Caller, NoClient, Signature, Transport, TransportConfig};
 
 /// The cloud as one account in one region sees it. Cheap to make and to clone.
 #[derive(Clone)]

@@ -1,5 +1,7 @@
 //! Answers into values: what is missing or of another type is a malformed answer, never an empty one.
 
+use std::fmt;
+
 use serde::{Deserialize, Deserializer, de::DeserializeOwned};
 use serde_json::Value;
 
@@ -12,16 +14,26 @@ use super::error::{Error, Kind, Outcome};
 /// [`Kind::Malformed`] if a field that decides something is missing or has another type. For a changing call
 /// that is [`Outcome::Unknown`].
 pub(super) fn decode<T: DeserializeOwned>(action: &'static str, answer: Value) -> Result<T, Error> {
+    let request_id = answer.get("RequestId").and_then(Value::as_str);
+    let request_id = request_id.map(ToOwned::to_owned);
     serde_json::from_value(answer).map_err(|error| Error {
+        request_id,
+        ..malformed(action, error)
+    })
+}
+
+/// An answer of another shape than the API documents.
+pub(super) fn malformed(action: &'static str, what: impl fmt::Display) -> Error {
+    Error {
         action,
         code: String::new(),
-        message: format!("the answer is not what the API documents: {error}"),
+        message: format!("the answer is not what the API documents: {what}"),
         request_id: None,
         http_status: None,
         kind: Kind::Malformed,
         outcome: Outcome::Unknown,
         retry_after: None,
-    })
+    }
 }
 
 /// A list that could not be read whole.

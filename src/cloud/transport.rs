@@ -4,8 +4,6 @@
 //! clock that is off, an expired token). Reading calls are repeated within bounds.
 
 use std::{
-    collections::BTreeMap,
-    fmt,
     sync::{
         Arc,
         atomic::{AtomicI64, Ordering},
@@ -15,20 +13,20 @@ use std::{
 
 use jiff::{Timestamp, fmt::rfc2822};
 use reqwest::{
-    Certificate, Client, Response, Url,
+    Certificate, Client, Response,
     header::{HeaderMap, HeaderName, HeaderValue},
     redirect,
 };
-use secrecy::ExposeSecret;
 use serde_json::Value;
 use tokio::time::timeout;
 
 use super::{
+    answer::{Refusal, hint},
     call::{Call, Effect},
     credential::{Credential, Keys},
     endpoint::{Endpoints, Network},
-    error::{Error, Kind, Outcome, kind, outcome},
-    sign::{V3Request, encode_all, hash, v1},
+    error::{Error, Kind, Outcome, outcome},
+    request::{Prepared, authority, prepare_v1, prepare_v3},
 };
 use crate::timing::Timing;
 
@@ -85,23 +83,6 @@ pub struct Caller {
 #[derive(Debug, thiserror::Error)]
 #[error("the HTTP client could not be built")]
 pub struct NoClient(#[from] reqwest::Error);
-
-/// A request as it goes out. Signed, so nothing of it is printed.
-#[derive(Clone)]
-pub struct Prepared {
-    /// With the query.
-    pub url: Url,
-    /// Every header that we set, names in lower case.
-    pub headers: BTreeMap<String, String>,
-    /// The form; `None` when there is none.
-    pub body: Option<String>,
-}
-
-impl fmt::Debug for Prepared {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Prepared(***)")
-    }
-}
 
 impl Transport {
     /// A transport with connections of its own. Proxies named in the environment are honoured.
@@ -163,7 +144,8 @@ impl Transport {
                 .saturating_mul(1 << attempt)
                 .min(timing.backoff_max);
             let wait = error.retry_after.map_or(grown, |hint| hint.max(grown));
-            tokio::time::sleep(wait.mul_f64(0.5 + 0.5 * fastrand::f64())).await;
+            // Jitter on top: earlier than the cloud asks is too early.
+            tokio::time::sleep(wait.mul_f64(1.0 + 0.5 * fastrand::f64())).await;
             attempt += 1;
         }
     }
@@ -194,6 +176,7 @@ impl Transport {
 
     async fn attempt(&self, caller: &Caller, call: &Call, keys: &Keys) -> Result<Value, Error> {
         let prepared = self.prepare(caller, call, keys);
+        let host = authority(&prepared.url);
         let timing = &self.0.config.timing;
         let deadline = match call.effect {
             Effect::Reads => timing.read_deadline,
@@ -227,7 +210,7 @@ impl Transport {
                     true => unanswered(
                         Kind::Transient,
                         Outcome::NotSent,
-                        "no connection to the endpoint; check the network and the endpoints",
+                        &format!("no connection to {host}: {}", innermost(&error)),
                     ),
                     false => unanswered(
                         Kind::Transient,
@@ -235,7 +218,7 @@ impl Transport {
                         "the connection broke before there was an answer",
                     ),
                 })?;
-            self.decode(call, response).await
+            self.decode(call, keys, response).await
         };
         match timeout(deadline, exchange).await {
             Ok(result) => result,
@@ -247,13 +230,25 @@ impl Transport {
         }
     }
 
-    async fn decode(&self, call: &Call, mut response: Response) -> Result<Value, Error> {
+    async fn decode(
+        &self,
+        call: &Call,
+        keys: &Keys,
+        mut response: Response,
+    ) -> Result<Value, Error> {
         let status = response.status().as_u16();
         let headers = response.headers().clone();
         let malformed = |message: &str| Error {
             http_status: Some(status),
             ..unanswered(call, Kind::Malformed, Outcome::Unknown, message)
         };
+        if (300..400).contains(&status) {
+            let message = "the endpoint redirects; check the endpoints and proxies";
+            return Err(Error {
+                http_status: Some(status),
+                ..unanswered(call, Kind::WrongEndpoint, Outcome::Unknown, message)
+            });
+        }
         let mut body = Vec::new();
         loop {
             match response.chunk().await {
@@ -294,23 +289,19 @@ impl Transport {
         if (200..300).contains(&status) {
             return Ok(answer);
         }
-        let code = text(&answer, &["Code", "code"]);
-        if code.is_empty() {
+        let Some(refusal) = Refusal::read(call.service, status, &answer, keys) else {
             return Err(malformed("the answer has no code"));
-        }
-        let message = text(&answer, &["Message", "message"]);
-        let kind = kind(call.service, status, &code, &message);
-        if kind == Kind::ClockSkew {
+        };
+        if refusal.kind == Kind::ClockSkew {
             self.learn_clock(&headers);
         }
         Err(Error {
             action: call.action,
-            outcome: outcome(status, kind),
-            kind,
-            code,
-            message: shortened(message),
-            request_id: Some(text(&answer, &["RequestId", "requestId"]))
-                .filter(|id| !id.is_empty()),
+            outcome: outcome(status, refusal.kind),
+            kind: refusal.kind,
+            code: refusal.code,
+            message: refusal.message,
+            request_id: refusal.request_id,
             http_status: Some(status),
             retry_after: hint(&headers),
         })
@@ -340,137 +331,18 @@ fn correction(error: &Error) -> Option<Correction> {
     match error.kind {
         Kind::ClockSkew => Some(Correction::Clock),
         Kind::Transient if code == "signaturenonceused" => Some(Correction::NewNonce),
-        Kind::Credentials if code == "invalidsecuritytoken.expired" => Some(Correction::NewKeys),
+        Kind::Credentials if code.contains("securitytoken") => Some(Correction::NewKeys),
         _ => None,
     }
 }
 
-fn prepare_v3(mut url: Url, call: &Call, keys: &Keys, date: String, nonce: String) -> Prepared {
-    let body = (!call.form.is_empty()).then(|| encode_all(&call.form));
-    let payload_hash = hash(body.as_deref().unwrap_or_default().as_bytes());
-    let mut headers = BTreeMap::from([
-        ("host".to_owned(), authority(&url)),
-        ("x-acs-action".to_owned(), call.action.to_owned()),
-        (
-            "x-acs-version".to_owned(),
-            call.service.version().to_owned(),
-        ),
-        ("x-acs-date".to_owned(), date),
-        ("x-acs-signature-nonce".to_owned(), nonce),
-        ("x-acs-content-sha256".to_owned(), payload_hash.clone()),
-    ]);
-    if body.is_some() {
-        headers.insert("content-type".to_owned(), FORM.to_owned());
+/// What went wrong at the bottom of a chain of errors: the part that tells a person something.
+fn innermost(error: &dyn std::error::Error) -> String {
+    let mut cause = error;
+    while let Some(source) = cause.source() {
+        cause = source;
     }
-    if let Some(token) = &keys.token {
-        headers.insert("x-acs-accesskey-id".to_owned(), keys.id.clone());
-        headers.insert(
-            "x-acs-security-token".to_owned(),
-            token.expose_secret().to_owned(),
-        );
-    }
-    let path = url.path().to_owned();
-    let signed = V3Request {
-        method: "POST",
-        path: &path,
-        query: &call.query,
-        headers: &headers,
-        payload_hash: &payload_hash,
-    };
-    let authorization = signed.authorization(&keys.id, keys.secret.expose_secret());
-    headers.insert("authorization".to_owned(), authorization);
-    headers.insert("accept".to_owned(), "application/json".to_owned());
-    set_query(&mut url, &encode_all(&call.query));
-    Prepared { url, headers, body }
-}
-
-fn prepare_v1(mut url: Url, call: &Call, keys: &Keys, date: &str, nonce: &str) -> Prepared {
-    let mut query = call.query.clone();
-    for (name, value) in [
-        ("AccessKeyId", keys.id.as_str()),
-        ("Action", call.action),
-        ("Format", "JSON"),
-        ("SignatureMethod", "HMAC-SHA1"),
-        ("SignatureNonce", nonce),
-        ("SignatureVersion", "1.0"),
-        ("Timestamp", date),
-        ("Version", call.service.version()),
-    ] {
-        query.insert(name.to_owned(), value.to_owned());
-    }
-    if let Some(token) = &keys.token {
-        query.insert("SecurityToken".to_owned(), token.expose_secret().to_owned());
-    }
-    let mut signed = query.clone();
-    signed.extend(call.form.clone());
-    query.insert(
-        "Signature".to_owned(),
-        v1("POST", url.path(), &signed, keys.secret.expose_secret()),
-    );
-    let mut headers = BTreeMap::from([
-        ("x-acs-action".to_owned(), call.action.to_owned()),
-        (
-            "x-acs-version".to_owned(),
-            call.service.version().to_owned(),
-        ),
-        ("accept".to_owned(), "application/json".to_owned()),
-    ]);
-    let body = (!call.form.is_empty()).then(|| encode_all(&call.form));
-    if body.is_some() {
-        headers.insert("content-type".to_owned(), FORM.to_owned());
-    }
-    set_query(&mut url, &encode_all(&query));
-    Prepared { url, headers, body }
-}
-
-const FORM: &str = "application/x-www-form-urlencoded";
-
-fn set_query(url: &mut Url, query: &str) {
-    url.set_query(Some(query).filter(|query| !query.is_empty()));
-}
-
-/// Host and, unless it is the scheme's own, port: what goes into the `host` header.
-fn authority(url: &Url) -> String {
-    let host = url.host_str().unwrap_or_default();
-    url.port()
-        .map_or_else(|| host.to_owned(), |port| format!("{host}:{port}"))
-}
-
-/// The first of `names` that is a text.
-fn text(answer: &Value, names: &[&str]) -> String {
-    names
-        .iter()
-        .find_map(|name| answer.get(name)?.as_str())
-        .unwrap_or_default()
-        .to_owned()
-}
-
-/// The cloud's words, cut to what fits into a status message.
-fn shortened(message: String) -> String {
-    match message.char_indices().nth(400) {
-        Some((end, _)) => format!("{}…", &message[..end]),
-        None => message,
-    }
-}
-
-/// How long the cloud asks to wait: `x-acs-retry-after`, or `TimeLeft:<ms>` of the rate limit headers, in milliseconds.
-fn hint(headers: &HeaderMap) -> Option<Duration> {
-    let value = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
-    let left = |name: &str| {
-        value(name)?
-            .split(',')
-            .find_map(|part| part.trim().strip_prefix("TimeLeft:")?.trim().parse().ok())
-    };
-    let asked = value("x-acs-retry-after").and_then(|value| value.trim().parse().ok());
-    let longest: u64 = [
-        asked,
-        left("x-ratelimit-user-api"),
-        left("x-ratelimit-user"),
-    ]
-    .into_iter()
-    .flatten()
-    .max()?;
-    Some(Duration::from_millis(longest.min(60_000)))
+    cause.to_string()
 }
 
 fn unanswered(call: &Call, kind: Kind, outcome: Outcome, message: &str) -> Error {
@@ -489,3 +361,6 @@ fn unanswered(call: &Call, kind: Kind, outcome: Outcome, message: &str) -> Error
 fn unavailable(call: &Call, message: &str) -> Error {
     unanswered(call, Kind::Credentials, Outcome::NotSent, message)
 }
+
+#[cfg(test)]
+mod tests;
