@@ -25,7 +25,12 @@ use crate::api::ScalingGroupAttachment;
 
 impl Pipeline for ScalingGroupAttachment {
     async fn converge(pass: &mut Pass<'_, Self>) -> Result<Judged, Stop> {
-        let parsed = parse::parse(&pass.object.spec);
+        // A list that contradicts itself must not keep an object from going.
+        let parsed = if pass.deleting() {
+            Ok(parse::Parsed::new())
+        } else {
+            parse::parse(&pass.object.spec)
+        };
         let parsed =
             parsed.map_err(|invalid| Stop::because(Reason::InvalidSpec, invalid.to_string()))?;
         let access = pass.authorize()?;

@@ -23,9 +23,12 @@ use crate::api::ServerGroupMembership;
 
 impl Pipeline for ServerGroupMembership {
     async fn converge(pass: &mut Pass<'_, Self>) -> Result<Judged, Stop> {
-        let parsed = parse::parse(&pass.object.spec);
-        let parsed =
-            parsed.map_err(|invalid| Stop::because(Reason::InvalidSpec, invalid.to_string()))?;
+        let parsed = if pass.deleting() {
+            parse::for_release(&pass.object.spec)
+        } else {
+            let parsed = parse::parse(&pass.object.spec);
+            parsed.map_err(|invalid| Stop::because(Reason::InvalidSpec, invalid.to_string()))?
+        };
         let access = pass.authorize()?;
         let cloud = pass.session(&access).await?;
         let group = observe::Group {

@@ -578,11 +578,19 @@ impl<'c, M: Managed> Pass<'c, M> {
         }
     }
 
+    /// Whether `Plan` mode found nothing to do, nothing left alone, and nothing unsettled.
+    fn plans_nothing(&self) -> bool {
+        let nothing_held = self.seen.as_ref().is_some_and(|seen| seen.held.is_empty());
+        self.plan.as_ref().is_some_and(shown_plan::is_empty)
+            && nothing_held
+            && self.turn.unsettled.is_empty()
+    }
+
     /// The report for `verdict`, with what was seen last.
     pub fn report(&self, verdict: Verdict, message: impl Into<String>) -> Report<M::Key> {
         let in_sync = match verdict.reason {
             Reason::Converged => InSync::Yes,
-            Reason::Planned if self.plan.as_ref().is_some_and(shown_plan::is_empty) => InSync::Yes,
+            Reason::Planned if self.plans_nothing() => InSync::Yes,
             Reason::Pending | Reason::Suspended | Reason::Releasing => InSync::Unknown,
             _ => InSync::No,
         };

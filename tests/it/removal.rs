@@ -112,6 +112,22 @@ async fn retain_and_suspend_leave_everything_when_deleted() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn an_object_whose_list_contradicts_itself_is_released_all_the_same() {
+    let stage = forty_five("invalid-deleted").await;
+    stage
+        .simulator
+        .world()
+        .put_member("rsp-web", "i-other", "", 80, 100);
+    let mut twice = instances(0, 45, Some(80));
+    twice.push(twice[0].clone());
+    stage.membership("web", "rsp-web", &twice, json!({})).await;
+    stage.reason::<Membership>("web", "InvalidSpec").await;
+    stage.delete::<Membership>("web").await;
+    stage.gone::<Membership>("web").await;
+    assert_eq!(stage.simulator.world().serving("rsp-web"), 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn abandon_lets_an_object_go_that_no_account_can_release() {
     let stage = forty_five("abandon").await;
     stage.grant(&[]).await;

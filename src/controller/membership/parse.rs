@@ -76,6 +76,21 @@ pub fn parse(spec: &ServerGroupMembershipSpec) -> Result<Parsed, Invalid> {
     Err(invalid(problems))
 }
 
+/// What a release needs of a spec: a list that contradicts itself must not keep an object from going.
+#[must_use]
+pub fn for_release(spec: &ServerGroupMembershipSpec) -> Parsed {
+    let policy = Policy {
+        min_serving: Amount::Count(0),
+        max_unavailable: Amount::Count(0),
+        allow_empty: spec.removal.allow_empty,
+    };
+    Parsed {
+        product: product(spec.server_group.type_),
+        entries: Vec::new(),
+        policy,
+    }
+}
+
 /// The first few problems in one message.
 #[must_use]
 pub fn invalid(mut problems: Vec<String>) -> Invalid {
