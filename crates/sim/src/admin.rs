@@ -1,6 +1,10 @@
 //! What scripts may see and do, under `/_sim/`: the same that tests do by way of the library.
 
-use std::{fmt::Write, sync::Arc};
+use std::{
+    collections::{BTreeSet, VecDeque},
+    fmt::Write,
+    sync::Arc,
+};
 
 use axum::{
     Json,
@@ -13,24 +17,29 @@ use serde_json::{Value, json};
 
 use crate::{
     fault::Fault,
-    http::Shared,
-    world::{Product, World},
+    simulator::Shared,
+    world::{Ending, Product, Rate, World},
 };
 
-/// The audit log: JSON, or readable lines with `?text`.
+/// The audit log: JSON, or readable lines with `?text`; with `?since=N` what came after entry N.
 pub(crate) async fn audit(
     State(shared): State<Arc<Shared>>,
     RawQuery(query): RawQuery,
 ) -> Response {
     let world = shared.world();
-    if query.as_deref() == Some("text") {
-        let lines = world.audit.iter().fold(String::new(), |mut lines, entry| {
+    let query = query.unwrap_or_default();
+    let mut asked = query.split('&');
+    let since = asked.clone().find_map(|part| part.strip_prefix("since="));
+    let since: u64 = since.and_then(|number| number.parse().ok()).unwrap_or(0);
+    let entries = world.audit.iter().filter(|entry| entry.number > since);
+    if asked.any(|part| part == "text") {
+        let lines = entries.fold(String::new(), |mut lines, entry| {
             writeln!(lines, "{entry}").expect("a string takes everything");
             lines
         });
         return lines.into_response();
     }
-    Json(&world.audit).into_response()
+    Json(entries.collect::<Vec<_>>()).into_response()
 }
 
 /// Every group with its members, for people.
@@ -39,7 +48,7 @@ pub(crate) async fn groups(State(shared): State<Arc<Shared>>) -> Json<Value> {
     let groups = world.groups.iter().map(|(id, group)| {
         let members: Vec<_> =
             group.members.iter().map(|((server, ip, port), member)| json!([server, ip, port, member.weight, member.status.name()])).collect();
-        (id.clone(), json!({"product": group.product.upper(), "serving": group.serving(), "members": members}))
+        (id.clone(), json!({"product": group.product.upper(), "status": group.status(world.now), "serving": group.serving(), "members": members}))
     });
     let groups: serde_json::Map<_, _> = groups.collect();
     let scaling = world.scaling_groups.iter().map(|(id, group)| {
@@ -73,9 +82,33 @@ pub(crate) enum Deed {
         members: Vec<Put>,
         #[serde(default)]
         drain_seconds: Option<f64>,
+        /// `Instance`, `Ip` or `Fc`.
+        #[serde(default)]
+        r#type: Option<String>,
+        /// Of a vServer group.
+        #[serde(default)]
+        load_balancer: Option<String>,
     },
-    /// Deletes a server group.
+    /// Makes a classic load balancer, and its default group under the same id.
+    CreateLoadBalancer {
+        id: String,
+        #[serde(default)]
+        members: Vec<Put>,
+    },
+    /// Changes a load balancer: `active`, `inactive`, `locked`.
+    SetLoadBalancer { id: String, status: String },
+    /// Deletes a server group or load balancer.
     DeleteGroup { id: String },
+    /// Changes a server group; a status of `""` gives it back to the simulator.
+    SetGroup {
+        id: String,
+        #[serde(default)]
+        status: Option<String>,
+        #[serde(default)]
+        drain_seconds: Option<f64>,
+        #[serde(default)]
+        quota: Option<usize>,
+    },
     /// Puts members into a group.
     PutMembers { group: String, members: Vec<Put> },
     /// Takes members out of a group.
@@ -93,10 +126,69 @@ pub(crate) enum Deed {
         scaling_group: String,
         group: String,
     },
+    /// Changes a scaling group.
+    SetScalingGroup {
+        id: String,
+        #[serde(default)]
+        inactive: bool,
+        #[serde(default)]
+        suspended: bool,
+    },
+    /// Deletes a scaling group.
+    DeleteScalingGroup { id: String },
     /// Starts an instance.
     StartInstance { scaling_group: String, id: String },
-    /// Makes servers that no group takes.
+    /// Ends an instance.
+    StopInstance { scaling_group: String, id: String },
+    /// Says which servers make trouble; lists that are absent stay as they are.
+    Servers {
+        /// No group takes them.
+        #[serde(default)]
+        bad: Option<BTreeSet<String>>,
+        /// No group lets them go.
+        #[serde(default)]
+        clinging: Option<BTreeSet<String>>,
+        /// Changes that name them are accepted and fail later.
+        #[serde(default)]
+        failing: Option<BTreeSet<String>>,
+    },
+    /// Makes servers that no group takes, besides those that are such already.
     BadServers { ids: Vec<String> },
+    /// Permits all actions but these: `Action` or `service:Action`.
+    Deny { actions: BTreeSet<String> },
+    /// How many of the next jobs fail, or never end.
+    Jobs {
+        #[serde(default)]
+        failing: u32,
+        #[serde(default)]
+        endless: u32,
+    },
+    /// How the next scaling activities end.
+    Endings(VecDeque<Ending>),
+    /// How long things take, in simulated seconds; what is absent stays as it is.
+    Durations {
+        #[serde(default)]
+        adding: Option<f64>,
+        #[serde(default)]
+        removing: Option<f64>,
+        #[serde(default)]
+        activity: Option<f64>,
+        #[serde(default)]
+        processing: Option<f64>,
+        #[serde(default)]
+        forgetting: Option<f64>,
+    },
+    /// Limits calls in 60 s; `documented` takes the quotas of the documentation first.
+    Rates {
+        #[serde(default)]
+        documented: bool,
+        #[serde(default)]
+        rates: Vec<Limit>,
+    },
+    /// By how many seconds the server's clock is ahead.
+    Clock { ahead: i64 },
+    /// Forgets all scripted faults.
+    NoFaults {},
     /// Scripts a fault.
     Fault(Fault),
 }
@@ -126,6 +218,16 @@ pub(crate) struct Attached {
     weight: Option<u8>,
 }
 
+/// A quota of calls in 60 s.
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub(crate) struct Limit {
+    service: String,
+    #[serde(default)]
+    action: Option<String>,
+    calls: usize,
+}
+
 /// Carries out a list of deeds; the first that cannot be done ends it.
 pub(crate) async fn act(
     State(shared): State<Arc<Shared>>,
@@ -147,25 +249,47 @@ fn carry_out(world: &mut World, deed: Deed) -> Result<(), String> {
             id,
             members,
             drain_seconds,
+            r#type,
+            load_balancer,
         } => {
-            let product = match product.as_str() {
-                "CLB" => Product::Clb,
-                "ALB" => Product::Alb,
-                "NLB" => Product::Nlb,
-                "GWLB" => Product::Gwlb,
-                other => return Err(format!("{other} is no product; use CLB, ALB, NLB or GWLB")),
-            };
+            let product = Product::from_upper(&product)
+                .ok_or_else(|| format!("{product} is no product; use CLB, ALB, NLB or GWLB"))?;
             let group = world.create_group(product, &id);
             group.drain_seconds = drain_seconds.unwrap_or(group.drain_seconds);
+            group.kind = r#type.unwrap_or(group.kind.clone());
+            group.load_balancer = load_balancer.unwrap_or(group.load_balancer.clone());
             put(world, &id, members);
         }
-        Deed::DeleteGroup { id } => _ = world.groups.remove(&id),
+        Deed::CreateLoadBalancer { id, members } => {
+            world.create_load_balancer(&id);
+            for member in members {
+                let weight = member.weight.unwrap_or(100);
+                world.put_member(&id, &member.id, &member.ip, 0, weight);
+            }
+        }
+        Deed::SetLoadBalancer { id, status } => {
+            named(world.load_balancers.get_mut(&id), &id)?.status = status;
+        }
+        Deed::DeleteGroup { id } => world.delete_group(&id),
+        Deed::SetGroup {
+            id,
+            status,
+            drain_seconds,
+            quota,
+        } => {
+            let group = named(world.groups.get_mut(&id), &id)?;
+            if let Some(status) = status {
+                group.forced_status = Some(status).filter(|status| !status.is_empty());
+            }
+            group.drain_seconds = drain_seconds.unwrap_or(group.drain_seconds);
+            group.quota = quota.unwrap_or(group.quota);
+        }
         Deed::PutMembers { group, members } => {
-            known(world.groups.contains_key(&group), &group)?;
+            named(world.groups.get(&group), &group)?;
             put(world, &group, members);
         }
         Deed::DeleteMembers { group, ids } => {
-            known(world.groups.contains_key(&group), &group)?;
+            named(world.groups.get(&group), &group)?;
             for id in &ids {
                 world.delete_member(&group, id);
             }
@@ -174,54 +298,126 @@ fn carry_out(world: &mut World, deed: Deed) -> Result<(), String> {
             id,
             instances,
             attached,
-        } => {
-            world.create_scaling_group(&id, instances.clone());
-            for attachment in attached {
-                world.attach(
-                    &id,
-                    &attachment.r#type,
-                    &attachment.group,
-                    attachment.port,
-                    attachment.weight,
-                );
-                if world.groups.contains_key(&attachment.group) {
-                    let port = attachment.port.unwrap_or(6081);
-                    for instance in &instances {
-                        let weight = attachment.weight.unwrap_or(100);
-                        world.put_member(&attachment.group, instance, "", port, weight);
-                    }
-                }
-            }
-        }
+        } => create_scaling_group(world, &id, &instances, attached),
         Deed::Detach {
             scaling_group,
             group,
         } => {
-            let found = world
-                .scaling_groups
-                .get_mut(&scaling_group)
-                .ok_or_else(|| format!("there is no {scaling_group}"))?;
+            let found = world.scaling_groups.get_mut(&scaling_group);
+            let found = named(found, &scaling_group)?;
             found.attachments.retain(|had| had.group != group);
         }
+        Deed::SetScalingGroup {
+            id,
+            inactive,
+            suspended,
+        } => {
+            let group = named(world.scaling_groups.get_mut(&id), &id)?;
+            (group.inactive, group.suspended) = (inactive, suspended);
+        }
+        Deed::DeleteScalingGroup { id } => _ = world.scaling_groups.remove(&id),
         Deed::StartInstance { scaling_group, id } => {
-            known(
-                world.scaling_groups.contains_key(&scaling_group),
-                &scaling_group,
-            )?;
+            named(world.scaling_groups.get(&scaling_group), &scaling_group)?;
             world.start_instance(&scaling_group, &id);
         }
-        Deed::BadServers { ids } => world.bad_servers.extend(ids),
-        Deed::Fault(fault) => world.faults.push(fault),
+        Deed::StopInstance { scaling_group, id } => {
+            named(world.scaling_groups.get(&scaling_group), &scaling_group)?;
+            world.stop_instance(&scaling_group, &id);
+        }
+        settings => set(world, settings),
     }
     Ok(())
 }
 
-fn known(is: bool, id: &str) -> Result<(), String> {
-    if is {
-        Ok(())
-    } else {
-        Err(format!("there is no {id}"))
+/// What is about the simulator and no one thing in it.
+fn set(world: &mut World, deed: Deed) {
+    match deed {
+        Deed::Servers {
+            bad,
+            clinging,
+            failing,
+        } => {
+            for (servers, given) in [
+                (&mut world.bad_servers, bad),
+                (&mut world.clinging_servers, clinging),
+                (&mut world.failing_servers, failing),
+            ] {
+                if let Some(given) = given {
+                    *servers = given;
+                }
+            }
+        }
+        Deed::BadServers { ids } => world.bad_servers.extend(ids),
+        Deed::Deny { actions } => world.denied = actions,
+        Deed::Jobs { failing, endless } => {
+            (world.failing_jobs, world.endless_jobs) = (failing, endless);
+        }
+        Deed::Endings(endings) => world.endings = endings,
+        Deed::Durations {
+            adding,
+            removing,
+            activity,
+            processing,
+            forgetting,
+        } => {
+            let had = &mut world.durations;
+            for (duration, given) in [
+                (&mut had.adding, adding),
+                (&mut had.removing, removing),
+                (&mut had.activity, activity),
+                (&mut had.processing, processing),
+                (&mut had.forgetting, forgetting),
+            ] {
+                *duration = given.unwrap_or(*duration);
+            }
+        }
+        Deed::Rates { documented, rates } => {
+            world.rates = rates
+                .iter()
+                .map(|rate| Rate::new(&rate.service, rate.action.as_deref(), rate.calls))
+                .collect();
+            if documented {
+                world.rates.extend(Rate::documented());
+            }
+        }
+        Deed::Clock { ahead } => world.clock_ahead = ahead,
+        Deed::Fault(fault) => world.faults.push(fault),
+        Deed::NoFaults {} => world.faults.clear(),
+        _ => unreachable!("carried out by the caller"),
     }
+}
+
+/// With attachments, and the instances in the groups that it feeds.
+fn create_scaling_group(
+    world: &mut World,
+    id: &str,
+    instances: &[String],
+    attached: Vec<Attached>,
+) {
+    world.create_scaling_group(id, instances.iter().cloned());
+    for Attached {
+        r#type,
+        group,
+        port,
+        weight,
+    } in attached
+    {
+        world.attach(id, &r#type, &group, port, weight);
+        if world.groups.contains_key(&group) {
+            let port = if r#type == "LB" {
+                0
+            } else {
+                port.unwrap_or(6081)
+            };
+            for instance in instances {
+                world.put_member(&group, instance, "", port, weight.unwrap_or(100));
+            }
+        }
+    }
+}
+
+fn named<T>(found: Option<T>, id: &str) -> Result<T, String> {
+    found.ok_or_else(|| format!("there is no {id}"))
 }
 
 fn put(world: &mut World, group: &str, members: Vec<Put>) {

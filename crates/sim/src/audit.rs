@@ -3,13 +3,14 @@
 use serde::Serialize;
 
 /// One call, or one thing that time brought about.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Default, Serialize)]
 pub struct Entry {
     /// Its place, from 1.
     pub number: u64,
     /// Seconds of the simulator's own time since its start.
     pub at: f64,
-    /// `ess`, `slb`, `alb`, `nlb`, `gwlb`, `sts`; `time` for what happened by itself, `admin` for what was done behind its back.
+    /// `ess`, `slb`, `alb`, `nlb`, `gwlb`, `ecs`, `sts`; `time` for what happened by itself, `signature` for calls that
+    /// got no further than that.
     pub service: String,
     /// The action.
     pub action: String,
@@ -19,8 +20,10 @@ pub struct Entry {
     pub names: Vec<String>,
     /// Whether it is a call that changes something.
     pub changes: bool,
-    /// Whether it was carried out.
+    /// Whether it was carried out, or answered as the call that it repeats.
     pub acted: bool,
+    /// Whether it repeats an earlier call's token, and so did nothing itself.
+    pub replayed: bool,
     /// The code of a refusal.
     pub code: Option<String>,
     /// The id of the answer.
@@ -29,6 +32,8 @@ pub struct Entry {
     pub token: Option<String>,
     /// The key that signed.
     pub key: String,
+    /// The nonce of the signature.
+    pub nonce: String,
     /// Members that served in each server group it touched, before and after.
     pub serving: Vec<Serving>,
     /// What a scripted fault made of it.
@@ -69,6 +74,9 @@ impl std::fmt::Display for Entry {
         }
         if let Some(code) = &self.code {
             write!(f, " refused: {code}")?;
+        }
+        if self.replayed {
+            write!(f, " (repeated)")?;
         }
         if let Some(fault) = &self.fault {
             write!(f, " (fault: {fault})")?;

@@ -4,7 +4,11 @@ use serde::Deserialize;
 
 /// A fault, and the calls it befalls.
 #[derive(Clone, Debug, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Fault {
+    /// The service, such as `slb`; absent = any.
+    #[serde(default)]
+    pub service: Option<String>,
     /// The action; absent = any.
     #[serde(default)]
     pub action: Option<String>,
@@ -34,6 +38,20 @@ const fn once() -> u32 {
 pub enum What {
     /// Refused as too many; nothing is done.
     Throttle,
+    /// The same, and the answer says after how many seconds to call again.
+    ThrottleFor {
+        /// Seconds.
+        seconds: f64,
+    },
+    /// Refused with this status, code and message; nothing is done.
+    RefuseWith {
+        /// HTTP status.
+        status: u16,
+        /// Code.
+        code: String,
+        /// Message.
+        message: String,
+    },
     /// Refused with this status and code; nothing is done.
     Refuse {
         /// HTTP status.
@@ -56,8 +74,19 @@ pub enum What {
     Truncate,
     /// A list has its first row twice.
     Repeat,
-    /// A list shows what it showed when the fault was made.
+    /// A list says that there is one row more than there is.
+    WrongTotal,
+    /// A page names itself as the next one.
+    RepeatToken,
+    /// A read is answered as the same read was last answered without this fault.
     Stale,
+    /// The body ends in the middle.
+    Cut,
+    /// The body is this text.
+    Body {
+        /// The text.
+        text: String,
+    },
     /// The body is not JSON.
     Html,
     /// The body goes on for 16 MiB.
@@ -71,6 +100,7 @@ impl Fault {
     #[must_use]
     pub fn on(action: &str, what: What) -> Self {
         Self {
+            service: None,
             action: Some(action.to_owned()),
             resource: None,
             skip: 0,
@@ -86,6 +116,24 @@ impl Fault {
         Self { times, ..self }
     }
 
+    /// Of one service only.
+    #[must_use]
+    pub fn of(self, service: &str) -> Self {
+        Self {
+            service: Some(service.to_owned()),
+            ..self
+        }
+    }
+
+    /// About one group or scaling group only.
+    #[must_use]
+    pub fn about(self, resource: &str) -> Self {
+        Self {
+            resource: Some(resource.to_owned()),
+            ..self
+        }
+    }
+
     /// After so many that go well.
     #[must_use]
     pub fn after(self, skip: u32) -> Self {
@@ -99,12 +147,14 @@ impl Fault {
     }
 
     /// Whether it befalls this call; counts it if it fits.
-    pub(crate) fn befalls(&mut self, action: &str, resource: &str) -> bool {
-        let fits = self.action.as_ref().is_none_or(|wanted| wanted == action)
-            && self
-                .resource
-                .as_ref()
-                .is_none_or(|wanted| wanted == resource);
+    pub(crate) fn befalls(&mut self, service: &str, action: &str, resource: &str) -> bool {
+        let fits = [
+            (&self.service, service),
+            (&self.action, action),
+            (&self.resource, resource),
+        ]
+        .iter()
+        .all(|(wanted, is)| wanted.as_ref().is_none_or(|wanted| wanted == is));
         if !fits || self.times == 0 {
             return false;
         }

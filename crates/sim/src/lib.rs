@@ -5,25 +5,46 @@
 //! silent it takes the answer that is harder for a client; `docs/simulator.md` lists those places.
 //!
 //! ```text
-//!  request ──▶ signature ──▶ fault? ──▶ action on the world ──▶ audit ──▶ answer
-//!                                          ▲
-//!                        time passes: states, draining, activities, calls that land late
+//!  request ──▶ signature ──▶ fault? ──▶ quota ──▶ token ──▶ action on the world ──▶ audit ──▶ answer
+//!                                                              ▲
+//!                  time passes: states, draining, jobs, activities, calls that land late
 //! ```
 //!
-//! Tests start it in their own process with [`Simulator::start`] and reach into it with [`Simulator::world`];
-//! scripts use the same by HTTP under `/_sim/`.
+//! Tests start it in their own process with [`Simulator::start`] and reach into it:
+//!
+//! - [`Simulator::world`] is everything there is, at the present moment: groups, scaling groups, keys, quotas,
+//!   durations, scripted [faults](fault::Fault), and the [audit log](audit::Entry) of every call with the number of members that
+//!   served before and after it. Whatever is public there may be changed behind the client's back.
+//! - [`Simulator::hold`] stops a call before it is carried out or before it is answered, for tests that crash the
+//!   client there. A call whose client has gone is carried out nevertheless once it is released.
+//!
+//! Scripts use the same by HTTP under `/_sim/`. All durations are in the simulator's own seconds, of which
+//! [`Options::speed`] pass in one; only signatures, nonces and temporary keys go by the machine's clock.
 
+mod action;
 mod admin;
+mod attach;
 pub mod audit;
+mod balancer;
+mod ecs;
 mod ess;
+mod falsify;
 pub mod fault;
+mod group;
 mod http;
+mod listing;
 mod members;
+mod metadata;
+mod named;
 mod params;
+mod passing;
+mod rate;
 mod refusal;
+mod scaling;
 mod signature;
+mod simulator;
 mod slb;
 mod sts;
 pub mod world;
 
-pub use http::{Held, Options, Simulator, When};
+pub use simulator::{Held, Options, Simulator, When};

@@ -3,14 +3,17 @@
 use std::net::SocketAddr;
 
 use clap::Parser;
-use server_group_sim::{Options, Simulator};
+use server_group_sim::{Options, Simulator, world::Rate};
 use tokio::io::AsyncReadExt;
 
-/// Imitates the cloud APIs on a loopback address.
+/// Imitates the cloud APIs on a loopback address: ESS, CLB, ALB, NLB, GWLB, ECS, STS and instance metadata, all on one port.
+///
+/// Requests are signed as for the real ones. What happened is at /_sim/audit?text, what there is at /_sim/groups;
+/// things are made and faults scripted by posting deeds to /_sim/do (docs/simulator.md).
 #[derive(Debug, Parser)]
 #[command(version)]
 struct Arguments {
-    /// Address to listen on.
+    /// Loopback address to listen on; port 0 takes a free one.
     #[arg(long, default_value = "127.0.0.1:8090")]
     listen: SocketAddr,
     /// Where ids come from.
@@ -25,9 +28,25 @@ struct Arguments {
     /// Its secret.
     #[arg(long, default_value = "simulated-secret")]
     key_secret: String,
+    /// The cloud account it belongs to.
+    #[arg(long, default_value = "1000000000000001")]
+    account: String,
+    /// A further key, as ID:SECRET:ACCOUNT; may be given several times.
+    #[arg(long = "key", value_name = "ID:SECRET:ACCOUNT", value_parser = key)]
+    keys: Vec<(String, String, String)>,
+    /// Take no more calls in a minute than the documentation allows.
+    #[arg(long)]
+    throttle: bool,
     /// End when standard input ends.
     #[arg(long)]
     until_stdin_ends: bool,
+}
+
+fn key(text: &str) -> Result<(String, String, String), String> {
+    match text.split(':').collect::<Vec<_>>().as_slice() {
+        [id, secret, account] => Ok(((*id).into(), (*secret).into(), (*account).into())),
+        _ => Err("it is not of the form ID:SECRET:ACCOUNT".into()),
+    }
 }
 
 #[tokio::main(flavor = "multi_thread", worker_threads = 2)]
@@ -38,11 +57,8 @@ async fn main() -> std::io::Result<()> {
             "the simulator listens on loopback addresses only",
         ));
     }
-    let keys = vec![(
-        arguments.key_id,
-        arguments.key_secret,
-        "1000000000000001".to_owned(),
-    )];
+    let mut keys = arguments.keys;
+    keys.push((arguments.key_id, arguments.key_secret, arguments.account));
     let options = Options {
         seed: arguments.seed,
         listen: arguments.listen,
@@ -50,6 +66,9 @@ async fn main() -> std::io::Result<()> {
         keys,
     };
     let simulator = Simulator::start(options).await?;
+    if arguments.throttle {
+        simulator.world().rates = Rate::documented();
+    }
     eprintln!(
         "simulating the cloud at {} with seed {}",
         simulator.url(),

@@ -1,367 +1,349 @@
-//! Members of ALB, NLB and GWLB server groups: listed in pages, changed over time.
+//! Changes to the members of ALB, NLB and GWLB server groups. They take their time, and a group runs one at a time.
 
-use serde_json::{Value, json};
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde_json::json;
 
 use crate::{
-    http::Effect,
+    action::{Effect, Outcome},
+    group::{Group, Member, MemberKey, Product, Status, kind_of, name},
+    listing::{group, group_word, region},
     params::Params,
     refusal::Refusal,
-    world::{Group, Job, Member, MemberKey, Product, Status, World, kind_of},
+    world::{Job, World},
 };
 
-/// Servers that one adding or removing call may name.
+/// Servers that one call may name. Source: the pages of the four operations.
 const SERVERS_MAX: usize = 200;
+/// The same for ALB's update.
+const ALB_UPDATES_MAX: usize = 40;
 
-pub(crate) fn list_groups(
-    world: &mut World,
-    product: Product,
-    params: &Params,
-) -> Result<(Value, Effect), Refusal> {
-    region(product, params);
-    let ids = params.list("ServerGroupIds");
-    if ids.len() > 20 {
-        return Err(Refusal::new(
-            400,
-            "IllegalParam.ServerGroupIds",
-            "More than 20 ids in one call.",
-        ));
-    }
-    let now = world.now;
-    let all: Vec<_> = world
-        .groups
+pub(crate) fn add(world: &mut World, product: Product, params: &Params) -> Outcome {
+    let call = Call::read(world, product, params, "Servers", Verb::Add)?;
+    let group = idle(world, product, &call.group)?.clone();
+    entering(world, &group, &call.servers)?;
+    let new = call
+        .servers
         .iter()
-        .filter(|(id, group)| group.product == product && (ids.is_empty() || ids.contains(&id.as_str())))
-        .map(|(id, group)| {
-            json!({
-                "ServerGroupId": id, "ServerGroupName": id, "ServerGroupStatus": status(group, now),
-                "ServerGroupType": "Instance", "ServerCount": group.members.len(), "VpcId": "vpc-sim",
-                "RelatedLoadBalancerIds": [], "Tags": [],
-                "ConnectionDrainConfig": {
-                    "ConnectionDrainEnabled": group.drain_seconds > 0.0, "ConnectionDrainTimeout": group.drain_seconds,
-                },
-            })
-        })
-        .collect();
-    let most = if product == Product::Gwlb { 1000 } else { 100 };
-    let body = page(params, "ServerGroups", &all, most)?;
-    params.nothing_else()?;
-    Ok((body, Effect::on(ids.first().copied().unwrap_or_default())))
-}
-
-pub(crate) fn list_members(
-    world: &mut World,
-    product: Product,
-    params: &Params,
-) -> Result<(Value, Effect), Refusal> {
-    region(product, params);
-    let id = params.need("ServerGroupId")?.to_owned();
-    let servers = params.list("ServerIds");
-    let group = group(world, product, &id)?;
-    let all: Vec<_> = group
-        .members
-        .iter()
-        .filter(|((server, ..), _)| servers.is_empty() || servers.contains(&server.as_str()))
-        .map(|((server, ip, port), member)| {
-            let mut row = json!({
-                "ServerGroupId": id, "ServerId": server, "ServerIp": ip, "ServerType": member.kind,
-                "Port": port, "Status": member.status.name(),
-            });
-            if product != Product::Gwlb {
-                row["Weight"] = json!(member.weight);
-                row["Description"] = json!(member.description);
-            }
-            row
-        })
-        .collect();
-    let most = if product == Product::Gwlb { 1000 } else { 100 };
-    let body = page(params, "Servers", &all, most)?;
-    params.nothing_else()?;
-    Ok((body, Effect::on(&id)))
-}
-
-pub(crate) fn add(
-    world: &mut World,
-    product: Product,
-    params: &Params,
-) -> Result<(Value, Effect), Refusal> {
-    let (id, servers) = read(world, product, params)?;
-    let bad = servers
-        .iter()
-        .find(|server| world.bad_servers.contains(&server.key.0));
-    if let Some(server) = bad {
-        let kind = kind_of(&server.key.0);
-        return Err(Refusal::new(
-            404,
-            &format!("ResourceNotFound.{kind}"),
-            format!("{} does not exist.", server.key.0),
-        ));
-    }
-    let (now, until) = (world.now, world.now + world.durations.adding);
-    let group = idle(world, product, &id)?;
-    let before = group.members.clone();
-    for server in &servers {
-        match group.members.get(&server.key).map(|member| member.status) {
-            None => {}
-            // A draining GWLB server may be added again; elsewhere nothing is documented.
-            Some(Status::Draining) if product == Product::Gwlb => {}
-            Some(_) => {
-                return Err(Refusal::new(
-                    400,
-                    "DuplicatedParam.Server",
-                    format!("{} is already in the group.", server.key.0),
-                ));
-            }
-        }
-    }
-    let new = servers
-        .iter()
-        .filter(|server| !group.members.contains_key(&server.key))
-        .count();
-    if group.members.len() + new > group.quota {
+        .filter(|server| !group.members.contains_key(&server.key));
+    if group.members.len() + new.count() > group.quota {
         return Err(Refusal::new(
             400,
             "QuotaExceeded.QuotaInsufficient",
             "The group takes no more servers.",
         ));
     }
-    for server in &servers {
-        let member = Member {
-            kind: kind_of(&server.key.0).to_owned(),
-            weight: server.weight.unwrap_or(100),
-            status: Status::Adding,
-            until,
-            description: server.description.clone(),
-        };
-        group.members.insert(server.key.clone(), member);
-    }
-    group.busy_until = until.max(now);
-    Ok(answer(
+    let until = world.now + world.durations.adding;
+    let edits = call
+        .servers
+        .iter()
+        .map(|server| (server.key.clone(), server.joining(until)));
+    let edits = edits.collect();
+    commit(
         world,
         product,
         "AddServersToServerGroup",
-        &id,
-        &servers,
-        before,
+        &call,
+        edits,
         until,
-    ))
+    )
 }
 
-pub(crate) fn remove(
-    world: &mut World,
-    product: Product,
-    params: &Params,
-) -> Result<(Value, Effect), Refusal> {
-    let (id, servers) = read(world, product, params)?;
+pub(crate) fn remove(world: &mut World, product: Product, params: &Params) -> Outcome {
+    let call = Call::read(world, product, params, "Servers", Verb::Remove)?;
+    let group = idle(world, product, &call.group)?.clone();
+    leaving(world, &group, &call.servers)?;
     let until = world.now + world.durations.removing;
-    let group = idle(world, product, &id)?;
-    let before = group.members.clone();
-    for server in &servers {
-        match group.members.get(&server.key).map(|member| member.status) {
-            Some(Status::Available) => {}
-            Some(_) => {
-                return Err(Refusal::new(
-                    400,
-                    "IncorrectStatus.BackendServer",
-                    format!("{} is in another operation.", server.key.0),
-                ));
-            }
-            None => {
-                return Err(Refusal::new(
-                    404,
-                    "ResourceNotFound.BackendServer",
-                    format!("{} is not in the group.", server.key.0),
-                ));
-            }
-        }
-    }
-    for server in &servers {
-        let member = group.members.get_mut(&server.key).expect("checked above");
-        member.status = Status::Removing;
-        member.until = until;
-    }
-    group.busy_until = until;
-    Ok(answer(
+    let edits = call
+        .servers
+        .iter()
+        .map(|server| (server.key.clone(), left(&group, &server.key, until)));
+    let edits = edits.collect();
+    commit(
         world,
         product,
         "RemoveServersFromServerGroup",
-        &id,
-        &servers,
-        before,
+        &call,
+        edits,
         until,
-    ))
+    )
 }
 
-pub(crate) fn update(
-    world: &mut World,
-    product: Product,
-    params: &Params,
-) -> Result<(Value, Effect), Refusal> {
-    let (id, servers) = read(world, product, params)?;
-    let most = if product == Product::Alb {
-        40
-    } else {
-        SERVERS_MAX
-    };
-    if servers.len() > most {
-        return Err(Refusal::new(
-            400,
-            "IllegalParam.Servers",
-            format!("More than {most} servers in one call."),
-        ));
-    }
+pub(crate) fn update(world: &mut World, product: Product, params: &Params) -> Outcome {
+    let call = Call::read(world, product, params, "Servers", Verb::Update)?;
+    let group = idle(world, product, &call.group)?.clone();
     let until = world.now + world.durations.adding;
-    let group = idle(world, product, &id)?;
-    let before = group.members.clone();
-    for server in &servers {
-        let member = group.members.get_mut(&server.key);
-        let member = member.ok_or_else(|| {
-            Refusal::new(
-                404,
-                "ResourceNotFound.BackendServer",
-                format!("{} is not in the group.", server.key.0),
-            )
-        })?;
-        member.weight = server.weight.unwrap_or(member.weight);
-        member.status = Status::Configuring;
-        member.until = until;
+    let mut edits = BTreeMap::new();
+    for server in &call.servers {
+        let had = present(&group, &server.key)?;
+        let changed = Member {
+            weight: server.weight.unwrap_or(had.weight),
+            description: match &server.description {
+                Some(description) => description.clone(),
+                None => had.description.clone(),
+            },
+            status: Status::Configuring,
+            until,
+            ..had.clone()
+        };
+        edits.insert(server.key.clone(), changed);
     }
-    group.busy_until = until;
-    Ok(answer(
+    commit(
         world,
         product,
         "UpdateServerGroupServersAttribute",
-        &id,
-        &servers,
-        before,
+        &call,
+        edits,
         until,
-    ))
+    )
 }
 
-pub(crate) fn list_jobs(
-    world: &mut World,
-    product: Product,
-    params: &Params,
-) -> Result<(Value, Effect), Refusal> {
-    let ids = params.list("JobIds");
-    for name in ["ApiName", "ResourceType", "BeginTime", "EndTime"] {
-        params.get(name);
-    }
-    let resources = params.list("ResourceIds");
-    let all: Vec<_> = world
-        .jobs
+/// ALB only: some leave and others join in one call.
+pub(crate) fn replace(world: &mut World, params: &Params) -> Outcome {
+    let (product, now) = (Product::Alb, world.now);
+    let id = params.need("ServerGroupId")?.to_owned();
+    let coming = Call::servers(world, product, params, &id, "AddedServers", Verb::Add)?;
+    let going = Call::servers(world, product, params, &id, "RemovedServers", Verb::Remove)?;
+    let mut call = Call::finish(params, id, coming)?;
+    let group = idle(world, product, &call.group)?.clone();
+    entering(world, &group, &call.servers)?;
+    leaving(world, &group, &going)?;
+    let until = now + world.durations.adding;
+    let mut edits: BTreeMap<_, _> = call
+        .servers
         .iter()
-        .filter(|(id, job)| {
-            (ids.is_empty() || ids.contains(&id.as_str())) && (resources.is_empty() || resources.contains(&job.group.as_str()))
-        })
-        .map(|(id, job)| {
-            let failed = job.status == "Failed";
-            json!({
-                "Id": id, "ApiName": job.action, "Status": job.status, "ResourceId": job.group, "ResourceType": "servergroup",
-                "ErrorCode": if failed { "ResourceInUse.IP" } else { "" },
-                "ErrorMessage": if failed { "The address is already in use." } else { "" },
-            })
-        })
+        .map(|server| (server.key.clone(), server.joining(until)))
         .collect();
-    let mut body = page(params, "Jobs", &all, 100)?;
-    if product == Product::Nlb {
-        body["TotalCount"] = json!(body["TotalCount"].to_string());
+    for server in &going {
+        edits.insert(server.key.clone(), left(&group, &server.key, until));
     }
-    params.nothing_else()?;
-    Ok((body, Effect::on(ids.first().copied().unwrap_or_default())))
+    call.servers.extend(going);
+    commit(
+        world,
+        product,
+        "ReplaceServersInServerGroup",
+        &call,
+        edits,
+        until,
+    )
+}
+
+/// Whether all of these may join.
+fn entering(world: &World, group: &Group, servers: &[Server]) -> Result<(), Refusal> {
+    for Server { key, .. } in servers {
+        let (id, ip, port) = key;
+        if world.bad_servers.contains(id) {
+            let code = format!("ResourceNotFound.{}", kind_of(id));
+            return Err(Refusal::new(404, &code, format!("{id} does not exist.")));
+        }
+        let fits = match group.kind.as_str() {
+            "Ip" => kind_of(id) == "Ip",
+            "Fc" => kind_of(id) == "Fc",
+            _ => !matches!(kind_of(id), "Ip" | "Fc"),
+        };
+        if !fits {
+            let why = format!("A group of type {} does not take {id}.", group.kind);
+            return Err(Refusal::new(400, "Mismatch.ServerType", why));
+        }
+        match group.members.get(key).map(|member| member.status) {
+            None => {}
+            // A draining GWLB server may be added again; elsewhere nothing is documented.
+            Some(Status::Draining) if group.product == Product::Gwlb => {}
+            Some(_) => {
+                let why = format!("{id} is already in the group.");
+                return Err(Refusal::new(400, "DuplicatedParam.Server", why));
+            }
+        }
+        let taken = |(other, at, on): &MemberKey| other != id && at == ip && on == port;
+        if group.product == Product::Nlb && group.members.keys().any(taken) {
+            let why = format!("{ip}:{port} is another member's address.");
+            return Err(Refusal::new(400, "ResourceInUse.IP", why));
+        }
+    }
+    Ok(())
+}
+
+/// Whether all of these may leave. One that is absent or busy stops the whole call, and nothing of it is done.
+fn leaving(world: &World, group: &Group, servers: &[Server]) -> Result<(), Refusal> {
+    for Server { key, .. } in servers {
+        let member = present(group, key)?;
+        if member.status != Status::Available || world.clinging_servers.contains(&key.0) {
+            let why = format!("{} is in another operation.", key.0);
+            return Err(Refusal::new(400, "IncorrectStatus.BackendServer", why));
+        }
+    }
+    Ok(())
+}
+
+fn present<'g>(group: &'g Group, key: &MemberKey) -> Result<&'g Member, Refusal> {
+    group.members.get(key).ok_or_else(|| {
+        let why = format!("{} is not in the group.", key.0);
+        Refusal::new(404, "ResourceNotFound.BackendServer", why)
+    })
+}
+
+fn left(group: &Group, key: &MemberKey, until: f64) -> Member {
+    Member {
+        status: Status::Removing,
+        until,
+        ..group.members[key].clone()
+    }
+}
+
+/// What a call does to its servers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Verb {
+    Add,
+    Remove,
+    Update,
 }
 
 /// One server as a call names it.
 struct Server {
     key: MemberKey,
     weight: Option<u8>,
-    description: String,
+    description: Option<String>,
 }
 
-fn read(
-    world: &World,
-    product: Product,
-    params: &Params,
-) -> Result<(String, Vec<Server>), Refusal> {
-    region(product, params);
-    let id = params.need("ServerGroupId")?.to_owned();
-    params.token()?;
-    let dry = params.flag("DryRun")?;
-    let count = params.objects("Servers");
-    if count == 0 {
-        return Err(Refusal::missing("Servers"));
-    }
-    if count > SERVERS_MAX {
-        return Err(Refusal::new(
-            400,
-            "IllegalParam.Servers",
-            "More than 200 servers in one call.",
-        ));
-    }
-    let mut servers: Vec<Server> = Vec::new();
-    for index in 1..=count {
-        let field = |name: &str| format!("Servers.{index}.{name}");
-        let server = params.need(&field("ServerId"))?.to_owned();
-        let kind = params.need(&field("ServerType"))?;
-        if kind != kind_of(&server) {
-            return Err(Refusal::new(
-                400,
-                "Mismatch.ServerType",
-                format!("{server} is not of type {kind}."),
-            ));
+impl Server {
+    fn joining(&self, until: f64) -> Member {
+        Member {
+            kind: kind_of(&self.key.0).to_owned(),
+            weight: self.weight.unwrap_or(100),
+            status: Status::Adding,
+            until,
+            description: self.description.clone().unwrap_or_default(),
         }
-        let port: Option<u16> = params.number(&field("Port"))?;
-        let port = match (product, port) {
-            (Product::Gwlb, None | Some(6081)) => 6081,
-            (Product::Gwlb, Some(_)) => {
-                return Err(Refusal::new(400, "IllegalParam.Port", "The port is 6081."));
-            }
-            (Product::Nlb, port) => port.unwrap_or(0),
-            (_, Some(port)) if port > 0 => port,
-            _ => return Err(Refusal::missing(&field("Port"))),
+    }
+}
+
+/// A call about members, read and found well-formed.
+struct Call {
+    group: String,
+    servers: Vec<Server>,
+    dry: bool,
+}
+
+impl Call {
+    fn read(
+        world: &World,
+        product: Product,
+        params: &Params,
+        list: &str,
+        verb: Verb,
+    ) -> Result<Self, Refusal> {
+        region(product, params);
+        let group = params.need("ServerGroupId")?.to_owned();
+        let servers = Self::servers(world, product, params, &group, list, verb)?;
+        Self::finish(params, group, servers)
+    }
+
+    fn finish(params: &Params, group: String, servers: Vec<Server>) -> Result<Self, Refusal> {
+        params.token()?;
+        let dry = params.flag("DryRun")?;
+        params.nothing_else()?;
+        Ok(Self {
+            group,
+            servers,
+            dry,
+        })
+    }
+
+    fn servers(
+        world: &World,
+        product: Product,
+        params: &Params,
+        group: &str,
+        list: &str,
+        verb: Verb,
+    ) -> Result<Vec<Server>, Refusal> {
+        let count = params.objects(list);
+        let most = match (product, verb) {
+            (Product::Alb, Verb::Update) => ALB_UPDATES_MAX,
+            _ => SERVERS_MAX,
         };
-        let (mut weight, mut description) = (None, String::new());
-        if product != Product::Gwlb {
-            weight = params
-                .number(&field("Weight"))?
-                .filter(|weight: &u8| *weight <= 100);
-            params
-                .get(&field("Description"))
-                .unwrap_or_default()
-                .clone_into(&mut description);
-            params.get(&field("RemoteIpEnabled"));
+        if count == 0 {
+            return Err(Refusal::missing(list));
+        }
+        if count > most {
+            let why = format!("more than {most} in one call");
+            return Err(Refusal::invalid(list, &why));
+        }
+        let mut servers = Vec::new();
+        let mut keys = BTreeSet::new();
+        for index in 1..=count {
+            let prefix = format!("{list}.{index}");
+            let server = Self::server(world, product, params, group, &prefix, verb)?;
+            if !keys.insert(server.key.clone()) {
+                let why = format!("{} stands twice in the call.", server.key.0);
+                return Err(Refusal::new(400, "DuplicatedParam.Server", why));
+            }
+            servers.push(server);
+        }
+        Ok(servers)
+    }
+
+    fn server(
+        world: &World,
+        product: Product,
+        params: &Params,
+        group: &str,
+        prefix: &str,
+        verb: Verb,
+    ) -> Result<Server, Refusal> {
+        let field = |name: &str| format!("{prefix}.{name}");
+        let id = params.need(&field("ServerId"))?.to_owned();
+        let kind = params.need(&field("ServerType"))?;
+        let known = kind != "Fc" || product == Product::Alb;
+        if kind != kind_of(&id) || !known {
+            let why = format!("{id} is not of type {kind}.");
+            return Err(Refusal::new(400, "Mismatch.ServerType", why));
+        }
+        let least = u16::from(product != Product::Nlb || verb == Verb::Update);
+        let port: Option<u16> = params.within(&field("Port"), least, u16::MAX)?;
+        let port = match (product, kind, port) {
+            (Product::Gwlb, _, None | Some(6081)) => 6081,
+            (Product::Gwlb, _, Some(_)) => {
+                return Err(Refusal::invalid(&field("Port"), "it is 6081 or left out"));
+            }
+            (Product::Nlb, _, None) if verb != Verb::Update => 0,
+            (_, "Fc", None) => 0,
+            (_, "Fc", Some(_)) => {
+                return Err(Refusal::invalid(&field("Port"), "a function has none"));
+            }
+            (.., Some(port)) => port,
+            (.., None) => return Err(Refusal::missing(&field("Port"))),
+        };
+        let (mut weight, mut description) = (None, None);
+        if product != Product::Gwlb && verb != Verb::Remove {
+            weight = params.within(&field("Weight"), 0, 100)?;
+            description = params.get(&field("Description")).map(str::to_owned);
+            let fine = |text: &String| {
+                (2..=256).contains(&text.chars().count()) && !text.starts_with("http")
+            };
+            if description.as_ref().is_some_and(|text| !fine(text)) {
+                let why = "it is not of 2 to 256 characters";
+                return Err(Refusal::invalid(&field("Description"), why));
+            }
+            if product == Product::Alb && verb == Verb::Add && kind == "Ip" {
+                params.flag(&field("RemoteIpEnabled"))?;
+            }
         }
         let ip = match params.get(&field("ServerIp")) {
             Some(ip) => ip.to_owned(),
-            None => known_address(world, &id, &server, port)
-                .unwrap_or_else(|| world.address_of(&id, &server)),
+            None => only_address(world, group, &id, port)
+                .unwrap_or_else(|| world.address_of(group, &id)),
         };
-        let key = (server, ip, port);
-        if servers.iter().any(|had| had.key == key) {
-            return Err(Refusal::new(
-                400,
-                "DuplicatedParam.Server",
-                format!("{} stands twice in the call.", key.0),
-            ));
-        }
-        servers.push(Server {
-            key,
+        Ok(Server {
+            key: (id, ip, port),
             weight,
             description,
-        });
+        })
     }
-    params.nothing_else()?;
-    if dry {
-        return Err(Refusal::new(
-            400,
-            "DryRunOperation",
-            "The call would have been carried out.",
-        ));
-    }
-    Ok((id, servers))
 }
 
 /// The address of the only member with this id and port.
-fn known_address(world: &World, group: &str, server: &str, port: u16) -> Option<String> {
+fn only_address(world: &World, group: &str, server: &str, port: u16) -> Option<String> {
     let members = &world.groups.get(group)?.members;
     let mut found = members
         .keys()
@@ -372,112 +354,79 @@ fn known_address(world: &World, group: &str, server: &str, port: u16) -> Option<
     }
 }
 
-fn answer(
+/// Accepts a change: members show it at once, and it ends at `until`.
+fn commit(
     world: &mut World,
     product: Product,
     action: &str,
-    id: &str,
-    servers: &[Server],
-    before: std::collections::BTreeMap<MemberKey, Member>,
-    until: f64,
-) -> (Value, Effect) {
-    let names = servers
-        .iter()
-        .map(|server| format!("{}@{}:{}", server.key.0, server.key.1, server.key.2))
-        .collect();
+    call: &Call,
+    edits: BTreeMap<MemberKey, Member>,
+    mut until: f64,
+) -> Outcome {
+    if call.dry {
+        return Err(Refusal::dry_run());
+    }
+    let failing = edits
+        .keys()
+        .any(|(id, ..)| world.failing_servers.contains(id));
+    let (mut fails, mut endless) = (failing, false);
+    if product != Product::Gwlb {
+        fails |= take_one(&mut world.failing_jobs);
+        endless = take_one(&mut world.endless_jobs);
+    }
+    if endless {
+        until = f64::INFINITY;
+    }
+    let group = world
+        .groups
+        .get_mut(&call.group)
+        .expect("found by the caller");
+    group.busy_until = until;
+    let mut before = BTreeMap::new();
+    for (key, mut member) in edits {
+        if endless {
+            member.until = until;
+        }
+        let had = group.members.insert(key.clone(), member);
+        before.insert(key, had);
+    }
+    let job = Job {
+        product,
+        status: "Processing".into(),
+        until,
+        group: call.group.clone(),
+        action: action.to_owned(),
+        fails,
+        before,
+    };
+    let id = world.draw("job-");
+    world.jobs.insert(id.clone(), job);
     let mut body = json!({});
     if product != Product::Gwlb {
-        let job = world.draw("job-");
-        let fails = world.failing_jobs > 0;
-        world.failing_jobs = world.failing_jobs.saturating_sub(1);
-        let processing = Job {
-            status: "Processing".into(),
-            until,
-            group: id.to_owned(),
-            action: action.to_owned(),
-            fails,
-            before,
-        };
-        world.jobs.insert(job.clone(), processing);
-        body["JobId"] = json!(job);
+        body["JobId"] = json!(id);
     }
-    (body, Effect::change(id, names))
-}
-
-fn region(product: Product, params: &Params) {
     if product == Product::Nlb {
-        params.get("RegionId");
+        body["ServerGroupId"] = json!(call.group);
     }
+    let names = call.servers.iter().map(|server| name(&server.key));
+    Ok((body, Effect::change(&call.group, names.collect())))
 }
 
-fn group<'w>(world: &'w mut World, product: Product, id: &str) -> Result<&'w mut Group, Refusal> {
-    let code = if product == Product::Nlb {
-        "ResourceNotFound.serverGroup"
-    } else {
-        "ResourceNotFound.ServerGroup"
-    };
-    let found = world
-        .groups
-        .get_mut(id)
-        .filter(|group| group.product == product);
-    found.ok_or_else(|| Refusal::new(404, code, format!("The server group {id} does not exist.")))
+fn take_one(count: &mut u32) -> bool {
+    let some = *count > 0;
+    *count = count.saturating_sub(1);
+    some
 }
 
 fn idle<'w>(world: &'w mut World, product: Product, id: &str) -> Result<&'w mut Group, Refusal> {
     let now = world.now;
     let group = group(world, product, id)?;
-    if status(group, now) != "Available" {
-        let code = if product == Product::Nlb {
-            "IncorrectStatus.serverGroup"
-        } else {
-            "IncorrectStatus.ServerGroup"
-        };
+    if group.status(now) != "Available" {
         return Err(Refusal::new(
             400,
-            code,
+            &format!("IncorrectStatus.{}", group_word(product)),
             "Another change to the group is running.",
         ));
     }
     Ok(group)
-}
-
-fn status(group: &Group, now: f64) -> String {
-    match &group.forced_status {
-        Some(status) => status.clone(),
-        None if group.busy_until > now => "Configuring".into(),
-        None => "Available".into(),
-    }
-}
-
-/// One page of `all`: at most `most` rows, 20 unless asked otherwise.
-fn page(params: &Params, name: &str, all: &[Value], most: usize) -> Result<Value, Refusal> {
-    let size = params.number("MaxResults")?.unwrap_or(20);
-    if size == 0 || size > most {
-        return Err(Refusal::new(
-            400,
-            "IllegalParam.MaxResults",
-            format!("MaxResults is not from 1 to {most}."),
-        ));
-    }
-    let start = match params.get("NextToken").filter(|token| !token.is_empty()) {
-        Some(token) => token
-            .strip_prefix("page-")
-            .and_then(|start| start.parse::<usize>().ok())
-            .ok_or_else(|| {
-                Refusal::new(
-                    400,
-                    "IllegalParam.NextToken",
-                    "The token is not one that was given.",
-                )
-            })?,
-        None => 0,
-    };
-    let end = (start + size).min(all.len());
-    let rows = all.get(start..end).unwrap_or_default();
-    let mut body = json!({"TotalCount": all.len(), "MaxResults": size});
-    body[name] = json!(rows);
-    if end < all.len() {
-        body["NextToken"] = json!(format!("page-{end}"));
-    }
-    Ok(body)
 }

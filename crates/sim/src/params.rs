@@ -52,6 +52,42 @@ impl Params {
         }
     }
 
+    /// A number from `least` to `most`.
+    pub(crate) fn within<T: FromStr + PartialOrd + Copy + std::fmt::Display>(
+        &self,
+        name: &str,
+        least: T,
+        most: T,
+    ) -> Result<Option<T>, Refusal> {
+        match self.number(name)? {
+            Some(number) if number < least || number > most => Err(Refusal::invalid(
+                name,
+                &format!("it is not from {least} to {most}"),
+            )),
+            number => Ok(number),
+        }
+    }
+
+    /// Whether a parameter or list of this name is there, without reading it.
+    pub(crate) fn has(&self, name: &str) -> bool {
+        self.all.keys().any(|key| {
+            key.strip_prefix(name)
+                .is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
+        })
+    }
+
+    /// `Name.1`, `Name.2`, … of which there may be so many.
+    pub(crate) fn at_most(&self, name: &str, most: usize) -> Result<Vec<&str>, Refusal> {
+        let list = self.list(name);
+        if list.len() > most {
+            return Err(Refusal::invalid(
+                name,
+                &format!("more than {most} in one call"),
+            ));
+        }
+        Ok(list)
+    }
+
     /// `Name.1`, `Name.2`, …
     pub(crate) fn list(&self, name: &str) -> Vec<&str> {
         (1..)

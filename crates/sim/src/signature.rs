@@ -23,6 +23,22 @@ pub(crate) struct Received {
     pub body: Vec<u8>,
 }
 
+impl Received {
+    /// The action, wherever it is named.
+    pub(crate) fn action(&self) -> String {
+        self.common("x-acs-action", "Action").unwrap_or_default()
+    }
+
+    /// What V3 says in a header and V1 in a parameter.
+    fn common(&self, header: &str, parameter: &str) -> Option<String> {
+        self.headers
+            .get(header)
+            .or_else(|| self.query.get(parameter))
+            .or_else(|| self.form.get(parameter))
+            .cloned()
+    }
+}
+
 /// A key that may sign.
 #[derive(Clone, Debug)]
 pub struct Key {
@@ -32,6 +48,27 @@ pub struct Key {
     pub account: String,
     /// The token that has to come with it, for temporary keys.
     pub token: Option<String>,
+    /// When it ends to be valid, in seconds of the server's clock; absent = never.
+    pub expires: Option<i64>,
+    /// Who signs with it.
+    pub arn: String,
+    /// Whether it is switched off.
+    pub inactive: bool,
+}
+
+impl Key {
+    /// A key of a RAM user.
+    #[must_use]
+    pub fn lasting(secret: String, account: String) -> Self {
+        Self {
+            arn: format!("acs:ram::{account}:user/operator"),
+            secret,
+            account,
+            token: None,
+            expires: None,
+            inactive: false,
+        }
+    }
 }
 
 /// What a valid signature says.
@@ -54,6 +91,22 @@ pub(crate) fn verify(
         Some(authorization) => v3(request, authorization, keys, now),
         None => v1(request, keys, now),
     }
+}
+
+/// The one call that nobody signs: it proves who asks by the token that it carries.
+pub(crate) fn anonymous(request: &Received) -> Option<Signed> {
+    let action = request.action();
+    (action == "AssumeRoleWithOIDC" && !request.headers.contains_key("authorization")).then(|| {
+        Signed {
+            key_id: String::new(),
+            account: String::new(),
+            nonce: String::new(),
+            version: request
+                .common("x-acs-version", "Version")
+                .unwrap_or_default(),
+            action,
+        }
+    })
 }
 
 fn v3(
@@ -122,7 +175,7 @@ fn v3(
     mac.update(to_sign.as_bytes());
     same(&hex(&mac.finalize().into_bytes()), given, &to_sign)?;
     in_time(header("x-acs-date")?, now)?;
-    token(key, request.headers.get("x-acs-security-token"))?;
+    token(key, request.headers.get("x-acs-security-token"), now)?;
     Ok(Signed {
         key_id: id.to_owned(),
         account: key.account.clone(),
@@ -165,7 +218,7 @@ fn v1(request: &Received, keys: &BTreeMap<String, Key>, now: i64) -> Result<Sign
         &to_sign,
     )?;
     in_time(&need("Timestamp")?, now)?;
-    token(key, all.get("SecurityToken"))?;
+    token(key, all.get("SecurityToken"), now)?;
     Ok(Signed {
         account: key.account.clone(),
         nonce: need("SignatureNonce")?,
@@ -191,13 +244,18 @@ pub(crate) const V1_PARAMETERS: [&str; 11] = [
 ];
 
 fn known<'k>(keys: &'k BTreeMap<String, Key>, id: &str) -> Result<&'k Key, Refusal> {
-    keys.get(id).ok_or_else(|| {
+    let key = keys.get(id).ok_or_else(|| {
         Refusal::new(
             404,
             "InvalidAccessKeyId.NotFound",
             "Specified access key is not found.",
         )
-    })
+    })?;
+    if key.inactive {
+        let why = "Specified access key is disabled.";
+        return Err(Refusal::new(404, "InvalidAccessKeyId.Inactive", why));
+    }
+    Ok(key)
 }
 
 fn same(expected: &str, given: &str, to_sign: &str) -> Result<(), Refusal> {
@@ -233,20 +291,22 @@ fn in_time(date: &str, now: i64) -> Result<(), Refusal> {
     Ok(())
 }
 
-fn token(key: &Key, given: Option<&String>) -> Result<(), Refusal> {
+fn token(key: &Key, given: Option<&String>, now: i64) -> Result<(), Refusal> {
+    let refuse = |code: &str, why: &str| Err(Refusal::new(400, code, why));
     match (&key.token, given) {
         (None, None) => Ok(()),
-        (Some(expected), Some(given)) if expected == given => Ok(()),
-        (Some(_), None) => Err(Refusal::new(
-            400,
-            "MissingSecurityToken",
-            "A temporary key needs its token.",
-        )),
-        _ => Err(Refusal::new(
-            400,
+        (Some(_), None) => refuse("MissingSecurityToken", "A temporary key needs its token."),
+        (Some(expected), Some(given)) if expected == given => match key.expires {
+            Some(expires) if expires <= now => refuse(
+                "InvalidSecurityToken.Expired",
+                "Specified SecurityToken is expired.",
+            ),
+            _ => Ok(()),
+        },
+        _ => refuse(
             "InvalidSecurityToken.MismatchWithAccessKey",
             "The token is not that of the key.",
-        )),
+        ),
     }
 }
 

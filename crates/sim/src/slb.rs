@@ -1,13 +1,14 @@
 //! CLB (SLB 2014-05-15): vServer groups. Changes take effect at once; there are no tokens.
 
 use serde::Deserialize;
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
 use crate::{
-    http::Effect,
+    action::{Effect, Outcome},
+    group::{Group, Member, MemberKey, Product, Status, kind_of, name},
     params::Params,
     refusal::Refusal,
-    world::{Group, Member, MemberKey, Product, Status, World, kind_of},
+    world::World,
 };
 
 /// Backends that one call may name. Source: documentation of the four backend operations.
@@ -15,7 +16,7 @@ const BACKENDS_MAX: usize = 20;
 
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "PascalCase", deny_unknown_fields)]
-struct Backend {
+struct Raw {
     server_id: String,
     #[serde(default)]
     r#type: Option<String>,
@@ -29,173 +30,302 @@ struct Backend {
     description: Option<String>,
 }
 
-pub(crate) fn describe(world: &mut World, params: &Params) -> Result<(Value, Effect), Refusal> {
+/// A backend as a call names it.
+pub(crate) struct Backend {
+    key: MemberKey,
+    weight: Option<u8>,
+    description: Option<String>,
+}
+
+pub(crate) fn describe(world: &mut World, params: &Params) -> Outcome {
     params.need("RegionId")?;
     let id = params.need("VServerGroupId")?.to_owned();
     params.nothing_else()?;
     let group = group(world, &id)?;
-    let body = json!({"VServerGroupId": id, "VServerGroupName": id, "LoadBalancerId": "lb-sim", "BackendServers": rows(group)});
+    let body = json!({
+        "VServerGroupId": id, "VServerGroupName": id, "LoadBalancerId": group.load_balancer,
+        "BackendServers": rows(group), "Tags": {"Tag": []},
+    });
     Ok((body, Effect::on(&id)))
 }
 
-pub(crate) fn add(world: &mut World, params: &Params) -> Result<(Value, Effect), Refusal> {
-    let (id, backends) = read(world, params)?;
-    let bad = backends
-        .iter()
-        .find(|(key, ..)| world.bad_servers.contains(&key.0));
-    if let Some(((server, ..), ..)) = bad {
-        return Err(Refusal::new(
-            400,
-            "ObtainIpFail",
-            format!("The IP address of {server} cannot be obtained: it is not running."),
-        ));
+pub(crate) fn add(world: &mut World, params: &Params) -> Outcome {
+    let id = target(params)?;
+    let backends = backends(world, params, &id, "BackendServers", true)?;
+    params.nothing_else()?;
+    group(world, &id)?;
+    let names = enter(world, &id, backends)?;
+    Ok((
+        json!({"VServerGroupId": id, "BackendServers": rows(&world.groups[&id])}),
+        Effect::change(&id, names),
+    ))
+}
+
+pub(crate) fn remove(world: &mut World, params: &Params) -> Outcome {
+    let id = target(params)?;
+    let backends = backends(world, params, &id, "BackendServers", true)?;
+    params.nothing_else()?;
+    group(world, &id)?;
+    let names = leave(world, &id, &backends)?;
+    Ok((
+        json!({"VServerGroupId": id, "BackendServers": rows(&world.groups[&id])}),
+        Effect::change(&id, names),
+    ))
+}
+
+pub(crate) fn set(world: &mut World, params: &Params) -> Outcome {
+    let id = target(params)?;
+    params.get("VServerGroupName");
+    let backends = match params.has("BackendServers") {
+        true => backends(world, params, &id, "BackendServers", true)?,
+        false => Vec::new(),
+    };
+    params.nothing_else()?;
+    group(world, &id)?;
+    let names = reweigh(world, &id, backends)?;
+    let body = json!({
+        "VServerGroupId": id, "VServerGroupName": id, "BackendServers": rows(&world.groups[&id]),
+    });
+    Ok((body, Effect::change(&id, names)))
+}
+
+/// Swaps old backends for new ones.
+pub(crate) fn modify(world: &mut World, params: &Params) -> Outcome {
+    let id = target(params)?;
+    let old = backends(world, params, &id, "OldBackendServers", true)?;
+    let new = backends(world, params, &id, "NewBackendServers", true)?;
+    params.nothing_else()?;
+    let before = group(world, &id)?.members.clone();
+    let mut names = leave(world, &id, &old)?;
+    match enter(world, &id, new) {
+        Ok(entered) => names.extend(entered),
+        Err(refusal) => {
+            group(world, &id)?.members = before;
+            return Err(refusal);
+        }
     }
-    let group = group(world, &id)?;
-    // What happens to one that is already there is not documented; refusing is harder for the client.
-    if let Some((key, ..)) = backends
-        .iter()
-        .find(|(key, ..)| group.members.contains_key(key))
-    {
-        return Err(Refusal::new(
-            400,
-            "InvalidBackendServers.Exists",
-            format!("{} is already in the group.", key.0),
-        ));
+    Ok((
+        json!({"VServerGroupId": id, "BackendServers": rows(&world.groups[&id])}),
+        Effect::change(&id, names),
+    ))
+}
+
+fn target(params: &Params) -> Result<String, Refusal> {
+    params.need("RegionId")?;
+    Ok(params.need("VServerGroupId")?.to_owned())
+}
+
+/// Takes backends in, all of them or none.
+pub(crate) fn enter(
+    world: &mut World,
+    id: &str,
+    backends: Vec<Backend>,
+) -> Result<Vec<String>, Refusal> {
+    running(world, id)?;
+    let bad = |backend: &&Backend| {
+        let id = &backend.key.0;
+        world.bad_servers.contains(id) || world.failing_servers.contains(id)
+    };
+    if let Some(backend) = backends.iter().find(bad) {
+        let why = format!(
+            "The IP address of {} cannot be obtained: it is not running.",
+            backend.key.0
+        );
+        return Err(Refusal::new(400, "ObtainIpFail", why));
+    }
+    let now = world.now;
+    let group = world.groups.get_mut(id).expect("found by the caller");
+    // What happens to one that is already in a vServer group is not documented; refusing is harder for the client,
+    // and is what the default group does.
+    let already = |backend: &&Backend| group.members.contains_key(&backend.key);
+    if let Some(backend) = backends.iter().find(already) {
+        let why = format!("{} is already in the group.", backend.key.0);
+        return Err(Refusal::new(400, "InvalidBackendServers.Exists", why));
     }
     if group.members.len() + backends.len() > group.quota {
-        return Err(Refusal::new(
-            400,
-            "QuotaExceeded.BackendServersNumber",
-            "The group takes no more backend servers.",
-        ));
+        let why = "The group takes no more backend servers.";
+        return Err(Refusal::new(400, "QuotaExceeded.BackendServersNumber", why));
     }
-    let names = backends.iter().map(|(key, ..)| name(key)).collect();
-    for (key, weight, description) in backends {
-        let kind = kind_of(&key.0).to_owned();
-        group.members.insert(
-            key,
-            Member {
-                kind,
-                weight: weight.unwrap_or(100),
-                status: Status::Available,
-                until: 0.0,
-                description,
-            },
-        );
-    }
-    let body = json!({"VServerGroupId": id, "BackendServers": rows(group)});
-    Ok((body, Effect::change(&id, names)))
-}
-
-pub(crate) fn remove(world: &mut World, params: &Params) -> Result<(Value, Effect), Refusal> {
-    let (id, backends) = read(world, params)?;
-    let group = group(world, &id)?;
-    let names = backends.iter().map(|(key, ..)| name(key)).collect();
-    for (key, ..) in backends {
-        // Those that are not in the group are ignored. Without an address any address of the id and port is meant.
-        group.members.retain(|(server, ip, port), _| {
-            !(*server == key.0 && *port == key.2 && (key.1.is_empty() || *ip == key.1))
-        });
-    }
-    let body = json!({"VServerGroupId": id, "BackendServers": rows(group)});
-    Ok((body, Effect::change(&id, names)))
-}
-
-pub(crate) fn set(world: &mut World, params: &Params) -> Result<(Value, Effect), Refusal> {
-    params.get("VServerGroupName");
-    let (id, backends) = read(world, params)?;
-    let group = group(world, &id)?;
-    let names = backends.iter().map(|(key, ..)| name(key)).collect();
-    for (key, weight, _) in backends {
-        match (group.members.get_mut(&key), weight) {
-            (Some(member), Some(weight)) => member.weight = weight,
-            (Some(_), None) => {}
-            (None, _) => {
-                return Err(Refusal::new(
-                    400,
-                    "InvalidBackendServers.NotExist",
-                    format!("{} is not in the group.", key.0),
-                ));
-            }
-        }
-    }
-    let body = json!({"VServerGroupId": id, "VServerGroupName": id, "BackendServers": rows(group)});
-    Ok((body, Effect::change(&id, names)))
-}
-
-type Read = Vec<(MemberKey, Option<u8>, String)>;
-
-fn read(world: &World, params: &Params) -> Result<(String, Read), Refusal> {
-    params.need("RegionId")?;
-    let id = params.need("VServerGroupId")?.to_owned();
-    let text = params.need("BackendServers")?;
-    params.nothing_else()?;
-    let malformed = |why: String| Refusal::new(400, "BackendServersMalformed", why);
-    let backends: Vec<Backend> =
-        serde_json::from_str(text).map_err(|error| malformed(error.to_string()))?;
-    if backends.len() > BACKENDS_MAX {
-        return Err(Refusal::new(
-            400,
-            "TooManyBackendServers",
-            "More than 20 backend servers in one call.",
-        ));
-    }
-    let mut read = Vec::new();
+    let names = backends.iter().map(|backend| name(&backend.key)).collect();
     for backend in backends {
-        let kind = kind_of(&backend.server_id).to_ascii_lowercase();
-        if !matches!(kind.as_str(), "ecs" | "eni" | "eci")
-            || backend.r#type.as_deref().unwrap_or("ecs") != kind
-        {
-            return Err(malformed(format!(
-                "Type and ServerId of {} do not go together.",
-                backend.server_id
-            )));
-        }
-        let port = number(backend.port.as_ref()).filter(|port| (1..=65535).contains(port));
-        let port = port.ok_or_else(|| malformed("Port is missing or out of range.".into()))?;
-        let weight = match backend.weight {
-            Some(weight) => Some(
-                number(Some(&weight))
-                    .and_then(|weight| u8::try_from(weight).ok())
-                    .filter(|weight| *weight <= 100)
-                    .ok_or_else(|| {
-                        Refusal::new(
-                            400,
-                            "InvalidWeight.Malformed",
-                            "Weight is not a number from 0 to 100.",
-                        )
-                    })?,
-            ),
-            None => None,
+        let member = Member {
+            kind: kind_of(&backend.key.0).to_owned(),
+            weight: backend.weight.unwrap_or(100),
+            status: Status::Available,
+            until: 0.0,
+            description: backend.description.unwrap_or_default(),
         };
-        let ip = match (kind.as_str(), backend.server_ip) {
-            ("ecs", _) => String::new(),
-            (_, Some(ip)) => ip,
-            (_, None) => world.address_of(&id, &backend.server_id),
-        };
-        let port = u16::try_from(port).expect("checked above");
-        read.push((
-            (backend.server_id, ip, port),
-            weight,
-            backend.description.unwrap_or_default(),
-        ));
+        // Of a duplicate in one call the first counts.
+        group.members.entry(backend.key).or_insert(member);
     }
-    Ok((id, read))
+    group.added_at = now;
+    Ok(names)
 }
 
-fn number(value: Option<&Value>) -> Option<i64> {
-    match value? {
+/// Lets backends go. Those that are not there are ignored.
+pub(crate) fn leave(
+    world: &mut World,
+    id: &str,
+    backends: &[Backend],
+) -> Result<Vec<String>, Refusal> {
+    running(world, id)?;
+    let clings = |backend: &&Backend| world.clinging_servers.contains(&backend.key.0);
+    if let Some(backend) = backends.iter().find(clings) {
+        let why = format!("{} is being configured.", backend.key.0);
+        return Err(Refusal::new(409, "BackendServer.configuring", why));
+    }
+    let (now, wait) = (world.now, world.durations.processing);
+    if now < world.groups[id].added_at + wait {
+        let code = match world.load_balancers.contains_key(id) {
+            true => "ServiceIsConfiguring",
+            false => "VServerGroupProcessing",
+        };
+        return Err(Refusal::new(400, code, "The group is being processed."));
+    }
+    let group = world.groups.get_mut(id).expect("found by the caller");
+    for Backend { key, .. } in backends {
+        group.members.remove(key);
+    }
+    Ok(backends.iter().map(|backend| name(&backend.key)).collect())
+}
+
+/// Gives backends other weights and descriptions, all of them or none.
+pub(crate) fn reweigh(
+    world: &mut World,
+    id: &str,
+    backends: Vec<Backend>,
+) -> Result<Vec<String>, Refusal> {
+    running(world, id)?;
+    let group = world.groups.get_mut(id).expect("found by the caller");
+    let absent = |backend: &&Backend| !group.members.contains_key(&backend.key);
+    if let Some(backend) = backends.iter().find(absent) {
+        let why = format!("{} is not in the group.", backend.key.0);
+        return Err(Refusal::new(400, "InvalidBackendServers.NotExist", why));
+    }
+    let names = backends.iter().map(|backend| name(&backend.key)).collect();
+    for backend in backends {
+        let member = group.members.get_mut(&backend.key).expect("checked above");
+        member.weight = backend.weight.unwrap_or(member.weight);
+        if let Some(description) = backend.description {
+            member.description = description;
+        }
+    }
+    Ok(names)
+}
+
+/// Refuses changes while the load balancer is stopped or locked.
+fn running(world: &World, id: &str) -> Result<(), Refusal> {
+    let group = world.groups.get(id).expect("found by the caller");
+    let balancer = world.load_balancers.get(&group.load_balancer);
+    match balancer {
+        Some(balancer) if balancer.status != "active" => Err(Refusal::new(
+            400,
+            "LbStatusNotSupport",
+            format!("The load balancer is {}.", balancer.status),
+        )),
+        _ => Ok(()),
+    }
+}
+
+/// The backends that a JSON parameter names; with ports in a vServer group, without in a default group.
+pub(crate) fn backends(
+    world: &World,
+    params: &Params,
+    group: &str,
+    list: &str,
+    with_ports: bool,
+) -> Result<Vec<Backend>, Refusal> {
+    let malformed = |why: String| Refusal::new(400, "BackendServersMalformed", why);
+    let rows: Vec<Map<String, Value>> =
+        serde_json::from_str(params.need(list)?).map_err(|error| malformed(error.to_string()))?;
+    if rows.len() > BACKENDS_MAX {
+        let why = "More than 20 backend servers in one call.";
+        return Err(Refusal::new(400, "TooManyBackendServers", why));
+    }
+    let mut backends = Vec::new();
+    for row in rows {
+        // The server takes lower-camel keys too: other clients send them.
+        let row = row.into_iter().map(|(name, value)| (capital(&name), value));
+        let raw: Raw = serde_json::from_value(Value::Object(row.collect()))
+            .map_err(|error| malformed(error.to_string()))?;
+        backends.push(backend(world, group, raw, with_ports)?);
+    }
+    Ok(backends)
+}
+
+fn backend(world: &World, group: &str, raw: Raw, with_ports: bool) -> Result<Backend, Refusal> {
+    let malformed = |why: String| Refusal::new(400, "BackendServersMalformed", why);
+    let kind = kind_of(&raw.server_id).to_ascii_lowercase();
+    if !matches!(kind.as_str(), "ecs" | "eni" | "eci")
+        || raw.r#type.as_deref().unwrap_or("ecs") != kind
+    {
+        let why = format!("Type and ServerId of {} do not go together.", raw.server_id);
+        return Err(malformed(why));
+    }
+    let port = match (with_ports, raw.port) {
+        (true, Some(port)) => number(&port)
+            .and_then(|port| u16::try_from(port).ok())
+            .filter(|port| *port > 0)
+            .ok_or_else(|| malformed("Port is out of range.".into()))?,
+        (true, None) => return Err(malformed("Port is missing.".into())),
+        (false, None) => 0,
+        (false, Some(_)) => return Err(malformed("A default group has no Port.".into())),
+    };
+    let weight = match raw.weight {
+        None => None,
+        Some(weight) => {
+            let weight = number(&weight).and_then(|weight| u8::try_from(weight).ok());
+            let why = "Weight is not a number from 0 to 100.";
+            let refusal = || Refusal::new(400, "InvalidWeight.Malformed", why);
+            Some(weight.filter(|weight| *weight <= 100).ok_or_else(refusal)?)
+        }
+    };
+    if raw
+        .description
+        .as_ref()
+        .is_some_and(|text| text.chars().count() > 80)
+    {
+        return Err(malformed(
+            "Description is longer than 80 characters.".into(),
+        ));
+    }
+    let ip = match (kind.as_str(), raw.server_ip) {
+        ("ecs", _) => String::new(),
+        (_, Some(ip)) => ip,
+        (_, None) => world.address_of(group, &raw.server_id),
+    };
+    Ok(Backend {
+        key: (raw.server_id, ip, port),
+        weight,
+        description: raw.description,
+    })
+}
+
+fn capital(name: &str) -> String {
+    let mut letters = name.chars();
+    letters.next().map_or_else(String::new, |first| {
+        first.to_ascii_uppercase().to_string() + letters.as_str()
+    })
+}
+
+/// Numbers come as numbers or as strings.
+fn number(value: &Value) -> Option<i64> {
+    match value {
         Value::String(text) => text.parse().ok(),
         Value::Number(number) => number.as_i64(),
         _ => None,
     }
 }
 
+/// A vServer group; the default group of a load balancer is none.
 fn group<'w>(world: &'w mut World, id: &str) -> Result<&'w mut Group, Refusal> {
-    let found = world
-        .groups
-        .get_mut(id)
-        .filter(|group| group.product == Product::Clb);
+    let caller = world.caller.clone();
+    let known = !world.load_balancers.contains_key(id);
+    let found = world.groups.get_mut(id).filter(|group| {
+        known
+            && group.product == Product::Clb
+            && group.account.as_ref().is_none_or(|own| *own == caller)
+    });
     found.ok_or_else(|| {
         Refusal::new(
             404,
@@ -217,12 +347,4 @@ fn rows(group: &Group) -> Value {
         })
         .collect();
     json!({"BackendServer": rows})
-}
-
-fn name((id, ip, port): &MemberKey) -> String {
-    if ip.is_empty() {
-        format!("{id}:{port}")
-    } else {
-        format!("{id}@{ip}:{port}")
-    }
 }

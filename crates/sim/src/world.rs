@@ -1,224 +1,44 @@
-//! The state of the imitated cloud, and what time does to it.
+//! The state of the imitated cloud, and what may be done to it behind everybody's back.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use serde_json::Value;
 
-use crate::{
-    audit::{Entry, Serving},
-    fault::Fault,
+use crate::{audit::Entry, fault::Fault, group::kind_of};
+pub use crate::{
+    group::{Group, LoadBalancer, Member, MemberKey, Product, Status},
+    rate::Rate,
+    scaling::{Activity, Attachment, Ending, ScalingGroup},
     signature::Key,
 };
 
 /// Seconds of the simulator's own time.
 pub type Seconds = f64;
 
-/// A load balancer product.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Product {
-    /// CLB vServer groups.
-    Clb,
-    /// ALB.
-    Alb,
-    /// NLB.
-    Nlb,
-    /// GWLB.
-    Gwlb,
-}
-
-impl Product {
-    /// The service name in the audit log.
-    #[must_use]
-    pub const fn service(self) -> &'static str {
-        match self {
-            Self::Clb => "slb",
-            Self::Alb => "alb",
-            Self::Nlb => "nlb",
-            Self::Gwlb => "gwlb",
-        }
-    }
-
-    /// As attachments write it.
-    #[must_use]
-    pub const fn upper(self) -> &'static str {
-        match self {
-            Self::Clb => "CLB",
-            Self::Alb => "ALB",
-            Self::Nlb => "NLB",
-            Self::Gwlb => "GWLB",
-        }
-    }
-}
-
-/// What a member is doing.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Status {
-    /// Joining.
-    Adding,
-    /// Serving.
-    Available,
-    /// Being changed.
-    Configuring,
-    /// Leaving.
-    Removing,
-    /// Leaving, finishing what it has.
-    Draining,
-}
-
-impl Status {
-    /// As lists write it.
-    #[must_use]
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Adding => "Adding",
-            Self::Available => "Available",
-            Self::Configuring => "Configuring",
-            Self::Removing => "Removing",
-            Self::Draining => "Draining",
-        }
-    }
-}
-
-/// What tells a member from others: id, address, port.
-pub type MemberKey = (String, String, u16);
-
-/// A member of a server group.
-#[derive(Clone, Debug)]
-pub struct Member {
-    /// `Ecs`, `Eni`, `Eci`, `Ip`, `Fc`.
-    pub kind: String,
-    /// 0 to 100; GWLB has none and keeps 100.
-    pub weight: u8,
-    /// What it is doing.
-    pub status: Status,
-    /// When that ends.
-    pub until: Seconds,
-    /// What it was given.
-    pub description: String,
-}
-
-/// A server group of any product.
-#[derive(Clone, Debug)]
-pub struct Group {
-    /// Whose it is.
-    pub product: Product,
-    /// Its members.
-    pub members: BTreeMap<MemberKey, Member>,
-    /// A change is running until then.
-    pub busy_until: Seconds,
-    /// How long members drain; 0 = not at all.
-    pub drain_seconds: Seconds,
-    /// How many members it takes.
-    pub quota: usize,
-    /// `Creating` and other states forced from outside.
-    pub forced_status: Option<String>,
-}
-
-impl Group {
-    /// Members that serve: available, above weight 0.
-    #[must_use]
-    pub fn serving(&self) -> usize {
-        self.members
-            .values()
-            .filter(|member| member.status == Status::Available && member.weight > 0)
-            .count()
-    }
-
-    /// Ids of everything in it, each once.
-    #[must_use]
-    pub fn ids(&self) -> BTreeSet<String> {
-        self.members.keys().map(|(id, ..)| id.clone()).collect()
-    }
-}
-
-/// An attachment of a scaling group.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Attachment {
-    /// `ALB`, `NLB`, `GWLB`.
-    pub kind: String,
-    /// The server group.
-    pub group: String,
-    /// Absent for GWLB.
-    pub port: Option<u16>,
-    /// Absent for GWLB.
-    pub weight: Option<u8>,
-}
-
-/// A scaling group.
-#[derive(Clone, Debug, Default)]
-pub struct ScalingGroup {
-    /// What it feeds.
-    pub attachments: Vec<Attachment>,
-    /// Its instances.
-    pub instances: BTreeSet<String>,
-    /// Left out of lists, and refuses forced calls.
-    pub inactive: bool,
-}
-
-/// A scaling activity.
-#[derive(Clone, Debug)]
-pub struct Activity {
-    /// Whose it is.
-    pub group: String,
-    /// `InProgress` and the four ends.
-    pub status: String,
-    /// When it ends.
-    pub until: Seconds,
-    /// How it will end.
-    pub end: Ending,
-    /// What it does: `(join or leave, attachment)`.
-    pub moves: Vec<(bool, Attachment)>,
-}
-
-/// How a scaling activity ends.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Ending {
-    /// Everything is done.
-    Successful,
-    /// The first instance stays as it was.
-    Warning,
-    /// Nothing is done, and the attachment is as before.
-    Failed,
-    /// It was not started, and the attachment is as before.
-    Rejected,
-    /// Everything is done, and nobody remembers the activity.
-    Vanished,
-}
-
-impl Ending {
-    const fn name(self) -> &'static str {
-        match self {
-            Self::Successful | Self::Vanished => "Successful",
-            Self::Warning => "Warning",
-            Self::Failed => "Failed",
-            Self::Rejected => "Rejected",
-        }
-    }
-}
-
-/// A job of ALB or NLB.
+/// A change of a server group that takes its time. ALB and NLB show it as a job.
 #[derive(Clone, Debug)]
 pub struct Job {
+    /// Whose it is; jobs of GWLB are never shown.
+    pub product: Product,
     /// `Processing`, `Succeeded`, `Failed`.
     pub status: String,
-    /// When it ends.
+    /// When it ends; infinity = never.
     pub until: Seconds,
     /// The group.
     pub group: String,
     /// The action.
     pub action: String,
-    /// Whether it will fail.
+    /// Whether it will fail, and leave everything it names as it was.
     pub fails: bool,
-    /// The group as it was, for a job that fails.
-    pub before: BTreeMap<MemberKey, Member>,
+    /// What it names, as it was.
+    pub before: BTreeMap<MemberKey, Option<Member>>,
 }
 
 /// A call that is carried out later than it was sent.
 #[derive(Clone, Debug)]
 pub(crate) struct LateCall {
     pub due: Seconds,
-    pub service: String,
-    pub action: String,
+    pub entry: Entry,
     pub params: BTreeMap<String, String>,
     pub account: String,
 }
@@ -232,6 +52,22 @@ pub struct Durations {
     pub removing: Seconds,
     /// A scaling activity.
     pub activity: Seconds,
+    /// How long a CLB group that took backends in refuses to let any go.
+    pub processing: Seconds,
+    /// From the deletion of a server group until scaling groups forget it.
+    pub forgetting: Seconds,
+}
+
+impl Default for Durations {
+    fn default() -> Self {
+        Self {
+            adding: 2.0,
+            removing: 1.0,
+            activity: 4.0,
+            processing: 1.0,
+            forgetting: 60.0,
+        }
+    }
 }
 
 /// Everything there is.
@@ -241,22 +77,34 @@ pub struct World {
     pub now: Seconds,
     /// Keys that may sign.
     pub keys: BTreeMap<String, Key>,
-    /// Server groups of all products.
+    /// Server groups of all products; the default group of a CLB has the id of the load balancer.
     pub groups: BTreeMap<String, Group>,
+    /// Classic load balancers.
+    pub load_balancers: BTreeMap<String, LoadBalancer>,
     /// Scaling groups.
     pub scaling_groups: BTreeMap<String, ScalingGroup>,
     /// Scaling activities.
     pub activities: BTreeMap<String, Activity>,
-    /// Jobs of ALB and NLB.
+    /// Changes of server groups that take their time.
     pub jobs: BTreeMap<String, Job>,
     /// Servers that no group takes: they do not exist, or do not run.
     pub bad_servers: BTreeSet<String>,
+    /// Servers that no group lets go: the removal is refused.
+    pub clinging_servers: BTreeSet<String>,
+    /// Servers with which a change is accepted and fails later, with all that it names.
+    pub failing_servers: BTreeSet<String>,
     /// Actions that the caller is not permitted.
     pub denied: BTreeSet<String>,
     /// How the next activities end; then they end well.
     pub endings: VecDeque<Ending>,
     /// How many of the next jobs fail.
     pub failing_jobs: u32,
+    /// How many of the next jobs never end.
+    pub endless_jobs: u32,
+    /// Attachments of one kind that a scaling group takes.
+    pub attachments_max: usize,
+    /// How many calls are taken in 60 s.
+    pub rates: Vec<Rate>,
     /// How long things take.
     pub durations: Durations,
     /// Scripted faults.
@@ -265,10 +113,14 @@ pub struct World {
     pub audit: Vec<Entry>,
     /// By how many seconds the server's clock is ahead of the machine's.
     pub clock_ahead: i64,
-    pub(crate) nonces: BTreeSet<String>,
-    pub(crate) tokens: BTreeMap<(String, String), (String, Value)>,
+    /// The account that the call being served is made for.
+    pub(crate) caller: String,
+    pub(crate) nonces: BTreeMap<(String, String), i64>,
+    pub(crate) tokens: BTreeMap<[String; 4], (String, Value)>,
     pub(crate) late: Vec<LateCall>,
     pub(crate) stale: BTreeMap<String, Value>,
+    /// Groups that were deleted, and when scaling groups forget them.
+    pub(crate) deleted: BTreeMap<String, Seconds>,
     serial: u64,
     random: fastrand::Rng,
 }
@@ -279,25 +131,29 @@ impl World {
             now: 0.0,
             keys,
             groups: BTreeMap::new(),
+            load_balancers: BTreeMap::new(),
             scaling_groups: BTreeMap::new(),
             activities: BTreeMap::new(),
             jobs: BTreeMap::new(),
             bad_servers: BTreeSet::new(),
+            clinging_servers: BTreeSet::new(),
+            failing_servers: BTreeSet::new(),
             denied: BTreeSet::new(),
             endings: VecDeque::new(),
             failing_jobs: 0,
-            durations: Durations {
-                adding: 2.0,
-                removing: 1.0,
-                activity: 4.0,
-            },
+            endless_jobs: 0,
+            attachments_max: 30,
+            rates: Vec::new(),
+            durations: Durations::default(),
             faults: Vec::new(),
             audit: Vec::new(),
             clock_ahead: 0,
-            nonces: BTreeSet::new(),
+            caller: String::new(),
+            nonces: BTreeMap::new(),
             tokens: BTreeMap::new(),
             late: Vec::new(),
             stale: BTreeMap::new(),
+            deleted: BTreeMap::new(),
             serial: 0,
             random: fastrand::Rng::with_seed(seed),
         }
@@ -311,19 +167,28 @@ impl World {
 
     /// Makes a server group, empty and idle.
     pub fn create_group(&mut self, product: Product, id: &str) -> &mut Group {
-        let drain_seconds = if product == Product::Gwlb { 300.0 } else { 0.0 };
-        let group = Group {
-            product,
-            members: BTreeMap::new(),
-            busy_until: 0.0,
-            drain_seconds,
-            quota: 1000,
-            forced_status: None,
-        };
+        self.deleted.remove(id);
         self.groups
             .entry(id.to_owned())
-            .insert_entry(group)
+            .insert_entry(Group::new(product))
             .into_mut()
+    }
+
+    /// Makes a classic load balancer, and its default group under the same id.
+    pub fn create_load_balancer(&mut self, id: &str) -> &mut LoadBalancer {
+        id.clone_into(&mut self.create_group(Product::Clb, id).load_balancer);
+        self.load_balancers
+            .entry(id.to_owned())
+            .insert_entry(LoadBalancer::default())
+            .into_mut()
+    }
+
+    /// Deletes a server group or load balancer; scaling groups forget it a while later.
+    pub fn delete_group(&mut self, id: &str) {
+        self.groups.remove(id);
+        self.load_balancers.remove(id);
+        let forgotten = self.now + self.durations.forgetting;
+        self.deleted.insert(id.to_owned(), forgotten);
     }
 
     /// Puts a serving member into a group behind the operator's back.
@@ -387,11 +252,14 @@ impl World {
         port: Option<u16>,
         weight: Option<u8>,
     ) {
+        let load_balancer = self.groups.get(group).map(|group| &group.load_balancer);
         let attachment = Attachment {
             kind: kind.to_owned(),
             group: group.to_owned(),
             port,
             weight,
+            load_balancer: load_balancer.cloned().unwrap_or_default(),
+            older: false,
         };
         let scaling_group = self
             .scaling_groups
@@ -416,13 +284,29 @@ impl World {
         }
     }
 
+    /// An instance ends: it leaves the scaling group and every server group that it feeds.
+    ///
+    /// # Panics
+    ///
+    /// If there is no such scaling group.
+    pub fn stop_instance(&mut self, scaling_group: &str, id: &str) {
+        let group = self
+            .scaling_groups
+            .get_mut(scaling_group)
+            .expect("the scaling group was created");
+        group.instances.remove(id);
+        for attachment in group.attachments.clone() {
+            self.leave(&attachment, id);
+        }
+    }
+
     /// Members that serve in a group; 0 if there is none.
     #[must_use]
     pub fn serving(&self, group: &str) -> usize {
         self.groups.get(group).map_or(0, Group::serving)
     }
 
-    /// Calls of one action that were carried out.
+    /// Calls of one action, of any product, that were carried out.
     #[must_use]
     pub fn calls(&self, action: &str) -> usize {
         self.audit
@@ -436,6 +320,14 @@ impl World {
         self.audit.iter().filter(|entry| entry.changes)
     }
 
+    /// Calls that a correct client never makes: wrong signatures, names and values, and tokens used twice.
+    pub fn violations(&self) -> impl Iterator<Item = &Entry> {
+        self.audit
+            .iter()
+            .filter(|entry| entry.fault.is_none())
+            .filter(|entry| entry.code.as_deref().is_some_and(is_violation))
+    }
+
     /// The least number of members that ever served in `group` after a change, a transition or a late call.
     #[must_use]
     pub fn least_serving(&self, group: &str) -> Option<usize> {
@@ -447,6 +339,22 @@ impl World {
         counts.map(|serving| serving.after).min()
     }
 
+    /// The next call that lands late and is due.
+    pub(crate) fn take_late(&mut self, now: Seconds) -> Option<LateCall> {
+        let due = self
+            .late
+            .iter()
+            .enumerate()
+            .filter(|(_, call)| call.due <= now);
+        let (index, _) = due.min_by(|(_, one), (_, other)| one.due.total_cmp(&other.due))?;
+        Some(self.late.remove(index))
+    }
+
+    /// Whether the caller's account is one that sees what belongs to `account`.
+    pub(crate) fn sees(&self, account: Option<&String>) -> bool {
+        account.is_none_or(|account| *account == self.caller)
+    }
+
     /// The address that an instance is shown with where the product shows one.
     pub(crate) fn address_of(&self, group: &str, id: &str) -> String {
         let shows = self
@@ -455,169 +363,9 @@ impl World {
             .is_some_and(|group| group.product != Product::Clb);
         match kind_of(id) {
             "Ip" => id.to_owned(),
+            "Fc" => String::new(),
             "Ecs" if !shows => String::new(),
-            _ => {
-                let sum = id.bytes().fold(17_u32, |sum, byte| {
-                    sum.wrapping_mul(31).wrapping_add(byte.into())
-                });
-                format!("10.{}.{}.{}", sum >> 16 & 255, sum >> 8 & 255, sum & 255)
-            }
-        }
-    }
-
-    /// What time brings: transitions that are due. Counts of who serves are noted where they change.
-    pub(crate) fn advance(&mut self, now: Seconds) {
-        self.now = now;
-        let names: Vec<_> = self.groups.keys().cloned().collect();
-        for name in names {
-            let before = self.serving(&name);
-            self.advance_group(&name);
-            self.note_time(&name, before, "Transition");
-        }
-        let ended: Vec<_> = self
-            .activities
-            .iter()
-            .filter(|(_, activity)| activity.status == "InProgress" && activity.until <= now)
-            .map(|(id, _)| id.clone())
-            .collect();
-        for id in ended {
-            self.end_activity(&id);
-        }
-        let done: Vec<_> = self
-            .jobs
-            .iter()
-            .filter(|(_, job)| job.status == "Processing" && job.until <= now)
-            .map(|(id, _)| id.clone())
-            .collect();
-        for id in done {
-            let job = self.jobs.get_mut(&id).expect("listed above");
-            job.status = String::from(if job.fails { "Failed" } else { "Succeeded" });
-            if job.fails
-                && let Some(group) = self.groups.get_mut(&job.group)
-            {
-                group.members.clone_from(&job.before);
-            }
-        }
-    }
-
-    fn advance_group(&mut self, name: &str) {
-        let now = self.now;
-        let Some(group) = self.groups.get_mut(name) else {
-            return;
-        };
-        let drain = group.drain_seconds;
-        group.members.retain(|_, member| {
-            if member.until > now {
-                return true;
-            }
-            match member.status {
-                Status::Adding | Status::Configuring => member.status = Status::Available,
-                Status::Removing if drain > 0.0 => {
-                    member.status = Status::Draining;
-                    member.until += drain;
-                    return member.until > now;
-                }
-                Status::Removing | Status::Draining => return false,
-                Status::Available => {}
-            }
-            true
-        });
-    }
-
-    fn end_activity(&mut self, id: &str) {
-        let activity = self.activities[id].clone();
-        let names: BTreeSet<_> = activity
-            .moves
-            .iter()
-            .map(|(_, attachment)| attachment.group.clone())
-            .collect();
-        let before: Vec<_> = names
-            .iter()
-            .map(|name| (name.clone(), self.serving(name)))
-            .collect();
-        let instances: Vec<_> = self
-            .scaling_groups
-            .get(&activity.group)
-            .map(|group| group.instances.iter().cloned().collect())
-            .unwrap_or_default();
-        let skip = usize::from(activity.end == Ending::Warning);
-        let undone = matches!(activity.end, Ending::Failed | Ending::Rejected);
-        for (joins, attachment) in &activity.moves {
-            if undone {
-                let group = self.scaling_groups.get_mut(&activity.group);
-                match (group, joins) {
-                    (Some(group), true) => group.attachments.retain(|had| had != attachment),
-                    (Some(group), false) => group.attachments.push(attachment.clone()),
-                    (None, _) => {}
-                }
-                continue;
-            }
-            for instance in instances.iter().skip(skip) {
-                if *joins {
-                    self.join(attachment, instance);
-                } else {
-                    self.leave(attachment, instance);
-                }
-            }
-        }
-        let ended = self.activities.get_mut(id).expect("cloned above");
-        ended.status = String::from(activity.end.name());
-        if activity.end == Ending::Vanished {
-            self.activities.remove(id);
-        }
-        for (name, before) in before {
-            self.note_time(&name, before, "ScalingActivity");
-        }
-    }
-
-    fn join(&mut self, attachment: &Attachment, instance: &str) {
-        let ip = self.address_of(&attachment.group, instance);
-        let until = self.now + self.durations.adding;
-        let Some(group) = self.groups.get_mut(&attachment.group) else {
-            return;
-        };
-        let member = Member {
-            kind: kind_of(instance).to_owned(),
-            weight: attachment.weight.unwrap_or(100),
-            status: Status::Adding,
-            until,
-            description: String::new(),
-        };
-        group
-            .members
-            .entry((instance.to_owned(), ip, attachment.port.unwrap_or(6081)))
-            .or_insert(member);
-    }
-
-    fn leave(&mut self, attachment: &Attachment, instance: &str) {
-        let until = self.now + self.durations.removing;
-        let port = attachment.port.unwrap_or(6081);
-        let Some(group) = self.groups.get_mut(&attachment.group) else {
-            return;
-        };
-        for ((id, _, at), member) in &mut group.members {
-            if id == instance && *at == port {
-                member.status = Status::Removing;
-                member.until = until;
-            }
-        }
-    }
-
-    fn note_time(&mut self, group: &str, before: usize, action: &str) {
-        let after = self.serving(group);
-        if before != after {
-            let serving = vec![Serving {
-                group: group.to_owned(),
-                before,
-                after,
-            }];
-            self.note(Entry {
-                action: action.to_owned(),
-                resource: group.to_owned(),
-                acted: true,
-                serving,
-                ..self.entry("time")
-            });
+            _ => address(id),
         }
     }
 
@@ -627,17 +375,7 @@ impl World {
             number: self.audit.len() as u64 + 1,
             at: self.now,
             service: service.to_owned(),
-            action: String::new(),
-            resource: String::new(),
-            names: Vec::new(),
-            changes: false,
-            acted: false,
-            code: None,
-            request_id: String::new(),
-            token: None,
-            key: String::new(),
-            serving: Vec::new(),
-            fault: None,
+            ..Entry::default()
         }
     }
 
@@ -646,13 +384,29 @@ impl World {
     }
 }
 
-/// What an id says a server is.
-pub(crate) fn kind_of(id: &str) -> &'static str {
-    match id.split_once('-') {
-        Some(("i", _)) => "Ecs",
-        Some(("eni", _)) => "Eni",
-        Some(("eci", _)) => "Eci",
-        _ if id.parse::<std::net::IpAddr>().is_ok() => "Ip",
-        _ => "Fc",
-    }
+/// The address that a server of this id has: always the same one.
+pub(crate) fn address(id: &str) -> String {
+    let sum = id.bytes().fold(17_u32, |sum, byte| {
+        sum.wrapping_mul(31).wrapping_add(byte.into())
+    });
+    format!("10.{}.{}.{}", sum >> 16 & 255, sum >> 8 & 255, sum & 255)
+}
+
+/// Codes that say that the request was put together wrongly, whatever the world is like.
+fn is_violation(code: &str) -> bool {
+    const CODES: [&str; 12] = [
+        "BackendServersMalformed",
+        "IDEMPOTENCE_SIGNATURE_MISMATCH",
+        "IdempotenceSignatureMismatch",
+        "IncompleteSignature",
+        "InvalidAction.NotFound",
+        "InvalidTimeStamp.Format",
+        "InvalidVersion",
+        "InvalidWeight.Malformed",
+        "SignatureNonceUsed",
+        "TooManyBackendServers",
+        "UnsupportedHTTPMethod",
+        "UnsupportedParameter",
+    ];
+    CODES.contains(&code) || code.starts_with("MissingParam") || code.starts_with("IllegalParam")
 }

@@ -1,0 +1,91 @@
+//! How many calls are taken in a minute. Off unless asked for: most tests are about something else.
+
+use crate::world::{Seconds, World};
+
+/// A quota: calls in 60 s of simulated time, of one account and action.
+#[derive(Clone, Debug)]
+pub struct Rate {
+    /// The service.
+    pub service: String,
+    /// The action; absent = each action of the service has this quota of its own.
+    pub action: Option<String>,
+    /// Calls in 60 s.
+    pub calls: usize,
+    /// When calls that still count were made, with account and action.
+    pub(crate) made: Vec<(Seconds, String, String)>,
+}
+
+impl Rate {
+    /// So many calls of each action of a service, or of one action.
+    #[must_use]
+    pub fn new(service: &str, action: Option<&str>, calls: usize) -> Self {
+        Self {
+            service: service.to_owned(),
+            action: action.map(str::to_owned),
+            calls,
+            made: Vec::new(),
+        }
+    }
+
+    /// The quotas of the documentation; the first that fits counts. Source: the product pages; GWLB's removal is presumed.
+    #[must_use]
+    pub fn documented() -> Vec<Self> {
+        let clb = [
+            "AddVServerGroupBackendServers",
+            "RemoveVServerGroupBackendServers",
+            "SetVServerGroupAttribute",
+            "ModifyVServerGroupBackendServers",
+            "AddBackendServers",
+            "RemoveBackendServers",
+            "SetBackendServers",
+        ];
+        let members = [
+            "AddServersToServerGroup",
+            "RemoveServersFromServerGroup",
+            "UpdateServerGroupServersAttribute",
+            "ReplaceServersInServerGroup",
+        ];
+        let mut rates: Vec<_> = clb.map(|action| Self::new("slb", Some(action), 90)).into();
+        for service in ["alb", "nlb", "gwlb"] {
+            rates.extend(members.map(|action| Self::new(service, Some(action), 200)));
+        }
+        rates.push(Self::new("slb", None, 3000));
+        rates.push(Self::new("gwlb", None, 600));
+        rates.push(Self::new("nlb", None, 1200));
+        rates.push(Self::new("ess", Some("DescribeScalingInstances"), 2000));
+        rates.push(Self::new("ess", None, 500));
+        rates.push(Self::new("sts", None, 6000));
+        rates
+    }
+}
+
+impl World {
+    /// Takes a call within its quota, or says after how many seconds there is room.
+    pub(crate) fn within_rate(
+        &mut self,
+        service: &str,
+        action: &str,
+        account: &str,
+    ) -> Result<(), Seconds> {
+        let now = self.now;
+        let rate = self.rates.iter_mut().find(|rate| {
+            rate.service == service && rate.action.as_deref().is_none_or(|only| only == action)
+        });
+        let Some(rate) = rate else {
+            return Ok(());
+        };
+        rate.made.retain(|(at, ..)| *at > now - 60.0);
+        let made: Vec<_> = rate
+            .made
+            .iter()
+            .filter(|(_, by, what)| by == account && what == action)
+            .map(|(at, ..)| *at)
+            .collect();
+        if made.len() >= rate.calls {
+            let oldest = made.first().copied().unwrap_or(now);
+            return Err(oldest + 60.0 - now);
+        }
+        rate.made.push((now, account.to_owned(), action.to_owned()));
+        Ok(())
+    }
+}
