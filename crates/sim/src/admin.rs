@@ -187,6 +187,8 @@ pub(crate) enum Deed {
     },
     /// By how many seconds the server's clock is ahead.
     Clock { ahead: i64 },
+    /// Lets simulated time pass at once.
+    Pass { seconds: f64 },
     /// Forgets all scripted faults.
     NoFaults {},
     /// Scripts a fault.
@@ -382,6 +384,7 @@ fn set(world: &mut World, deed: Deed) {
         }
         Deed::Clock { ahead } => world.clock_ahead = ahead,
         Deed::Fault(fault) => world.faults.push(fault),
+        Deed::Pass { seconds } => world.pass(seconds),
         Deed::NoFaults {} => world.faults.clear(),
         _ => unreachable!("carried out by the caller"),
     }

@@ -129,6 +129,10 @@ fn admit(shared: &Shared, received: &Received) -> Result<Call, Box<Response>> {
     params.extend(received.form.clone());
     if !received.headers.contains_key("authorization") {
         params.retain(|name, _| !V1_PARAMETERS.contains(&name.as_str()));
+        // The older SDKs add a region to every request, whether the action has one or not.
+        if matches!(service.name, "alb" | "gwlb") {
+            params.remove("RegionId");
+        }
     }
     let params = service.rename(params);
     let entry = Entry {

@@ -23,7 +23,7 @@ pub struct Options {
     pub seed: u64,
     /// Loopback address to listen on; port 0 takes a free one.
     pub listen: SocketAddr,
-    /// How many seconds pass in one.
+    /// How many seconds pass in one; 0 = time stands still but for [`World::pass`].
     pub speed: f64,
     /// Keys that may sign: id, secret, cloud account.
     pub keys: Vec<(String, String, String)>,
@@ -215,7 +215,7 @@ impl Shared {
     }
 
     fn bring_up_to_date(&self, world: &mut World) {
-        let now = self.started.elapsed().as_secs_f64() * self.speed;
+        let now = self.started.elapsed().as_secs_f64() * self.speed + world.skipped;
         while let Some(late) = world.take_late(now) {
             world.advance(late.due);
             http::land(world, late);

@@ -113,6 +113,8 @@ pub struct World {
     pub audit: Vec<Entry>,
     /// By how many seconds the server's clock is ahead of the machine's.
     pub clock_ahead: i64,
+    /// Seconds that were skipped.
+    pub(crate) skipped: Seconds,
     /// The account that the call being served is made for.
     pub(crate) caller: String,
     pub(crate) nonces: BTreeMap<(String, String), i64>,
@@ -148,6 +150,7 @@ impl World {
             faults: Vec::new(),
             audit: Vec::new(),
             clock_ahead: 0,
+            skipped: 0.0,
             caller: String::new(),
             nonces: BTreeMap::new(),
             tokens: BTreeMap::new(),
@@ -163,6 +166,11 @@ impl World {
     pub(crate) fn draw(&mut self, prefix: &str) -> String {
         self.serial += 1;
         format!("{prefix}{:06}-{:08X}", self.serial, self.random.u32(..))
+    }
+
+    /// Lets so many seconds of simulated time pass at once.
+    pub const fn pass(&mut self, seconds: Seconds) {
+        self.skipped += seconds;
     }
 
     /// Makes a server group, empty and idle.

@@ -1,0 +1,15 @@
+//! What the simulator promises, asked over the wire by a client that shares no code with it.
+
+#![expect(clippy::unwrap_used, reason = "helpers of tests may fail as tests may")]
+
+mod admin;
+mod clb;
+mod client;
+mod cloud;
+mod ess;
+mod faults;
+mod gwlb;
+mod identity;
+mod jobs;
+mod recorded;
+mod signatures;
