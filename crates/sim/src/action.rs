@@ -52,11 +52,9 @@ pub(crate) struct Service {
 }
 
 /// List names of ESS 2014-08-28, and those of 2022-02-22.
-const PLURALS: [(&str, &str); 13] = [
+const PLURALS: [(&str, &str); 11] = [
     ("AlbServerGroup", "AlbServerGroups"),
-    ("CreationType", "CreationTypes"),
     ("InstanceId", "InstanceIds"),
-    ("LifecycleState", "LifecycleStates"),
     ("LoadBalancer", "LoadBalancers"),
     ("LoadBalancerConfig", "LoadBalancerConfigs"),
     ("ScalingActivityId", "ScalingActivityIds"),

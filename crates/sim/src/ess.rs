@@ -140,10 +140,9 @@ pub(crate) fn describe_instances(world: &mut World, params: &Params) -> Outcome 
     params.need("RegionId")?;
     let group = params.get("ScalingGroupId");
     let ids = params.list("InstanceId");
-    let mut states = params.list("LifecycleState");
+    let mut states = params.list("LifecycleStates");
     states.extend(params.get("LifecycleState"));
-    // The older version has one and the newer a list.
-    params.list("CreationType");
+    params.list("CreationTypes");
     for name in [
         "CreationType",
         "HealthStatus",
@@ -179,7 +178,8 @@ pub(crate) fn describe_instances(world: &mut World, params: &Params) -> Outcome 
 }
 
 pub(crate) fn describe_limitation(world: &mut World, params: &Params) -> Outcome {
-    params.need("RegionId")?;
+    // Documented as needed; the newer SDK cannot send it.
+    params.get("RegionId");
     params.nothing_else()?;
     let most = world.attachments_max;
     let body = json!({

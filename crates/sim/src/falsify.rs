@@ -36,14 +36,18 @@ pub(crate) fn list(
     params: &BTreeMap<String, String>,
     body: &mut Value,
 ) {
+    let paged = body.get("TotalCount").is_some();
     match fault {
         Some(What::Truncate) => {
             if let Some(rows) = rows(body) {
-                rows.pop();
+                if paged {
+                    rows.pop();
+                } else {
+                    rows.clear();
+                }
             }
         }
         Some(What::Repeat) => {
-            let paged = body.get("TotalCount").is_some();
             if let Some(rows) = rows(body)
                 && let Some(first) = rows.first().cloned()
             {

@@ -70,7 +70,7 @@ pub enum What {
         /// Seconds.
         seconds: f64,
     },
-    /// A list lacks its last row, though the total counts it.
+    /// A list lacks its last row, though the total counts it. One that has no total lacks all of them.
     Truncate,
     /// A list has its first row twice.
     Repeat,

@@ -33,8 +33,15 @@ pub(crate) fn assume_role(world: &mut World, params: &Params) -> Outcome {
 
 /// The token is taken for what it is: whether it is a real one is for the identity provider to say.
 pub(crate) fn assume_role_with_oidc(world: &mut World, params: &Params) -> Outcome {
-    // The one call without a signature still carries some of its parameters.
-    for name in ["Format", "Timestamp", "SignatureNonce", "Action", "Version"] {
+    // The one call without a signature carries what else belongs to it, and the older SDK's region.
+    for name in [
+        "Format",
+        "Timestamp",
+        "SignatureNonce",
+        "Action",
+        "Version",
+        "RegionId",
+    ] {
         params.get(name);
     }
     let provider = params.need("OIDCProviderArn")?.to_owned();

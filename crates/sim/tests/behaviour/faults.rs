@@ -216,6 +216,19 @@ async fn lists_can_be_made_to_lie() {
         ),
         (Some(3), 2)
     );
+    cloud.fault(Fault::on("DescribeVServerGroupAttribute", What::Truncate));
+    let empty = cloud
+        .slb(
+            "DescribeVServerGroupAttribute",
+            json!({"VServerGroupId": "rsp-web"}),
+        )
+        .await
+        .ok();
+    assert_eq!(
+        empty["BackendServers"]["BackendServer"],
+        json!([]),
+        "without a total nothing tells"
+    );
     let double = answers(What::Repeat).await;
     assert_eq!(double["Servers"][0], double["Servers"][2]);
     let wrong = answers(What::WrongTotal).await;
