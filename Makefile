@@ -85,6 +85,10 @@ up: ## Start a control plane, the simulated cloud and the operator, and leave th
 down: ## End what `make up` started
 	@deploy/dev/dev.sh down
 
+.PHONY: sdk-test
+sdk-test: ## Drive the simulated cloud with the vendor's own SDKs; the first run installs them
+	@crates/sim/sdk-test/run.sh
+
 .PHONY: sim
 sim: ## Run the simulated cloud by hand
 	@cargo run --quiet --locked --package server-group-sim --bin server-group-sim
