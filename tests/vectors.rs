@@ -125,6 +125,7 @@ const OLDER_NAMES: &[(&str, &str)] = &[
     ("VServerGroups", "VServerGroup"),
     ("VServerGroupAttributes", "VServerGroupAttribute"),
     ("LoadBalancers", "LoadBalancer"),
+    ("LoadBalancerConfigs", "LoadBalancerConfig"),
     ("ScalingGroupIds", "ScalingGroupId"),
     ("ScalingActivityIds", "ScalingActivityId"),
     ("InstanceIds", "InstanceId"),

@@ -208,6 +208,7 @@ fn spelt(service: Service, name: &str) -> &str {
         "VServerGroups" => "VServerGroup",
         "VServerGroupAttributes" => "VServerGroupAttribute",
         "LoadBalancers" => "LoadBalancer",
+        "LoadBalancerConfigs" => "LoadBalancerConfig",
         "ScalingGroupIds" => "ScalingGroupId",
         "ScalingActivityIds" => "ScalingActivityId",
         "InstanceIds" => "InstanceId",

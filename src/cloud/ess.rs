@@ -1,6 +1,6 @@
 //! Auto Scaling (ESS 2014-08-28): what a scaling group is attached to, its instances and its activities.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -26,8 +26,47 @@ pub struct ScalingGroup {
     pub id: String,
     /// `Active`, `Inactive` or `Deleting`.
     pub lifecycle: String,
+    /// The cloud has stopped acting on it by itself after failures in a row.
+    pub suspended: bool,
     /// Attached ALB, NLB and GWLB server groups, each once.
     pub server_groups: Vec<AttachedGroup>,
+    /// Attached CLB vServer groups.
+    pub vserver_groups: Vec<AttachedVServerGroup>,
+    /// CLB instances whose default groups are attached.
+    pub load_balancers: Vec<AttachedLoadBalancer>,
+}
+
+/// A CLB vServer group that is attached, or shall be.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct AttachedVServerGroup {
+    /// `lb-…`
+    pub load_balancer_id: String,
+    /// `rsp-…`
+    pub id: String,
+    /// Which port of the instances.
+    pub port: u16,
+    /// Absent in an attachment to be made: the cloud's default, 50.
+    pub weight: Option<u8>,
+}
+
+/// A CLB instance whose default group is attached, or shall be.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct AttachedLoadBalancer {
+    /// `lb-…`
+    pub id: String,
+    /// Absent in an attachment to be made: the cloud's default.
+    pub weight: Option<u8>,
+}
+
+/// An instance of a scaling group.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ScalingInstance {
+    /// `i-…` or `eci-…`
+    pub id: String,
+    /// The scaling group that it belongs to.
+    pub scaling_group_id: String,
+    /// `InService`, `Protected`, `Standby`, `Removing`, …
+    pub lifecycle: String,
 }
 
 /// An ALB, NLB or GWLB server group that is attached, or shall be.
@@ -164,15 +203,38 @@ impl Cloud {
     ///
     /// Source: ESS 2014-08-28, `DescribeScalingInstances`.
     pub async fn describe_scaling_instances(&self, group: &str) -> Result<BTreeSet<String>, Error> {
-        let instances = settled(|| self.scaling_instances(group)).await?;
+        let of_group = json!({"ScalingGroupId": group});
+        let instances = settled(|| self.scaling_instances(of_group.clone())).await?;
         Ok(instances.into_iter().map(|row| row.instance_id).collect())
     }
 
-    async fn scaling_instances(&self, group: &str) -> Result<Vec<InstanceRow>, Error> {
+    /// Which of `ids` are instances of any scaling group, and of which. The others are left out.
+    ///
+    /// # Errors
+    ///
+    /// [`super::Kind::Incomplete`] if the list cannot be shown to be whole.
+    ///
+    /// Source: ESS 2014-08-28, `DescribeScalingInstances`.
+    pub async fn scaling_instances_among(
+        &self,
+        ids: &[&str],
+    ) -> Result<Vec<ScalingInstance>, Error> {
+        let mut instances = Vec::new();
+        for some in ids.chunks(IDS_PER_CALL) {
+            let among = json!({"InstanceIds": some});
+            let found = settled(|| self.scaling_instances(among.clone())).await?;
+            instances.extend(found.into_iter().map(InstanceRow::into_instance));
+        }
+        Ok(instances)
+    }
+
+    async fn scaling_instances(&self, of: Value) -> Result<Vec<InstanceRow>, Error> {
         let action = "DescribeScalingInstances";
         let mut pages = Pages::new(action);
         for page in 1.. {
-            let arguments = json!({"ScalingGroupId": group, "PageNumber": page, "PageSize": INSTANCES_PER_PAGE});
+            let mut arguments = of.clone();
+            arguments["PageNumber"] = json!(page);
+            arguments["PageSize"] = json!(INSTANCES_PER_PAGE);
             let call = self.ess(action, Effect::Reads, arguments);
             let reply: Instances = decode(action, self.send(&call).await?)?;
             let rows = reply.scaling_instances.scaling_instance;
@@ -236,6 +298,102 @@ impl Cloud {
         self.change(call).await
     }
 
+    /// Attaches CLB vServer groups, of up to 5 load balancers, to a scaling group. No activity is named.
+    ///
+    /// # Errors
+    ///
+    /// As [`Cloud::attach_server_groups`].
+    ///
+    /// Source: ESS 2014-08-28, `AttachVServerGroups`.
+    pub async fn attach_vserver_groups(
+        &self,
+        group: &str,
+        vserver_groups: &[AttachedVServerGroup],
+        force: Force,
+        token: &str,
+    ) -> Result<Answer, Error> {
+        let arguments = json!({
+            "ScalingGroupId": group, "VServerGroups": by_load_balancer(vserver_groups, |group| group.weight),
+            "ForceAttach": force == Force::Yes, "ClientToken": token,
+        });
+        self.change(self.ess("AttachVServerGroups", Effect::Changes, arguments))
+            .await
+    }
+
+    /// Detaches CLB vServer groups, of up to 5 load balancers; the cloud ignores what is not attached.
+    ///
+    /// # Errors
+    ///
+    /// As [`Cloud::attach_server_groups`].
+    ///
+    /// Source: ESS 2014-08-28, `DetachVServerGroups`.
+    pub async fn detach_vserver_groups(
+        &self,
+        group: &str,
+        vserver_groups: &[AttachedVServerGroup],
+        force: Force,
+        token: &str,
+    ) -> Result<Answer, Error> {
+        let arguments = json!({
+            "ScalingGroupId": group, "VServerGroups": by_load_balancer(vserver_groups, |_| None),
+            "ForceDetach": force == Force::Yes, "ClientToken": token,
+        });
+        self.change(self.ess("DetachVServerGroups", Effect::Changes, arguments))
+            .await
+    }
+
+    /// Attaches the default groups of up to 5 CLB instances; the answer refers to a scaling activity.
+    ///
+    /// # Errors
+    ///
+    /// As [`Cloud::attach_server_groups`].
+    ///
+    /// Source: ESS 2014-08-28, `AttachLoadBalancers`, with `Async` as its page advises.
+    pub async fn attach_load_balancers(
+        &self,
+        group: &str,
+        load_balancers: &[AttachedLoadBalancer],
+        force: Force,
+        token: &str,
+    ) -> Result<Answer, Error> {
+        let (weighted, plain): (Vec<_>, Vec<_>) = load_balancers
+            .iter()
+            .partition(|load_balancer| load_balancer.weight.is_some());
+        let plain: Vec<_> = plain.iter().map(|plain| &plain.id).collect();
+        let weighted: Vec<_> = weighted
+            .iter()
+            .map(|weighted| json!({"LoadBalancerId": weighted.id, "Weight": weighted.weight}))
+            .collect();
+        let arguments = json!({
+            "ScalingGroupId": group, "LoadBalancers": plain, "LoadBalancerConfigs": weighted,
+            "ForceAttach": force == Force::Yes, "Async": true, "ClientToken": token,
+        });
+        self.change(self.ess("AttachLoadBalancers", Effect::Changes, arguments))
+            .await
+    }
+
+    /// Detaches the default groups of up to 5 CLB instances; the answer refers to a scaling activity.
+    ///
+    /// # Errors
+    ///
+    /// As [`Cloud::attach_server_groups`]; [`super::Kind::GroupNotFound`] if one of them is not attached.
+    ///
+    /// Source: ESS 2014-08-28, `DetachLoadBalancers`.
+    pub async fn detach_load_balancers(
+        &self,
+        group: &str,
+        load_balancers: &[&str],
+        force: Force,
+        token: &str,
+    ) -> Result<Answer, Error> {
+        let arguments = json!({
+            "ScalingGroupId": group, "LoadBalancers": load_balancers, "ForceDetach": force == Force::Yes,
+            "Async": true, "ClientToken": token,
+        });
+        self.change(self.ess("DetachLoadBalancers", Effect::Changes, arguments))
+            .await
+    }
+
     fn ess(&self, action: &'static str, effect: Effect, mut arguments: Value) -> Call {
         arguments["RegionId"] = json!(self.region());
         Call::new(Service::Ess, action, effect, &arguments)
@@ -248,6 +406,24 @@ const ACTIVITIES: &str = "DescribeScalingActivities";
 fn arguments_of(server_groups: &[AttachedGroup]) -> Vec<Value> {
     let one = |group: &AttachedGroup| json!({"ServerGroupId": group.id, "Type": group.kind, "Port": group.port, "Weight": group.weight});
     server_groups.iter().map(one).collect()
+}
+
+/// vServer groups as a call names them: grouped by load balancer.
+fn by_load_balancer(
+    vserver_groups: &[AttachedVServerGroup],
+    weight: impl Fn(&AttachedVServerGroup) -> Option<u8>,
+) -> Vec<Value> {
+    let mut by_id: BTreeMap<&str, Vec<Value>> = BTreeMap::new();
+    for group in vserver_groups {
+        by_id
+            .entry(&group.load_balancer_id)
+            .or_default()
+            .push(json!({"VServerGroupId": group.id, "Port": group.port, "Weight": weight(group)}));
+    }
+    by_id
+        .into_iter()
+        .map(|(id, groups)| json!({"LoadBalancerId": id, "VServerGroupAttributes": groups}))
+        .collect()
 }
 
 #[derive(Deserialize)]
@@ -275,6 +451,65 @@ struct GroupRow {
     /// What the older ALB operation attached; expected to show in both lists.
     #[serde(default)]
     alb_server_groups: AlbServerGroupRows,
+    #[serde(default)]
+    system_suspended: bool,
+    #[serde(default, rename = "VServerGroups")]
+    vserver_groups: VServerGroupRows,
+    #[serde(default)]
+    load_balancer_ids: LoadBalancerIds,
+    #[serde(default)]
+    load_balancer_configs: LoadBalancerConfigs,
+}
+
+#[derive(Default, Deserialize)]
+struct VServerGroupRows {
+    #[serde(rename = "VServerGroup")]
+    rows: Vec<VServerGroupRow>,
+}
+
+/// The vServer groups of one load balancer.
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct VServerGroupRow {
+    load_balancer_id: String,
+    #[serde(rename = "VServerGroupAttributes")]
+    attributes: VServerGroupAttributes,
+}
+
+#[derive(Deserialize)]
+struct VServerGroupAttributes {
+    #[serde(rename = "VServerGroupAttribute")]
+    rows: Vec<VServerGroupAttribute>,
+}
+
+#[derive(Deserialize)]
+struct VServerGroupAttribute {
+    #[serde(rename = "VServerGroupId")]
+    id: String,
+    #[serde(rename = "Port", deserialize_with = "number")]
+    port: Option<u16>,
+    #[serde(rename = "Weight", default, deserialize_with = "number")]
+    weight: Option<u8>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct LoadBalancerIds {
+    load_balancer_id: Vec<String>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct LoadBalancerConfigs {
+    load_balancer_config: Vec<LoadBalancerConfig>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct LoadBalancerConfig {
+    load_balancer_id: String,
+    #[serde(default, deserialize_with = "number")]
+    weight: Option<u8>,
 }
 
 #[derive(Default, Deserialize)]
@@ -343,11 +578,48 @@ impl GroupRow {
                 server_groups.push(group);
             }
         }
+        let configs = self.load_balancer_configs.load_balancer_config;
+        let weight = |id: &str| {
+            let config = configs
+                .iter()
+                .find(|config| config.load_balancer_id == id)?;
+            config.weight
+        };
+        // The ids are the list; not every kind of attachment has a configuration beside it.
+        let load_balancers = self.load_balancer_ids.load_balancer_id.into_iter();
         ScalingGroup {
             id: self.scaling_group_id,
             lifecycle: self.lifecycle_state,
+            suspended: self.system_suspended,
             server_groups,
+            vserver_groups: self
+                .vserver_groups
+                .rows
+                .into_iter()
+                .flat_map(VServerGroupRow::into_groups)
+                .collect(),
+            load_balancers: load_balancers
+                .map(|id| AttachedLoadBalancer {
+                    weight: weight(&id),
+                    id,
+                })
+                .collect(),
         }
+    }
+}
+
+impl VServerGroupRow {
+    fn into_groups(self) -> impl Iterator<Item = AttachedVServerGroup> {
+        let load_balancer_id = self.load_balancer_id;
+        self.attributes
+            .rows
+            .into_iter()
+            .map(move |row| AttachedVServerGroup {
+                load_balancer_id: load_balancer_id.clone(),
+                id: row.id,
+                port: row.port.unwrap_or_default(),
+                weight: row.weight,
+            })
     }
 }
 
@@ -411,6 +683,20 @@ struct InstanceRows {
 #[serde(rename_all = "PascalCase")]
 struct InstanceRow {
     instance_id: String,
+    #[serde(default)]
+    scaling_group_id: String,
+    #[serde(default)]
+    lifecycle_state: String,
+}
+
+impl InstanceRow {
+    fn into_instance(self) -> ScalingInstance {
+        ScalingInstance {
+            id: self.instance_id,
+            scaling_group_id: self.scaling_group_id,
+            lifecycle: self.lifecycle_state,
+        }
+    }
 }
 
 #[cfg(test)]

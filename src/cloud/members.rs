@@ -259,23 +259,12 @@ impl Cloud {
         struct Reply {
             backend_servers: Backends,
         }
-        #[derive(Deserialize)]
-        #[serde(rename_all = "PascalCase")]
-        struct Backends {
-            backend_server: Vec<Row>,
-        }
         let action = "DescribeVServerGroupAttribute";
         let arguments = json!({"RegionId": self.region(), "VServerGroupId": group});
         let call = Call::new(Service::Slb, action, Effect::Reads, &arguments);
         let reply: Reply = decode(action, self.send(&call).await?)?;
-        let members = reply
-            .backend_servers
-            .backend_server
-            .into_iter()
-            .map(Row::into_member)
-            .collect();
         let mut pages = Pages::new(action);
-        pages.take(members, None, row_key)?;
+        pages.take(reply.backend_servers.into_members(), None, row_key)?;
         Ok(GroupView {
             members: pages.whole()?,
             status: GroupStatus::Available,
@@ -461,6 +450,22 @@ struct Row {
     status: Option<String>,
 }
 
+/// Members as CLB lists them.
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
+pub(super) struct Backends {
+    backend_server: Vec<Row>,
+}
+
+impl Backends {
+    pub(super) fn into_members(self) -> Vec<Member> {
+        self.backend_server
+            .into_iter()
+            .map(Row::into_member)
+            .collect()
+    }
+}
+
 impl Row {
     fn into_member(self) -> Member {
         Member {
@@ -489,7 +494,7 @@ fn address<'de, D: serde::Deserializer<'de>>(value: D) -> Result<Option<IpAddr>,
 }
 
 /// What makes a row of a list a row of its own.
-fn row_key(member: &Member) -> (String, Option<IpAddr>, Option<u16>) {
+pub(super) fn row_key(member: &Member) -> (String, Option<IpAddr>, Option<u16>) {
     (member.id.clone(), member.ip, member.port)
 }
 

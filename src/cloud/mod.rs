@@ -10,7 +10,9 @@ mod credential;
 mod endpoint;
 mod error;
 mod ess;
+mod jobs;
 mod list;
+mod load_balancer;
 mod members;
 mod reply;
 mod request;
@@ -26,7 +28,12 @@ pub use call::{Call, Effect, Parameters, Service};
 pub use credential::{Credential, Environment, Keys, Unavailable};
 pub use endpoint::{Endpoints, InvalidEndpoint, Network};
 pub use error::{Error, Kind, Outcome};
-pub use ess::{Activity, ActivityStatus, AttachedGroup, Force, ScalingGroup};
+pub use ess::{
+    Activity, ActivityStatus, AttachedGroup, AttachedLoadBalancer, AttachedVServerGroup, Force,
+    ScalingGroup, ScalingInstance,
+};
+pub use jobs::{Job, JobStatus};
+pub use load_balancer::{LoadBalancer, LoadBalancerStatus};
 pub use members::{
     GroupStatus, GroupView, Member, MemberChange, MemberStatus, ServerKind, add_action,
     remove_action, weight_action,

@@ -169,3 +169,151 @@ async fn a_detachment_names_type_and_port_but_no_weight_and_gwlb_neither() {
         ]
     );
 }
+
+fn vserver_group(
+    load_balancer: &str,
+    id: &str,
+    port: u16,
+    weight: Option<u8>,
+) -> AttachedVServerGroup {
+    AttachedVServerGroup {
+        load_balancer_id: load_balancer.into(),
+        id: id.into(),
+        port,
+        weight,
+    }
+}
+
+#[tokio::test]
+async fn clb_attachments_are_read_with_ports_and_weights() {
+    let stub = Stub::start(|_, _| {
+        let mut row = group("asg-1");
+        row["SystemSuspended"] = json!(true);
+        row["VServerGroups"] = json!({"VServerGroup": [{"LoadBalancerId": "lb-1", "VServerGroupAttributes": {
+            "VServerGroupAttribute": [
+                {"VServerGroupId": "rsp-1", "Port": 80, "Weight": 50},
+                {"VServerGroupId": "rsp-1", "Port": 81, "Weight": 60},
+            ],
+        }}]});
+        row["LoadBalancerIds"] = json!({"LoadBalancerId": ["lb-2", "lb-3"]});
+        row["LoadBalancerConfigs"] =
+            json!({"LoadBalancerConfig": [{"LoadBalancerId": "lb-2", "Weight": 70}]});
+        ok(&groups(&[row], 1))
+    })
+    .await;
+    let found = stub
+        .cloud()
+        .describe_scaling_groups(&["asg-1"])
+        .await
+        .unwrap()
+        .remove(0);
+    assert!(found.suspended);
+    assert_eq!(
+        found.vserver_groups,
+        [
+            vserver_group("lb-1", "rsp-1", 80, Some(50)),
+            vserver_group("lb-1", "rsp-1", 81, Some(60)),
+        ]
+    );
+    let weights: Vec<_> = found
+        .load_balancers
+        .iter()
+        .map(|found| (found.id.as_str(), found.weight))
+        .collect();
+    assert_eq!(weights, [("lb-2", Some(70)), ("lb-3", None)]);
+}
+
+#[tokio::test]
+async fn vserver_groups_are_named_by_load_balancer_and_detached_without_weight() {
+    let stub = Stub::start(|_, _| ok(&json!({"RequestId": "r"}))).await;
+    let groups = [
+        vserver_group("lb-2", "rsp-3", 80, Some(10)),
+        vserver_group("lb-1", "rsp-1", 80, None),
+        vserver_group("lb-2", "rsp-4", 81, Some(20)),
+    ];
+    let cloud = stub.cloud();
+    cloud
+        .attach_vserver_groups("asg-1", &groups, Force::No, "t")
+        .await
+        .unwrap();
+    cloud
+        .detach_vserver_groups("asg-1", &groups, Force::Yes, "t")
+        .await
+        .unwrap();
+    let asked = stub.asked();
+    for (name, attach, detach) in [
+        ("VServerGroup.1.LoadBalancerId", Some("lb-1"), Some("lb-1")),
+        ("VServerGroup.1.VServerGroupAttribute.1.Weight", None, None),
+        (
+            "VServerGroup.2.VServerGroupAttribute.2.VServerGroupId",
+            Some("rsp-4"),
+            Some("rsp-4"),
+        ),
+        (
+            "VServerGroup.2.VServerGroupAttribute.2.Weight",
+            Some("20"),
+            None,
+        ),
+        ("ForceAttach", Some("false"), None),
+        ("ForceDetach", None, Some("true")),
+    ] {
+        assert_eq!(asked[0].parameter(name), attach, "{name}");
+        assert_eq!(asked[1].parameter(name), detach, "{name}");
+    }
+}
+
+#[tokio::test]
+async fn default_groups_are_attached_with_their_weights_and_an_activity_to_follow() {
+    let stub =
+        Stub::start(|_, _| ok(&json!({"RequestId": "r", "ScalingActivityId": "asa-1"}))).await;
+    let load_balancers =
+        [("lb-1", None), ("lb-2", Some(30))].map(|(id, weight)| AttachedLoadBalancer {
+            id: id.into(),
+            weight,
+        });
+    let cloud = stub.cloud();
+    let answer = cloud
+        .attach_load_balancers("asg-1", &load_balancers, Force::Yes, "t")
+        .await
+        .unwrap();
+    assert_eq!(answer.reference.as_deref(), Some("asa-1"));
+    cloud
+        .detach_load_balancers("asg-1", &["lb-1"], Force::No, "t")
+        .await
+        .unwrap();
+    let asked = stub.asked();
+    assert_eq!(asked[0].parameter("LoadBalancer.1"), Some("lb-1"));
+    assert_eq!(asked[0].parameter("LoadBalancer.2"), None);
+    assert_eq!(
+        asked[0].parameter("LoadBalancerConfig.1.LoadBalancerId"),
+        Some("lb-2")
+    );
+    assert_eq!(
+        asked[0].parameter("LoadBalancerConfig.1.Weight"),
+        Some("30")
+    );
+    assert_eq!(asked[1].parameter("Async"), Some("true"));
+}
+
+#[tokio::test]
+async fn instances_are_found_by_id_whatever_their_group() {
+    let stub = Stub::start(|_, _| {
+        let rows = json!([{"InstanceId": "i-1", "ScalingGroupId": "asg-9", "LifecycleState": "Standby"}]);
+        ok(&json!({"RequestId": "r", "TotalCount": 1, "ScalingInstances": {"ScalingInstance": rows}}))
+    })
+    .await;
+    let found = stub
+        .cloud()
+        .scaling_instances_among(&["i-1", "i-2"])
+        .await
+        .unwrap();
+    assert_eq!(
+        (
+            found[0].scaling_group_id.as_str(),
+            found[0].lifecycle.as_str()
+        ),
+        ("asg-9", "Standby")
+    );
+    assert_eq!(stub.asked()[0].parameter("InstanceId.2"), Some("i-2"));
+    assert_eq!(stub.asked()[0].parameter("ScalingGroupId"), None);
+}

@@ -1,0 +1,151 @@
+//! Jobs that carry out changes to ALB and NLB groups: how they ended, which a member list alone does not say.
+
+use serde::Deserialize;
+use serde_json::json;
+use server_group_core::product::Product;
+
+use super::{
+    Cloud,
+    call::{Call, Effect},
+    error::Error,
+    list::Pages,
+    members::service,
+    reply::{decode, text},
+};
+
+/// Ids that one call may name, as the cloud's own controller manager has it; no figure is published.
+const IDS_PER_CALL: usize = 20;
+
+/// One job.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Job {
+    /// Its id.
+    pub id: String,
+    /// How it stands.
+    pub status: JobStatus,
+    /// The cloud's words about a failure; else empty.
+    pub message: String,
+}
+
+/// How a job stands.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum JobStatus {
+    /// Still running.
+    Processing,
+    /// Ended well; what it did, the member list shows.
+    Succeeded,
+    /// Ended badly, as a whole or in part.
+    Failed,
+    /// Something that this version does not know.
+    Unknown(String),
+}
+
+impl Cloud {
+    /// Jobs by id. Those that are no longer known are left out.
+    ///
+    /// CLB and GWLB have no jobs and answer with an error.
+    ///
+    /// # Errors
+    ///
+    /// [`super::Kind::Incomplete`] if a job came twice.
+    ///
+    /// Source: ALB 2020-06-16 and NLB 2022-04-30, `ListAsynJobs`; NLB's `GetJobStatus` does not show failures.
+    pub async fn jobs(&self, product: Product, ids: &[&str]) -> Result<Vec<Job>, Error> {
+        let action = "ListAsynJobs";
+        let mut jobs = Pages::new(action);
+        for some in ids.chunks(IDS_PER_CALL) {
+            // NLB's call knows no page size; ids that fit into one page are all that is asked for.
+            let size = (product == Product::Alb).then_some(100);
+            let arguments = json!({"JobIds": some, "MaxResults": size});
+            let call = Call::new(service(product), action, Effect::Reads, &arguments);
+            let reply: Jobs = decode(action, self.send(&call).await?)?;
+            let rows = reply.jobs.into_iter().map(Row::into_job).collect();
+            jobs.take(rows, None, |job| job.id.clone())?;
+        }
+        jobs.whole()
+    }
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct Jobs {
+    jobs: Vec<Row>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct Row {
+    id: String,
+    status: String,
+    #[serde(default, deserialize_with = "text")]
+    error_code: Option<String>,
+    #[serde(default, deserialize_with = "text")]
+    error_message: Option<String>,
+}
+
+impl Row {
+    fn into_job(self) -> Job {
+        let words = [self.error_code, self.error_message];
+        // NLB spells one of them in lower case elsewhere.
+        let status = match self.status.to_ascii_lowercase().as_str() {
+            "processing" => JobStatus::Processing,
+            "succeeded" => JobStatus::Succeeded,
+            "failed" => JobStatus::Failed,
+            _ => JobStatus::Unknown(self.status),
+        };
+        Job {
+            id: self.id,
+            status,
+            message: words.into_iter().flatten().collect::<Vec<_>>().join(": "),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::Value;
+
+    use super::*;
+    use crate::cloud::{
+        Kind,
+        stub::{Stub, ok},
+    };
+
+    async fn answering(jobs: Value) -> Stub {
+        Stub::start(move |_, _| ok(&json!({"RequestId": "r", "Jobs": jobs, "TotalCount": "1"})))
+            .await
+    }
+
+    #[tokio::test]
+    async fn a_failed_job_says_why() {
+        let stub = answering(json!([
+            {"Id": "1", "Status": "Failed", "ErrorCode": "ResourceNotFound.Ecs", "ErrorMessage": "no i-9"},
+            {"Id": "2", "Status": "processing"},
+            {"Id": "3", "Status": "Succeeded", "ErrorCode": ""},
+            {"Id": "4", "Status": "Paused"},
+        ]))
+        .await;
+        let jobs = stub
+            .cloud()
+            .jobs(Product::Nlb, &["1", "2", "3", "4"])
+            .await
+            .unwrap();
+        assert_eq!(jobs[0].message, "ResourceNotFound.Ecs: no i-9");
+        let statuses: Vec<_> = jobs.into_iter().map(|job| job.status).collect();
+        let expected = [
+            JobStatus::Failed,
+            JobStatus::Processing,
+            JobStatus::Succeeded,
+            JobStatus::Unknown("Paused".into()),
+        ];
+        assert_eq!(statuses, expected);
+        assert_eq!(stub.asked()[0].parameter("MaxResults"), None);
+    }
+
+    #[tokio::test]
+    async fn an_answer_without_jobs_is_malformed() {
+        let stub = answering(Value::Null).await;
+        let error = stub.cloud().jobs(Product::Alb, &["1"]).await.unwrap_err();
+        assert_eq!(error.kind, Kind::Malformed);
+    }
+}
