@@ -191,6 +191,8 @@ pub(crate) enum Deed {
     Pass { seconds: f64 },
     /// Forgets all scripted faults.
     NoFaults {},
+    /// Breaks the connections of calls that a fault keeps hanging.
+    ReleaseHanging {},
     /// Scripts a fault.
     Fault(Fault),
 }
@@ -236,7 +238,12 @@ pub(crate) async fn act(
     Json(deeds): Json<Vec<Deed>>,
 ) -> Response {
     let mut world = shared.world();
+    world.disturb();
     for deed in deeds {
+        if matches!(deed, Deed::ReleaseHanging {}) {
+            shared.release_hanging();
+            continue;
+        }
         if let Err(why) = carry_out(&mut world, deed) {
             return (StatusCode::BAD_REQUEST, why + "\n").into_response();
         }

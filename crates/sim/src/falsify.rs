@@ -10,6 +10,9 @@ use serde_json::{Value, json};
 
 use crate::{audit::Entry, fault::What, refusal::Refusal, world::World};
 
+/// Answers that are remembered for [`What::Stale`].
+const STALE_MAX: usize = 256;
+
 /// The refusal that stands for a call which is not carried out now.
 pub(crate) fn instead_of_acting(fault: Option<&What>) -> Option<Refusal> {
     match fault? {
@@ -75,6 +78,10 @@ pub(crate) fn list(
             .collect();
         let key = format!("{} {} {}", entry.service, entry.action, content.join("&"));
         if fault != Some(&What::Stale) {
+            // Enough for any test; a large cloud's lists would fill the memory.
+            if world.stale.len() >= STALE_MAX {
+                world.stale.clear();
+            }
             world.stale.insert(key, body.clone());
         } else if let Some(old) = world.stale.get(&key) {
             body.clone_from(old);

@@ -25,6 +25,9 @@ use crate::{
 /// How long nonces are remembered, in seconds of the machine's clock: longer than a request may be under way.
 const NONCES_SECONDS: i64 = 2 * 15 * 60;
 
+/// After how many of them those that are too old are forgotten.
+const NONCES_SWEEP: usize = 4096;
+
 /// Serves a call to its end, also when the client gives up: a cloud does not notice that either.
 pub(crate) async fn api(State(shared): State<Arc<Shared>>, request: Request) -> Response {
     let served = tokio::spawn(async move { handle(&shared, request).await });
@@ -163,7 +166,9 @@ fn identify(world: &mut World, received: &Received, now: i64) -> Result<Signed, 
         return Ok(anonymous);
     }
     let signed = signature::verify(received, &world.keys, now)?;
-    world.nonces.retain(|_, until| *until > now);
+    if world.nonces.len().is_multiple_of(NONCES_SWEEP) {
+        world.nonces.retain(|_, until| *until > now);
+    }
     let nonce = (signed.key_id.clone(), signed.nonce.clone());
     match world.nonces.insert(nonce, now + NONCES_SECONDS) {
         None => Ok(signed),
@@ -243,6 +248,9 @@ fn carry_out(
             .map(|(id, group)| (id.clone(), group.serving()))
             .collect(),
     };
+    if entry.changes {
+        world.disturb();
+    }
     let done = action::with_token(world, &entry.service, &entry.action, params, account)?;
     entry.acted = true;
     entry.replayed = done.replayed;

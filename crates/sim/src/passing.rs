@@ -13,6 +13,10 @@ impl World {
     /// Everything that is due by `now`. Counts of who serves are noted where they change.
     pub(crate) fn advance(&mut self, now: Seconds) {
         self.now = now;
+        // Looking at every member whenever a call comes in is too much for a large cloud.
+        if now < self.next {
+            return;
+        }
         // Before members move on: what a failed job leaves as it was never served.
         self.end_jobs();
         let due = |group: &Group| {
@@ -40,6 +44,30 @@ impl World {
             self.end_activity(&id);
         }
         self.forget();
+        self.next = self.next_due();
+    }
+
+    /// When something will happen by itself.
+    fn next_due(&self) -> Seconds {
+        let members = self
+            .groups
+            .values()
+            .flat_map(|group| group.members.values());
+        let moving = members.filter(|member| member.status != Status::Available);
+        let jobs = self.jobs.values().filter(|job| job.status == "Processing");
+        let activities = self.activities.values();
+        let running = activities.filter(|activity| activity.status == "InProgress");
+        moving
+            .map(|member| member.until)
+            .chain(jobs.map(|job| job.until))
+            .chain(running.map(|activity| activity.until))
+            .chain(self.deleted.values().copied())
+            .fold(f64::INFINITY, f64::min)
+    }
+
+    /// Somebody changed things: what is due next is not known any more.
+    pub(crate) const fn disturb(&mut self) {
+        self.next = f64::NEG_INFINITY;
     }
 
     fn end_jobs(&mut self) {

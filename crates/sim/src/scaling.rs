@@ -23,9 +23,12 @@ pub struct Attachment {
 
 impl Attachment {
     /// Whether both are about the same group and port: a scaling group has at most one of these.
+    ///
+    /// A vServer group under another load balancer is another one.
     #[must_use]
     pub fn same(&self, other: &Self) -> bool {
-        (&self.kind, &self.group, self.port) == (&other.kind, &other.group, other.port)
+        let balancer = self.kind != "CLB" || self.load_balancer == other.load_balancer;
+        balancer && (&self.kind, &self.group, self.port) == (&other.kind, &other.group, other.port)
     }
 
     /// The port with which instances join.

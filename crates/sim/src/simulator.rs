@@ -108,7 +108,9 @@ impl Simulator {
 
     /// The world as it is now. Keep it briefly: no call is served meanwhile.
     pub fn world(&self) -> MutexGuard<'_, World> {
-        self.shared.world()
+        let mut world = self.shared.world();
+        world.disturb();
+        world
     }
 
     /// Stops the first call that `fits`, before or after it is carried out.
@@ -129,7 +131,7 @@ impl Simulator {
 
     /// Ends the calls that a fault keeps hanging: their connections break.
     pub fn release_hanging(&self) {
-        self.shared.hangs.notify_waiters();
+        self.shared.release_hanging();
     }
 }
 
@@ -240,6 +242,10 @@ impl Shared {
             Ok(()) => hold.released.await.unwrap_or(GoOn::Yes),
             Err(()) => GoOn::Yes,
         }
+    }
+
+    pub(crate) fn release_hanging(&self) {
+        self.hangs.notify_waiters();
     }
 
     /// Waits longer than any client, or until hanging calls are released.

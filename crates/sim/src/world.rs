@@ -113,6 +113,8 @@ pub struct World {
     pub audit: Vec<Entry>,
     /// By how many seconds the server's clock is ahead of the machine's.
     pub clock_ahead: i64,
+    /// When something is due next; before that time brings nothing about, unless somebody changed things.
+    pub(crate) next: Seconds,
     /// Seconds that were skipped.
     pub(crate) skipped: Seconds,
     /// The account that the call being served is made for.
@@ -150,6 +152,7 @@ impl World {
             faults: Vec::new(),
             audit: Vec::new(),
             clock_ahead: 0,
+            next: f64::NEG_INFINITY,
             skipped: 0.0,
             caller: String::new(),
             nonces: BTreeMap::new(),

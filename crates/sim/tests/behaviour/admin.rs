@@ -49,6 +49,7 @@ async fn everything_can_be_made_and_changed_by_deeds() {
         {"fault": {"service": "slb", "action": "SetBackendServers", "times": 2, "what": {"late": {"seconds": 5}}}},
         {"fault": {"what": "throttle"}},
         {"deleteGroup": {"id": "sgp-ip"}},
+        {"releaseHanging": {}},
         {"pass": {"seconds": 100}},
     ]);
     let answer = deeds(&cloud, all).await;

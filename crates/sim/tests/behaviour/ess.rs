@@ -492,6 +492,21 @@ async fn vserver_groups_are_those_of_the_load_balancer_that_is_named() {
         cloud.ess("AttachVServerGroups", unknown).await.refusal(),
         "404 InvalidLoadBalancerId.NotFound"
     );
+    cloud
+        .simulator
+        .world()
+        .attach("asg-1", "CLB", "rsp-1", Some(80), Some(50));
+    cloud.simulator.world().create_load_balancer("lb-2");
+    let mut elsewhere = vserver(&json!([{"VServerGroupId": "rsp-1", "Port": 80}]));
+    elsewhere["VServerGroup"][0]["LoadBalancerId"] = json!("lb-2");
+    cloud.ess("DetachVServerGroups", elsewhere).await.ok();
+    assert_eq!(
+        cloud.simulator.world().scaling_groups["asg-1"]
+            .attachments
+            .len(),
+        1,
+        "that triple is not attached"
+    );
     let six: Value = (0..6).map(|number| json!({"LoadBalancerId": format!("lb-{number}"), "VServerGroupAttribute": [{"VServerGroupId": "rsp-1", "Port": 80}]})).collect();
     let many = json!({"ScalingGroupId": "asg-1", "VServerGroup": six});
     assert_eq!(
