@@ -105,11 +105,15 @@ pub fn told(error: &cloud::Error) -> String {
         text.push_str(&cause.to_string());
         source = cause.source();
     }
-    let reason = reason_for(error.kind);
-    if reason != Reason::Retrying {
-        text.push_str("; ");
-        text.push_str(plain_message(reason));
-    }
+    let advice = match reason_for(error.kind) {
+        Reason::Retrying if error.outcome == cloud::Outcome::NotSent => {
+            "check the network, spec.regionId and the endpoints; trying again"
+        }
+        Reason::Retrying => return text,
+        reason => plain_message(reason),
+    };
+    text.push_str("; ");
+    text.push_str(advice);
     text
 }
 

@@ -443,5 +443,5 @@ async fn a_list_that_is_read_empty_by_mistake_adds_nothing_twice_and_removes_not
     })
     .await;
     stage.reason::<Membership>("web", "Converged").await;
-    assert_eq!(stage.changes(), changes);
+    assert_eq!(stage.changes(), changes, "{}", stage.calls());
 }
