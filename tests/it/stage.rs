@@ -512,25 +512,35 @@ pub fn instance(number: usize) -> String {
     format!("i-{number:04}")
 }
 
-/// Writes a status over an object as a restore or a person with too many rights does.
+/// Writes a status over an object as a restore or a person with too many rights does: whatever the operator wrote
+/// meanwhile is overwritten.
 pub async fn overwrite_status<K>(api: &Api<K>, name: &str, status: Value)
 where
     K: Resource<DynamicType = ()> + Clone + Debug + DeserializeOwned + Serialize,
 {
-    let object = api.get(name).await.unwrap();
-    let mut value = serde_json::to_value(&object).unwrap();
-    value["status"] = status;
-    value["metadata"] = serde_json::to_value(ObjectMeta {
-        name: Some(name.into()),
-        namespace: object.namespace(),
-        resource_version: object.resource_version(),
-        ..ObjectMeta::default()
-    })
-    .unwrap();
-    let object: K = serde_json::from_value(value).unwrap();
-    api.replace_status(name, &PostParams::default(), &object)
-        .await
+    loop {
+        let object = api.get(name).await.unwrap();
+        let mut value = serde_json::to_value(&object).unwrap();
+        value["status"] = status.clone();
+        value["metadata"] = serde_json::to_value(ObjectMeta {
+            name: Some(name.into()),
+            namespace: object.namespace(),
+            resource_version: object.resource_version(),
+            ..ObjectMeta::default()
+        })
         .unwrap();
+        let object: K = serde_json::from_value(value).unwrap();
+        match api
+            .replace_status(name, &PostParams::default(), &object)
+            .await
+        {
+            Err(kube::Error::Api(refusal)) if refusal.code == 409 => {}
+            written => {
+                written.unwrap();
+                return;
+            }
+        }
+    }
 }
 
 /// Notes of the events with this reason.
