@@ -70,6 +70,16 @@ pub enum What {
         /// Seconds.
         seconds: f64,
     },
+    /// Done and answered, and the network delivers it once more so many seconds of simulated time later.
+    Again {
+        /// Seconds.
+        seconds: f64,
+    },
+    /// Done for so many of what it names, and answered with an internal error. Its token is not used up.
+    Partly {
+        /// How many, from the front.
+        first: usize,
+    },
     /// A list lacks its last row, though the total counts it. One that has no total lacks all of them.
     Truncate,
     /// A list has its first row twice.

@@ -198,7 +198,7 @@ fn serve(shared: &Shared, call: Call) -> (Entry, Response, Option<What>) {
     entry.at = world.now;
     entry.fault = fault.as_ref().map(|what| format!("{what:?}"));
     let scripted = falsify::instead_of_acting(fault.as_ref());
-    if let Some(What::Late { seconds }) = fault {
+    if let Some(What::Late { seconds } | What::Again { seconds }) = fault {
         let due = world.now + seconds;
         world.late.push(LateCall {
             due,
@@ -214,7 +214,14 @@ fn serve(shared: &Shared, call: Call) -> (Entry, Response, Option<What>) {
     let outcome = match (scripted, room) {
         (Some(refusal), _) => Err(refusal),
         (None, Err(seconds)) => Err(Refusal::throttled(Some(seconds))),
-        (None, Ok(())) => carry_out(&mut world, &mut entry, params.clone(), &account),
+        (None, Ok(())) => match fault {
+            Some(What::Partly { first }) => {
+                let part = named::first(params.clone(), first);
+                carry_out(&mut world, &mut entry, part, &account)
+                    .and_then(|_| Err(Refusal::new(500, "InternalError", "As scripted.")))
+            }
+            _ => carry_out(&mut world, &mut entry, params.clone(), &account),
+        },
     };
     let now = wall_clock(&world);
     let response = match outcome {

@@ -61,6 +61,27 @@ pub(crate) fn names(params: &Params) -> Vec<String> {
     names
 }
 
+/// The same call about the first few only, and without its token.
+pub(crate) fn first(params: Params, count: usize) -> Params {
+    let keep = |name: &str| {
+        let number = name
+            .split('.')
+            .nth(1)
+            .and_then(|number| number.parse().ok());
+        name != "ClientToken" && number.is_none_or(|number: usize| number <= count)
+    };
+    let kept = params.into_iter().filter(|(name, _)| keep(name));
+    kept.map(|(name, value)| match name.as_str() {
+        "BackendServers" => {
+            let rows = serde_json::from_str::<Vec<Value>>(&value).unwrap_or_default();
+            let rows: Value = rows.into_iter().take(count).collect();
+            (name, rows.to_string())
+        }
+        _ => (name, value),
+    })
+    .collect()
+}
+
 fn member(id: &str, ip: Option<&String>, port: Option<&String>) -> String {
     let mut name = id.to_owned();
     for (sign, part) in [('@', ip), (':', port)] {

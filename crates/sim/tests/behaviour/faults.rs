@@ -165,6 +165,61 @@ async fn a_late_call_with_a_token_that_was_used_since_does_nothing() {
 }
 
 #[tokio::test]
+async fn a_call_can_be_delivered_twice() {
+    let cloud = cloud().await;
+    cloud.fault(Fault::on(ADD, What::Again { seconds: 5.0 }));
+    cloud.send(&change(ADD, "i-9")).await.ok();
+    cloud.simulator.world().delete_member("rsp-web", "i-9");
+    cloud.pass(5.0);
+    assert_eq!(serving(&cloud), 4, "the second one lands");
+}
+
+#[tokio::test]
+async fn a_call_can_be_carried_out_in_part() {
+    let cloud = cloud().await;
+    let params = json!({"VServerGroupId": "rsp-web", "BackendServers": backends(ids(3), 80, None)});
+    cloud.fault(Fault::on(REMOVE, What::Partly { first: 2 }));
+    assert_eq!(
+        cloud.slb(REMOVE, params).await.refusal(),
+        "500 InternalError"
+    );
+    assert_eq!(serving(&cloud), 1);
+    let rows =
+        json!([{"ServerId": "i-8", "ServerType": "Ecs"}, {"ServerId": "i-9", "ServerType": "Ecs"}]);
+    let add = json!({"ServerGroupId": "sgp-fw", "Servers": rows, "ClientToken": "token-1"});
+    cloud.fault(Fault::on(
+        "AddServersToServerGroup",
+        What::Partly { first: 1 },
+    ));
+    assert_eq!(
+        cloud
+            .gwlb("AddServersToServerGroup", add.clone())
+            .await
+            .status,
+        500
+    );
+    assert_eq!(cloud.simulator.world().groups["sgp-fw"].members.len(), 4);
+    cloud.pass(2.0);
+    let again = cloud.gwlb("AddServersToServerGroup", add).await;
+    assert_eq!(
+        again.refusal(),
+        "400 DuplicatedParam.Server",
+        "the token did not remember it"
+    );
+    let part = cloud
+        .simulator
+        .world()
+        .changing_calls()
+        .next()
+        .cloned()
+        .unwrap();
+    assert_eq!(
+        (part.acted, part.code.as_deref()),
+        (true, Some("InternalError"))
+    );
+}
+
+#[tokio::test]
 async fn a_hanging_call_is_not_carried_out_and_breaks_when_released() {
     let cloud = cloud().await;
     cloud.fault(Fault::on(REMOVE, What::Hang));
