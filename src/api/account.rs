@@ -113,8 +113,10 @@ pub struct Grant {
     #[schemars(
         length(max = 500),
         inner(
-            length(max = 64),
-            regex(pattern = r"^(\*|(i|eni|eci)-[a-z0-9]*\*?|[0-9a-fA-F.:]+(/[0-9]{1,3})?)$")
+            length(max = 128),
+            regex(
+                pattern = r"^(\*|((i|eni|eci)-[a-z0-9]*|acs:fc:[A-Za-z0-9:/._$#-]*)\*?|[0-9a-fA-F.:]+(/[0-9]{1,3})?)$"
+            )
         )
     )]
     pub servers: Option<Vec<String>>,

@@ -22,7 +22,7 @@ use super::{
     category = "alicloud",
     status = "ServerGroupMembershipStatus",
     derive = "PartialEq",
-    doc = "Which servers a CLB or GWLB server group holds. The operator adds and removes members until the group matches, and repairs drift.",
+    doc = "Which servers a CLB, ALB, NLB or GWLB server group holds. The operator adds and removes members until the group matches, and repairs drift.",
     selectable = ".spec.serverGroup.id",
     selectable = ".spec.accountName",
     printcolumn(name = "Type", type_ = "string", json_path = ".spec.serverGroup.type"),
@@ -46,8 +46,14 @@ use super::{
 )]
 #[serde(rename_all = "camelCase")]
 #[x_kube(
-    validation = Rule::new("self.serverGroup.type != 'CLB' || self.servers.all(s, has(s.port))")
-        .message("port is required for every server of a CLB group")
+    validation = Rule::new("self.serverGroup.type == 'GWLB' || self.servers.all(s, has(s.port) != s.id.startsWith('acs:'))")
+        .message("port is required for every server of a CLB, ALB or NLB group, and absent for a function")
+        .field_path(".servers"),
+    validation = Rule::new("self.serverGroup.type == 'NLB' || self.servers.all(s, !has(s.port) || s.port > 0)")
+        .message("port must be 1 to 65535; 0 is for NLB groups that take any port")
+        .field_path(".servers"),
+    validation = Rule::new("self.serverGroup.type == 'ALB' || self.servers.all(s, !s.id.startsWith('acs:'))")
+        .message("only an ALB group takes functions")
         .field_path(".servers"),
     validation = Rule::new("self.serverGroup.type != 'GWLB' || self.servers.all(s, !has(s.port) && !has(s.weight))")
         .message("a GWLB group has neither ports nor weights: leave port and weight out")
@@ -103,13 +109,13 @@ pub struct ServerGroupMembershipSpec {
 #[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq, Eq)]
 #[serde(rename_all = "camelCase")]
 #[x_kube(validation = Rule::new("self.type == 'CLB' ? self.id.startsWith('rsp-') : self.id.startsWith('sgp-')")
-    .message("the id of a CLB server group begins with rsp-, that of a GWLB server group with sgp-")
+    .message("the id of a CLB server group begins with rsp-, that of an ALB, NLB or GWLB server group with sgp-")
     .field_path(".id"))]
 pub struct ServerGroupRef {
-    /// The load balancer product: `CLB` or `GWLB`.
+    /// The load balancer product: `CLB`, `ALB`, `NLB` or `GWLB`.
     #[serde(rename = "type")]
     pub type_: ServerGroupType,
-    /// Id of the server group: `rsp-…` for CLB, `sgp-…` for GWLB.
+    /// Id of the server group: `rsp-…` for CLB, `sgp-…` for the others.
     #[schemars(length(max = 64), regex(pattern = r"^(rsp|sgp)-[a-z0-9-]+$"))]
     pub id: String,
 }
@@ -120,6 +126,10 @@ pub struct ServerGroupRef {
 pub enum ServerGroupType {
     /// A vServer group of a classic load balancer.
     Clb,
+    /// A server group of an application load balancer.
+    Alb,
+    /// A server group of a network load balancer.
+    Nlb,
     /// A server group of a gateway load balancer.
     Gwlb,
 }
@@ -129,16 +139,16 @@ pub enum ServerGroupType {
 #[serde(rename_all = "camelCase")]
 #[x_kube(validation = Rule::new(
     "!has(self.type) || (self.type == 'Ecs' ? self.id.startsWith('i-') : self.type == 'Eni' ? self.id.startsWith('eni-') : \
-     self.type == 'Eci' ? self.id.startsWith('eci-') : isIP(self.id))")
-    .message("type contradicts id: an Ecs id begins with i-, an Eni id with eni-, an Eci id with eci-, and the id of an Ip is an address")
+     self.type == 'Eci' ? self.id.startsWith('eci-') : self.type == 'Fc' ? self.id.startsWith('acs:') : isIP(self.id))")
+    .message("type contradicts id: an Ecs id begins with i-, an Eni id with eni-, an Eci id with eci-, an Fc id with acs:, and the id of an Ip is an address")
     .field_path(".type"))]
 pub struct Server {
-    /// Id of an instance (`i-…`), ENI (`eni-…`) or ECI (`eci-…`); for a member by address the address itself.
-    #[schemars(length(max = 64))]
-    #[x_kube(validation = Rule::new("self.matches('^(i|eni|eci)-[a-z0-9]+$') || isIP(self)")
-        .message("id must be an instance (i-), ENI (eni-) or ECI (eci-) id, or an IP address"))]
+    /// Id of an instance (`i-…`), ENI (`eni-…`) or ECI (`eci-…`); for a member by address the address itself; for a function its ARN (`acs:fc:…`).
+    #[schemars(length(max = 128))]
+    #[x_kube(validation = Rule::new("self.matches('^((i|eni|eci)-[a-z0-9]+|acs:fc:[A-Za-z0-9:/._$#-]+)$') || isIP(self)")
+        .message("id must be an instance (i-), ENI (eni-) or ECI (eci-) id, an IP address, or the ARN of a function (acs:fc:)"))]
     pub id: String,
-    /// What it is: `Ecs`, `Eni`, `Eci` or `Ip`. Told by the id when absent.
+    /// What it is: `Ecs`, `Eni`, `Eci`, `Ip` or `Fc`. Told by the id when absent.
     #[serde(rename = "type", default, skip_serializing_if = "Option::is_none")]
     pub type_: Option<ServerType>,
     /// Which address of an ENI or ECI is meant. When absent, the only one.
@@ -146,9 +156,9 @@ pub struct Server {
     #[schemars(length(max = 45))]
     #[x_kube(validation = Rule::new("isIP(self)").message("ip must be an IPv4 or IPv6 address"))]
     pub ip: Option<String>,
-    /// Port it serves on, 1 to 65535. Required for CLB, absent for GWLB.
+    /// Port it serves on, 1 to 65535; 0 in an NLB group that takes any port. Absent for GWLB and for functions.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(range(min = 1, max = 65535))]
+    #[schemars(range(min = 0, max = 65535))]
     pub port: Option<i32>,
     /// Weight, 0 to 100; 0 sends it nothing. When absent, the product's default when it is added, and never touched afterwards.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -167,6 +177,8 @@ pub enum ServerType {
     Eci,
     /// An address.
     Ip,
+    /// A function; in ALB groups alone.
+    Fc,
 }
 
 /// How far removals may go.

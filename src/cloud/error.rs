@@ -25,15 +25,27 @@ pub struct Error {
     pub retry_after: Option<Duration>,
 }
 
+impl Error {
+    /// What happened, in the cloud's words, the same for every attempt that ends so.
+    #[must_use]
+    pub fn words(&self) -> String {
+        let mut text = format!("{} failed", self.action);
+        for (before, part) in [
+            (" with ", self.code.as_str()),
+            (": ", self.message.trim_end_matches('.')),
+        ] {
+            if !part.is_empty() {
+                text.push_str(before);
+                text.push_str(part);
+            }
+        }
+        text
+    }
+}
+
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} failed", self.action)?;
-        if !self.code.is_empty() {
-            write!(f, " with {}", self.code)?;
-        }
-        if !self.message.is_empty() {
-            write!(f, ": {}", self.message.trim_end_matches('.'))?;
-        }
+        f.write_str(&self.words())?;
         match &self.request_id {
             Some(id) => write!(f, " (request {id})"),
             None => Ok(()),
@@ -61,6 +73,8 @@ pub enum Kind {
     Transient,
     /// Another change to the same resource is running. We wait.
     Busy,
+    /// One member is being changed, it is not said which. We wait, and find it if that goes on.
+    MemberBusy,
     /// The answer is not what the API documents.
     Malformed,
     /// A list could not be read whole; nothing is decided on it (S5).
@@ -173,6 +187,8 @@ const TABLE: &[(&str, Kind)] = &[
     ("lbstatusnotsupport", Kind::Unusable),
     ("incorrectscalinggroupstatus", Kind::Unusable),
     // Something is running.
+    ("incorrectstatus.backendserver", Kind::MemberBusy),
+    ("backendserver.configuring", Kind::MemberBusy),
     ("incorrectstatus.*", Kind::Busy),
     ("scalingactivityinprogress", Kind::Busy),
     ("operationconflict*", Kind::Busy),

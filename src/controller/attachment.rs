@@ -134,6 +134,12 @@ fn judged(pass: &Pass<'_, ScalingGroupAttachment>, planned: &Plan, accepted: usi
              members from elsewhere first, or set spec.removal.allowEmpty"
                 .into()
         }
+        Reason::Changing => pass
+            .memory
+            .lock()
+            .last_failure
+            .clone()
+            .unwrap_or_else(|| plain_message(Reason::Changing).into()),
         reason => plain_message(reason).into(),
     };
     Judged { verdict, message }

@@ -6,11 +6,7 @@
 
 use std::{collections::BTreeSet, collections::VecDeque, future::Future, time::Duration};
 
-use server_group_core::{
-    reason::Reason,
-    refusal::{batches, halve},
-    settle::Settling,
-};
+use server_group_core::{reason::Reason, refusal::halve, settle::Settling};
 
 use super::{
     managed::Managed,
@@ -45,8 +41,8 @@ pub struct Manner {
 pub trait Step<M: Managed>: Send {
     /// How it behaves.
     fn manner(&self) -> Manner;
-    /// Notes what the cloud accepted.
-    fn accepted(&self, _pass: &Pass<'_, M>, _keys: &BTreeSet<M::Key>) {}
+    /// Notes a batch that the cloud accepted.
+    fn accepted(&self, _pass: &Pass<'_, M>, _batch: &[M::Key]) {}
     /// Checks everything again, on the newest view, and returns what of `batch` may be sent.
     ///
     /// `repeating`: the same batch was sent and not answered; it may be sent again only as it was.
@@ -137,7 +133,11 @@ pub async fn carry_out<M: Managed>(
         request_id: None,
         end: End::Complete,
     };
-    let mut queue: VecDeque<_> = batches(&names, manner.limit).into();
+    let mut queue: VecDeque<_> = {
+        let mut memory = pass.memory.lock();
+        let trials = memory.trials.entry(manner.action.to_owned()).or_default();
+        trials.batches(&names, manner.limit).into()
+    };
     while let Some(batch) = queue.pop_front() {
         match one_batch(pass, step, &id, batch, &mut queue, &mut done).await {
             Ok(Next::Batch) => {}
@@ -146,6 +146,7 @@ pub async fn carry_out<M: Managed>(
                 operation.phase = Phase::Accepted;
                 operation.request_id.clone_from(&done.request_id);
                 operation.reference = Some(reference);
+                operation.names.clone_from(&done.accepted);
                 done.end = End::Working;
                 pass.running = None;
                 return Ok(done);
@@ -228,8 +229,8 @@ async fn one_batch<M: Managed>(
             .await
         {
             Ok(answer) => {
+                step.accepted(pass, &batch);
                 done.accepted.extend(batch);
-                step.accepted(pass, &done.accepted);
                 done.request_id = Some(answer.request_id);
                 return Ok(match answer.reference {
                     Some(reference) => Next::Refer(reference),
@@ -240,7 +241,7 @@ async fn one_batch<M: Managed>(
             Err(error) => error,
         };
         tracing::info!(
-            error = told(&error),
+            %error,
             action = manner.action,
             members = batch.len(),
             "a call did not succeed"
@@ -261,13 +262,20 @@ async fn one_batch<M: Managed>(
                 pass.pause(attempt, &error).await;
             }
             (_, Kind::BadMember | Kind::Invalid) => {
-                return Ok(refused(pass, &batch, &error, queue));
+                return Ok(refused(pass, manner.action, &batch, &error, queue));
+            }
+            (_, Kind::MemberBusy) => {
+                // The view says that nothing runs: it is looked at again, and sent once more before it is halved.
+                pass.failed_later(manner.action, &batch.into_iter().collect(), &told(&error));
+                return Ok(Next::End(End::LookAgain));
             }
             (_, Kind::MemberNotFound | Kind::AlreadyMember) => {
                 return Ok(Next::End(End::LookAgain));
             }
             // A part may still fit: what does is found by halving.
-            (_, Kind::Quota) if batch.len() > 1 => return Ok(refused(pass, &batch, &error, queue)),
+            (_, Kind::Quota) if batch.len() > 1 => {
+                return Ok(refused(pass, manner.action, &batch, &error, queue));
+            }
             (_, Kind::Quota) => return Ok(Next::End(End::Quota(told(&error)))),
             _ => return Ok(Next::End(End::Stopped(error.into()))),
         }
@@ -278,16 +286,28 @@ async fn one_batch<M: Managed>(
 /// Halves a refused batch, or parks the one bad member it consists of.
 fn refused<M: Managed>(
     pass: &mut Pass<'_, M>,
+    action: &str,
     batch: &[M::Key],
     error: &cloud::Error,
     queue: &mut VecDeque<Vec<M::Key>>,
 ) -> Next {
-    match halve(batch) {
+    let halves = {
+        let mut memory = pass.memory.lock();
+        match error.kind {
+            // Nobody is at fault when there is no room: the halves are not remembered.
+            Kind::Quota => halve(batch),
+            _ => {
+                let trials = memory.trials.entry(action.to_owned()).or_default();
+                trials.refused(batch)
+            }
+        }
+    };
+    match halves {
         Ok([left, right]) => {
             queue.push_front(right);
             queue.push_front(left);
         }
-        Err(bad) => pass.park(bad, told(error)),
+        Err(bad) => pass.park(bad, told(error), error.request_id.as_deref()),
     }
     Next::Batch
 }
@@ -305,8 +325,12 @@ fn lost<K: std::fmt::Display>(sent: Duration, batch: &[K], why: &str) -> Lost {
 
 impl<M: Managed> Pass<'_, M> {
     /// Leaves `key` alone for a while, with the cloud's words as the reason.
-    pub fn park(&mut self, key: M::Key, reason: String) {
+    ///
+    /// `request` is the cloud's id of the refusal, for the event alone: status says the same as long as nothing changes.
+    pub fn park(&mut self, key: M::Key, reason: String, request: Option<&str>) {
         let (now, retry) = (self.ctx.now(), self.ctx.timing.parked_retry);
+        let request = request.map_or(String::new(), |id| format!(", request {id}"));
+        self.newly_parked.push(format!("{key} ({reason}{request})"));
         let mut memory = self.memory.lock();
         let retried = memory.parked.remove(&key);
         memory.parked.insert(

@@ -1,6 +1,7 @@
 //! The pipeline of a `ServerGroupMembership`, top to bottom.
 
 mod apply;
+mod job;
 mod managed;
 mod observe;
 pub mod parse;
@@ -31,11 +32,13 @@ impl Pipeline for ServerGroupMembership {
         };
         let access = pass.authorize()?;
         let cloud = pass.session(&access).await?;
-        let group = observe::Group {
+        let mut group = observe::Group {
             cloud,
             product: parsed.product,
             id: pass.object.spec.server_group.id.clone(),
+            another_job_runs: false,
         };
+        group.another_job_runs = job::follow(pass, &group).await?;
         let Some(observed) = observe::observe(pass, &group, &parsed).await? else {
             return gone(pass, &group).await;
         };
@@ -121,6 +124,10 @@ fn judged(pass: &Pass<'_, ServerGroupMembership>, planned: &Plan, accepted: usiz
             "a change was sent whose outcome is not known yet; nothing more is changed until it is"
                 .into()
         }
+        Reason::Changing => memory
+            .last_failure
+            .clone()
+            .unwrap_or_else(|| plain_message(Reason::Changing).into()),
         reason => plain_message(reason).into(),
     };
     Judged { verdict, message }

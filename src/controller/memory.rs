@@ -4,21 +4,27 @@
 //! nothing else. Facts stand in status ([`super::record`]).
 
 use std::{
-    collections::{BTreeMap, HashMap},
+    collections::{BTreeMap, BTreeSet, HashMap},
     sync::Arc,
     time::Duration,
 };
 
 use parking_lot::Mutex;
-use server_group_core::settle::Absences;
+use server_group_core::{refusal::Trials, settle::Absences};
 
 /// Counts and waits of one object. Times are since the start of the process.
 #[derive(Debug)]
 pub struct Memory<K> {
     /// Ledger entries that are neither listed nor present.
     pub absences: Absences<K>,
-    /// Additions that the cloud accepted and that no listing has shown serving yet.
-    pub expected: BTreeMap<K, Expectation>,
+    /// Additions that the cloud accepted and that no listing has shown serving yet, batch by batch.
+    pub awaited: Vec<Awaited<K>>,
+    /// Batches that were accepted and failed later, by API action.
+    pub trials: BTreeMap<String, Trials<K>>,
+    /// The last such failure, until the object has converged.
+    pub last_failure: Option<String>,
+    /// The job or scaling activity that is followed, and since when.
+    pub following: Option<(String, Duration)>,
     /// Since when each parked entry waits.
     pub parked: BTreeMap<K, Parked>,
     /// The first time that the group's own call said it does not exist.
@@ -32,12 +38,12 @@ pub struct Memory<K> {
 }
 
 /// An addition that was accepted.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct Expectation {
-    /// How often it was accepted and then found absent on an idle group.
-    pub failed: u32,
-    /// It was accepted after the last failure, or the group was busy since: the next idle look decides.
-    pub waiting: bool,
+#[derive(Clone, Debug)]
+pub struct Awaited<K> {
+    /// What the call named.
+    pub batch: BTreeSet<K>,
+    /// What of it has not been seen serving.
+    pub left: BTreeSet<K>,
 }
 
 /// An entry that the cloud refused.
@@ -53,7 +59,10 @@ impl<K> Default for Memory<K> {
     fn default() -> Self {
         Self {
             absences: Absences::default(),
-            expected: BTreeMap::new(),
+            awaited: Vec::new(),
+            trials: BTreeMap::new(),
+            last_failure: None,
+            following: None,
             parked: BTreeMap::new(),
             gone_since: None,
             failures: 0,

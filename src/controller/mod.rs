@@ -9,6 +9,7 @@ pub mod attachment;
 pub mod authorize;
 pub mod carry_out;
 pub mod events;
+pub mod following;
 pub mod identity;
 pub mod managed;
 pub mod membership;

@@ -83,7 +83,7 @@ pub fn reason_for(kind: cloud::Kind) -> Reason {
         | Kind::MemberNotFound
         | Kind::AlreadyMember
         | Kind::Unusable => Reason::Retrying,
-        Kind::Busy | Kind::TokenProcessing => Reason::Changing,
+        Kind::Busy | Kind::MemberBusy | Kind::TokenProcessing => Reason::Changing,
         Kind::GroupNotFound | Kind::ScalingGroupNotFound => Reason::GroupNotFound,
         Kind::BadMember => Reason::PartlyApplied,
         Kind::Quota => Reason::QuotaExceeded,
@@ -95,16 +95,12 @@ pub fn reason_for(kind: cloud::Kind) -> Reason {
     }
 }
 
-/// An error as a person reads it: what happened, the cloud's words, and what to do where there is something to do.
+/// An error as status tells it: what happened, the cloud's words, and what to do where there is something to do.
+///
+/// Without the request's id, which would change status with every attempt; the log has it.
 #[must_use]
 pub fn told(error: &cloud::Error) -> String {
-    let mut text = error.to_string();
-    let mut source = std::error::Error::source(error);
-    while let Some(cause) = source {
-        text.push_str(": ");
-        text.push_str(&cause.to_string());
-        source = cause.source();
-    }
+    let mut text = error.words();
     let advice = match reason_for(error.kind) {
         Reason::Retrying if error.outcome == cloud::Outcome::NotSent => {
             "check the network, spec.regionId and the endpoints; trying again"
@@ -135,6 +131,8 @@ pub struct Pass<'c, M: Managed> {
     pub plan: Option<status::Plan>,
     /// Whether a quota refused an addition in this pass.
     pub quota_reached: bool,
+    /// What was left alone in this pass because the cloud refused it, with why.
+    pub newly_parked: Vec<String>,
     /// When something that is waited for is due, since the start of the process.
     pub due: Option<Duration>,
     /// The operation that this pass is carrying out: every call of it so far was answered.
@@ -155,6 +153,7 @@ impl<'c, M: Managed> Pass<'c, M> {
             seen: None,
             plan: None,
             quota_reached: false,
+            newly_parked: Vec::new(),
             due: None,
             running: None,
         }
@@ -206,7 +205,9 @@ impl<'c, M: Managed> Pass<'c, M> {
         let before = memory.last_seen.replace(now.clone());
         if before.is_some_and(|before| before != now) {
             memory.parked.clear();
-            memory.expected.clear();
+            memory.awaited.clear();
+            memory.trials.clear();
+            memory.last_failure = None;
             memory.quick_beat = None;
             drop(memory);
             self.record.parked.clear();
@@ -330,32 +331,48 @@ impl<'c, M: Managed> Pass<'c, M> {
         self.due = Some(self.due.map_or(at, |due| due.min(at)));
     }
 
-    /// Takes in what became of accepted additions. `available` tells whether a present one has arrived.
+    /// Takes in what became of accepted additions by `action`. `arrived` tells whether a present one serves, and of
+    /// one that is wanted no longer that it does.
     ///
-    /// One that is absent on an idle group has failed; the second time it is parked (S8).
-    pub fn notice_arrivals(&mut self, idle: bool, available: impl Fn(&M::Key) -> Option<bool>) {
-        let mut failed = Vec::new();
-        self.memory
-            .lock()
-            .expected
-            .retain(|key, expectation| match available(key) {
-                Some(true) => false,
-                Some(false) => true,
-                None if !idle || expectation.waiting => {
-                    expectation.waiting &= !idle;
-                    true
+    /// What is absent on an idle group has failed: as a batch if all of it is absent (S8).
+    pub fn notice_arrivals(
+        &mut self,
+        action: &str,
+        idle: bool,
+        arrived: impl Fn(&M::Key) -> Option<bool>,
+    ) {
+        let mut bad = Vec::new();
+        {
+            let memory = &mut *self.memory.lock();
+            let trials = memory.trials.entry(action.to_owned()).or_default();
+            memory.awaited.retain_mut(|awaited| {
+                awaited.left.retain(|key| arrived(key) != Some(true));
+                trials.passed(awaited.batch.difference(&awaited.left));
+                let absent: BTreeSet<_> = awaited
+                    .left
+                    .iter()
+                    .filter(|key| idle && arrived(key).is_none())
+                    .cloned()
+                    .collect();
+                if absent == awaited.batch {
+                    bad.extend(trials.failed(&absent));
+                } else {
+                    bad.extend(
+                        absent
+                            .iter()
+                            .filter_map(|key| trials.failed(&BTreeSet::from([key.clone()]))),
+                    );
                 }
-                None => {
-                    expectation.failed += 1;
-                    expectation.waiting = true;
-                    if expectation.failed >= 2 {
-                        failed.push(key.clone());
-                    }
-                    expectation.failed < 2
-                }
+                awaited.left.retain(|key| !absent.contains(key));
+                !awaited.left.is_empty()
             });
-        for key in failed {
-            self.park(key, "accepted twice, and absent afterwards".to_owned());
+        }
+        for key in bad {
+            self.park(
+                key,
+                "accepted twice, and absent afterwards".to_owned(),
+                None,
+            );
         }
     }
 

@@ -48,6 +48,16 @@ impl<M: Managed> Pass<'_, M> {
         }
     }
 
+    /// Names what is left alone for a while because the cloud refused it.
+    async fn tell_parked(&mut self) {
+        let parked = std::mem::take(&mut self.newly_parked);
+        if !parked.is_empty() {
+            let count = parked.len();
+            let note = format!("left alone for a while, {count}: {}", parked.join(", "));
+            events::publish(self, Change::Failed, note).await;
+        }
+    }
+
     /// Says so when what is carried out now is not what was shown.
     pub async fn tell_changed_plan(&self, now: &Plan) {
         if let Some(hash) = self.object.shown_hash().filter(|hash| *hash != now.hash) {
@@ -133,9 +143,15 @@ async fn conclude<M: Pipeline>(
         Err(Stop::Verdict { verdict, message }) => Judged { verdict, message },
         Err(stop @ (Stop::Superseded(_) | Stop::Kubernetes(_))) => return Err(stop),
     };
+    pass.tell_parked().await;
     let report = pass.report(judged.verdict, judged.message);
     match pass.write(&report).await {
-        Ok(()) => Ok(Some(judged.verdict)),
+        Ok(()) => {
+            if judged.verdict.reason == Reason::Converged {
+                pass.memory.lock().last_failure = None;
+            }
+            Ok(Some(judged.verdict))
+        }
         Err(Stop::Gone) => Ok(None),
         Err(stop) => Err(stop),
     }

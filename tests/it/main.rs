@@ -16,6 +16,7 @@ mod leader;
 mod membership;
 mod ownership;
 mod plan_mode;
+mod products;
 mod program;
 mod removal;
 mod stage;

@@ -300,7 +300,7 @@ impl Stage {
             .unwrap()
     }
 
-    /// Applies a membership of a CLB group `rsp-…` or a GWLB group `sgp-…`.
+    /// Applies a membership of a group whose id tells the product: `rsp-…`, `sgp-alb-…`, `sgp-nlb-…`, else GWLB.
     pub async fn membership(
         &self,
         name: &str,
@@ -308,10 +308,11 @@ impl Stage {
         servers: &[Value],
         more: Value,
     ) -> ServerGroupMembership {
-        let product = if group.starts_with("rsp-") {
-            "CLB"
-        } else {
-            "GWLB"
+        let product = match group.split('-').collect::<Vec<_>>()[..] {
+            ["rsp", ..] => "CLB",
+            [_, "alb", ..] => "ALB",
+            [_, "nlb", ..] => "NLB",
+            _ => "GWLB",
         };
         let mut spec = json!({"serverGroup": {"type": product, "id": group}, "servers": servers});
         merge(&mut spec, more);

@@ -1,4 +1,6 @@
-//! What to send when a batch is refused because one of its members is bad (S8).
+//! What to send when a batch is refused, or fails after it was accepted, because one of its members is bad (S8).
+
+use std::collections::BTreeSet;
 
 /// Cuts `items` into batches of at most `limit`, keeping their order.
 #[must_use]
@@ -20,6 +22,82 @@ pub fn halve<T: Clone>(batch: &[T]) -> Result<[Vec<T>; 2], T> {
             let (left, right) = batch.split_at(batch.len() / 2);
             Ok([left.to_vec(), right.to_vec()])
         }
+    }
+}
+
+/// Batches with a bad member in them, which are sent by themselves until it is found.
+///
+/// One that was refused is halved. One that was accepted and failed later as a whole is sent once more as it was;
+/// failing again it is halved, and each half is sent once.
+#[derive(Clone, Debug)]
+pub struct Trials<T>(Vec<BTreeSet<T>>);
+
+impl<T> Default for Trials<T> {
+    fn default() -> Self {
+        Self(Vec::new())
+    }
+}
+
+impl<T: Ord + Clone> Trials<T> {
+    /// Cuts `items` into batches of at most `limit`: what is on trial by itself, the rest in order.
+    #[must_use]
+    pub fn batches(&self, items: &[T], limit: usize) -> Vec<Vec<T>> {
+        let wanted: BTreeSet<_> = items.iter().cloned().collect();
+        let on_trial: Vec<Vec<T>> = self
+            .0
+            .iter()
+            .map(|trial| trial.intersection(&wanted).cloned().collect())
+            .collect();
+        let alone: BTreeSet<&T> = on_trial.iter().flatten().collect();
+        let rest: Vec<T> = items
+            .iter()
+            .filter(|item| !alone.contains(item))
+            .cloned()
+            .collect();
+        // A trial that is larger than the limit, which another action had, is cut too.
+        let trials = on_trial.iter().flat_map(|trial| batches(trial, limit));
+        batches(&rest, limit).into_iter().chain(trials).collect()
+    }
+
+    /// Takes in that `batch`, which was accepted, failed as a whole. Returns the bad one if that is known now.
+    pub fn failed(&mut self, batch: &BTreeSet<T>) -> Option<T> {
+        if self.0.iter().any(|trial| batch.is_subset(trial)) {
+            return self
+                .refused(&batch.iter().cloned().collect::<Vec<_>>())
+                .err();
+        }
+        self.passed(batch);
+        if !batch.is_empty() {
+            self.0.push(batch.clone());
+        }
+        None
+    }
+
+    /// Takes in that `batch` was refused for one bad member, and returns its halves, to be sent one after the other.
+    ///
+    /// # Errors
+    ///
+    /// The bad one, once it is alone.
+    pub fn refused(&mut self, batch: &[T]) -> Result<[Vec<T>; 2], T> {
+        self.passed(batch);
+        let halves = halve(batch)?;
+        for half in &halves {
+            self.0.push(half.iter().cloned().collect());
+        }
+        Ok(halves)
+    }
+
+    /// Takes in that these arrived, or are wanted no longer.
+    pub fn passed<'a>(&mut self, items: impl IntoIterator<Item = &'a T>)
+    where
+        T: 'a,
+    {
+        for item in items {
+            for trial in &mut self.0 {
+                trial.remove(item);
+            }
+        }
+        self.0.retain(|trial| !trial.is_empty());
     }
 }
 
@@ -62,5 +140,60 @@ mod tests {
             vec![vec![1, 2], vec![3, 4], vec![5]]
         );
         assert!(batches::<u8>(&[], 2).is_empty());
+    }
+
+    /// Sends batches to a cloud that accepts everything and lets any batch with a bad member fail later.
+    fn follow(items: &[u32], limit: usize, bad: &[u32]) -> (usize, Vec<u32>, Vec<u32>) {
+        let mut trials = Trials::default();
+        let (mut calls, mut arrived, mut parked) = (0, Vec::new(), Vec::new());
+        loop {
+            let missing: Vec<_> = items
+                .iter()
+                .filter(|item| !arrived.contains(*item) && !parked.contains(*item))
+                .copied()
+                .collect();
+            let Some(batch) = trials.batches(&missing, limit).into_iter().next() else {
+                arrived.sort_unstable();
+                return (calls, arrived, parked);
+            };
+            calls += 1;
+            assert!(batch.len() <= limit && calls < 100);
+            if batch.iter().any(|item| bad.contains(item)) {
+                parked.extend(trials.failed(&batch.into_iter().collect()));
+            } else {
+                trials.passed(&batch);
+                arrived.extend(batch);
+            }
+        }
+    }
+
+    #[test]
+    fn a_batch_that_failed_later_is_sent_once_more_and_then_halved() {
+        let all: Vec<_> = (0..200).collect();
+        assert_eq!(follow(&all, 200, &[]), (1, all.clone(), vec![]));
+        for bad in [0, 77, 199] {
+            let (calls, arrived, parked) = follow(&all, 200, &[bad]);
+            assert_eq!((arrived.len(), parked), (199, vec![bad]));
+            // The first, once more, and two for each halving.
+            assert!(calls <= 2 + 2 * 8, "{calls} calls for {bad}");
+        }
+    }
+
+    #[test]
+    fn a_single_one_that_fails_is_parked_the_second_time() {
+        assert_eq!(follow(&[7], 200, &[7]), (2, vec![], vec![7]));
+    }
+
+    #[test]
+    fn what_is_on_trial_is_sent_apart_from_the_rest() {
+        let mut trials = Trials::default();
+        trials.failed(&BTreeSet::from([1, 2]));
+        assert_eq!(
+            trials.batches(&[1, 2, 3, 4], 20),
+            vec![vec![3, 4], vec![1, 2]]
+        );
+        assert_eq!(trials.batches(&[2, 3], 20), vec![vec![3], vec![2]]);
+        trials.passed(&[1, 2]);
+        assert_eq!(trials.batches(&[1, 2, 3], 20), vec![vec![1, 2, 3]]);
     }
 }

@@ -19,6 +19,7 @@ use super::{
         carry_out::{Manner, Step},
         events::Change,
         managed::age,
+        memory::Awaited,
         pass::{Pass, Stop},
     },
     observe::{Group, claimant, neighbours, observe},
@@ -154,11 +155,12 @@ impl Step<ServerGroupMembership> for Add<'_> {
         )
     }
 
-    fn accepted(&self, pass: &Pass<'_, ServerGroupMembership>, keys: &BTreeSet<ServerKey>) {
-        let mut memory = pass.memory.lock();
-        for key in keys {
-            memory.expected.entry(key.clone()).or_default().waiting = false;
-        }
+    fn accepted(&self, pass: &Pass<'_, ServerGroupMembership>, batch: &[ServerKey]) {
+        let batch: BTreeSet<_> = batch.iter().cloned().collect();
+        pass.memory.lock().awaited.push(Awaited {
+            left: batch.clone(),
+            batch,
+        });
     }
 
     async fn prepare(

@@ -24,8 +24,11 @@ use super::{
     parse::{self, Parsed},
 };
 use crate::{
-    api::ServerGroupMembership,
-    cloud::{Cloud, GroupStatus, GroupView, Kind, Member, MemberStatus, ServerKind as CloudKind},
+    api::{ServerGroupMembership, status::Phase},
+    cloud::{
+        Cloud, GroupStatus, GroupView, Kind, Member, MemberStatus, ServerKind as CloudKind,
+        add_action,
+    },
 };
 
 /// A server group, and as whom it is changed.
@@ -36,6 +39,8 @@ pub(super) struct Group {
     pub product: Product,
     /// Its id.
     pub id: String,
+    /// Whether a job of another object ran on it when the pass began.
+    pub another_job_runs: bool,
 }
 
 /// A whole view and what follows from it.
@@ -69,7 +74,9 @@ pub(super) async fn observe(
     let rows = rows(group.product, &view);
     pass.turn.had_rows = !rows.is_empty();
     pass.record.ledger.take_addresses(&rows);
-    let idle = view.status == GroupStatus::Available && !forced_call_runs(pass.ctx, &pass.object);
+    let idle = view.status == GroupStatus::Available
+        && !group.another_job_runs
+        && !forced_call_runs(pass.ctx, &pass.object);
     let neighbours = neighbours(pass.ctx, &pass.object);
     let open = std::iter::once(pass.object.clone())
         .chain(
@@ -78,6 +85,8 @@ pub(super) async fn observe(
                 .map(|other| ServerGroupMembership::clone(other)),
         )
         .filter_map(|object| object.record().operation)
+        // What is accepted is known; its job is followed.
+        .filter(|operation| operation.phase != Phase::Accepted)
         .map(|operation| {
             (
                 operation.id,
@@ -94,8 +103,9 @@ pub(super) async fn observe(
             Stop::because(Reason::InvalidSpec, parse::invalid(problems).to_string())
         })?
     };
-    pass.notice_arrivals(idle, |key| {
-        rows.get(key).map(|row| row.state == State::Available)
+    pass.notice_arrivals(add_action(group.product), idle, |key| match rows.get(key) {
+        _ if !desired.contains_key(key) => Some(true),
+        row => row.map(|row| row.state == State::Available),
     });
     let ledger = pass.record.ledger.clone();
     let parked = pass.parked_now(|key| match desired.contains_key(key) {
@@ -168,7 +178,9 @@ fn key(product: Product, member: &Member) -> ServerKey {
     ServerKey::new(
         &member.id,
         member.ip.filter(|_| keyed_by_ip),
-        member.port.filter(|_| product.has_ports()),
+        member
+            .port
+            .filter(|_| product.has_ports() && kind != ServerKind::Fc),
     )
 }
 

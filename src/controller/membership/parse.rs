@@ -129,6 +129,8 @@ pub fn unclear(unclear: &Unclear) -> String {
 pub const fn product(group: api::ServerGroupType) -> Product {
     match group {
         api::ServerGroupType::Clb => Product::Clb,
+        api::ServerGroupType::Alb => Product::Alb,
+        api::ServerGroupType::Nlb => Product::Nlb,
         api::ServerGroupType::Gwlb => Product::Gwlb,
     }
 }
@@ -155,11 +157,12 @@ fn entry(product: Product, server: &Server) -> Result<Entry, String> {
         }
         None => None,
     };
-    if port.is_some() != product.has_ports() {
-        return Err(if product.has_ports() {
+    let has_port = product.has_ports() && kind != ServerKind::Fc;
+    if port.is_some() != has_port {
+        return Err(if has_port {
             ".port: is missing".into()
         } else {
-            ".port: GWLB has no ports".into()
+            ".port: neither GWLB nor functions have ports".into()
         });
     }
     let weight = match server.weight {
@@ -171,7 +174,7 @@ fn entry(product: Product, server: &Server) -> Result<Entry, String> {
     Ok(Entry {
         id: server.id.clone(),
         kind,
-        ip: ip.filter(|_| kind != ServerKind::Ip),
+        ip: ip.filter(|_| !matches!(kind, ServerKind::Ip | ServerKind::Fc)),
         port,
         weight,
     })
@@ -183,6 +186,7 @@ const fn kind(server: ServerType) -> ServerKind {
         ServerType::Eni => ServerKind::Eni,
         ServerType::Eci => ServerKind::Eci,
         ServerType::Ip => ServerKind::Ip,
+        ServerType::Fc => ServerKind::Fc,
     }
 }
 

@@ -1,0 +1,113 @@
+//! What became of a change that a job or a scaling activity carries out.
+//!
+//! However it ended, the group is looked at afterwards: an end proves nothing, and neither does the lack of one.
+
+use std::collections::BTreeSet;
+
+use server_group_core::reason::Reason;
+
+use super::{
+    events::{self, Change},
+    managed::Managed,
+    pass::{Pass, Stop},
+    record::Operation,
+};
+use crate::api::status::Phase;
+
+/// How a job or scaling activity stands.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Standing {
+    /// It runs, or is in a state that this version does not know.
+    Running,
+    /// It ended, well as far as is known.
+    Ended,
+    /// It ended, and something is to be said about it.
+    Warned(String),
+    /// It ended badly, in the cloud's words.
+    Failed(String),
+}
+
+impl<M: Managed> Pass<'_, M> {
+    /// The operation that a job or scaling activity carries out, and its id.
+    #[must_use]
+    pub fn followed(&self) -> Option<(Operation<M::Key>, String)> {
+        let operation = self.record.operation.clone();
+        let operation = operation.filter(|operation| operation.phase == Phase::Accepted)?;
+        let reference = operation.reference.clone()?;
+        Some((operation, reference))
+    }
+
+    /// Takes in how `reference`, which is a `noun` such as `job`, stands.
+    ///
+    /// # Errors
+    ///
+    /// [`Stop`] while it runs, unless that takes too long.
+    pub async fn follow(
+        &mut self,
+        operation: Operation<M::Key>,
+        noun: &str,
+        reference: &str,
+        standing: Standing,
+    ) -> Result<(), Stop> {
+        let name = format!("{noun} {reference} of {}", operation.action);
+        let standing = match standing {
+            Standing::Running if !self.follows_too_long(reference) => {
+                let message = format!("{name} is running");
+                return Err(Stop::because(Reason::Changing, message));
+            }
+            Standing::Running => Standing::Failed("it does not end".to_owned()),
+            ended => ended,
+        };
+        self.memory.lock().following = None;
+        match standing {
+            Standing::Failed(words) => {
+                let note = format!("{name} failed: {words}");
+                self.note_failure(note.clone()).await;
+                self.failed_later(&operation.action, &operation.names, &note);
+            }
+            Standing::Warned(words) => {
+                self.note_failure(format!("{name} ended with warnings: {words}"))
+                    .await;
+            }
+            Standing::Running | Standing::Ended => {}
+        }
+        self.turn.answered.insert(operation.id);
+        self.close_answered();
+        Ok(())
+    }
+
+    /// Whether `reference` has been followed for longer than anything should take.
+    fn follows_too_long(&self, reference: &str) -> bool {
+        let now = self.ctx.now();
+        let mut memory = self.memory.lock();
+        match &memory.following {
+            Some((followed, since)) if followed == reference => {
+                now > *since + self.ctx.timing.job_patience
+            }
+            _ => {
+                memory.following = Some((reference.to_owned(), now));
+                false
+            }
+        }
+    }
+
+    async fn note_failure(&self, note: String) {
+        events::publish(self, Change::Failed, note.clone()).await;
+        self.memory.lock().last_failure = Some(note);
+    }
+
+    /// Has what failed as a whole sent again, and leaves alone what is known to be at fault (S8).
+    pub fn failed_later(&mut self, action: &str, names: &BTreeSet<M::Key>, note: &str) {
+        let bad = {
+            let memory = &mut *self.memory.lock();
+            memory
+                .awaited
+                .retain(|awaited| awaited.batch.is_disjoint(names));
+            let trials = memory.trials.entry(action.to_owned()).or_default();
+            trials.failed(names)
+        };
+        if let Some(bad) = bad {
+            self.park(bad, note.to_owned(), None);
+        }
+    }
+}

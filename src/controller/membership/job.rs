@@ -1,0 +1,65 @@
+//! Follows the jobs that carry out changes to ALB and NLB groups.
+
+use super::{
+    super::{
+        following::Standing,
+        managed::Managed,
+        pass::{Pass, Stop},
+    },
+    observe::{Group, neighbours},
+};
+use crate::{
+    api::{ServerGroupMembership, status::Phase},
+    cloud::{Job, JobStatus},
+};
+
+/// Looks at the jobs of every object on the group, all in one call, and closes our own if it ended.
+///
+/// Returns whether another object's job runs (S6).
+///
+/// # Errors
+///
+/// [`Stop`] while our own runs.
+pub(super) async fn follow(
+    pass: &mut Pass<'_, ServerGroupMembership>,
+    group: &Group,
+) -> Result<bool, Stop> {
+    let ours = pass.followed();
+    let others: Vec<_> = neighbours(pass.ctx, &pass.object)
+        .iter()
+        .filter_map(|other| other.record().operation)
+        .filter(|operation| operation.phase == Phase::Accepted)
+        .filter(|operation| !pass.turn.answered.contains(&operation.id))
+        .filter_map(|operation| operation.reference)
+        .collect();
+    let ids: Vec<_> = ours
+        .iter()
+        .map(|(_, id)| id)
+        .chain(&others)
+        .map(String::as_str)
+        .collect();
+    if ids.is_empty() {
+        return Ok(false);
+    }
+    let jobs = group.cloud.jobs(group.product, &ids).await?;
+    let runs = |id: &String| {
+        jobs.iter()
+            .any(|job| job.id == *id && standing(job) == Standing::Running)
+    };
+    let another_runs = others.iter().any(runs);
+    if let Some((operation, id)) = ours {
+        // One that is no longer known ended some time ago, one way or the other.
+        let found = jobs.iter().find(|job| job.id == id);
+        let standing = found.map_or(Standing::Ended, standing);
+        pass.follow(operation, "job", &id, standing).await?;
+    }
+    Ok(another_runs)
+}
+
+fn standing(job: &Job) -> Standing {
+    match &job.status {
+        JobStatus::Processing | JobStatus::Unknown(_) => Standing::Running,
+        JobStatus::Succeeded => Standing::Ended,
+        JobStatus::Failed => Standing::Failed(job.message.clone()),
+    }
+}

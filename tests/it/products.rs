@@ -1,0 +1,334 @@
+//! What is particular to a product: jobs that fail or never end, and who is at fault.
+
+use serde_json::{Value, json};
+use server_group_operator::api::ServerGroupMembership;
+use server_group_sim::world::{Product, Status};
+
+use crate::stage::{Stage, events, instance, instances, message};
+
+type Membership = ServerGroupMembership;
+
+/// A stage with one empty group, and the group's name.
+async fn stage(name: &str, product: Product) -> (Stage, &'static str) {
+    let stage = Stage::new(name).await;
+    let group = match product {
+        Product::Clb => "rsp-x",
+        Product::Alb => "sgp-alb-x",
+        Product::Nlb => "sgp-nlb-x",
+        Product::Gwlb => "sgp-x",
+    };
+    stage
+        .simulator
+        .world()
+        .create_group(product, group)
+        .drain_seconds = 0.0;
+    (stage, group)
+}
+
+fn port(product: Product) -> Option<u16> {
+    (product != Product::Gwlb).then_some(80)
+}
+
+fn members(stage: &Stage, group: &str) -> usize {
+    stage.simulator.world().groups[group].members.len()
+}
+
+fn parked(object: &Membership) -> Vec<String> {
+    let status = object.status.as_ref().unwrap();
+    let parked = status.parked.iter();
+    parked.map(|parked| parked.server.clone()).collect()
+}
+
+async fn lives(product: Product) {
+    let (stage, group) = stage("lives", product).await;
+    let port = port(product);
+    stage
+        .membership("x", group, &instances(0, 30, port), json!({}))
+        .await;
+    stage.reason::<Membership>("x", "Converged").await;
+    assert_eq!(stage.simulator.world().serving(group), 30);
+    stage
+        .membership("x", group, &instances(20, 20, port), json!({}))
+        .await;
+    stage.reason::<Membership>("x", "Converged").await;
+    assert_eq!(stage.simulator.world().serving(group), 20);
+    stage
+        .simulator
+        .world()
+        .put_member(group, "i-other", "", port.unwrap_or(6081), 100);
+    stage.delete::<Membership>("x").await;
+    stage.gone::<Membership>("x").await;
+    let world = stage.simulator.world();
+    assert_eq!(
+        world.groups[group].ids().into_iter().collect::<Vec<_>>(),
+        ["i-other"]
+    );
+    assert_eq!(world.violations().count(), 0, "no malformed request");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_alb_group_lives_its_life() {
+    lives(Product::Alb).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_nlb_group_lives_its_life() {
+    lives(Product::Nlb).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn weights_are_changed_in_place() {
+    for product in [Product::Alb, Product::Nlb] {
+        let (stage, group) = stage("weights", product).await;
+        let weighted = |weight: u8| -> Vec<Value> {
+            let with = |mut server: Value| {
+                server["weight"] = json!(weight);
+                server
+            };
+            instances(0, 5, Some(80)).into_iter().map(with).collect()
+        };
+        stage.membership("x", group, &weighted(10), json!({})).await;
+        stage.reason::<Membership>("x", "Converged").await;
+        stage.membership("x", group, &weighted(20), json!({})).await;
+        stage.reason::<Membership>("x", "Converged").await;
+        let world = stage.simulator.world();
+        assert!(
+            world.groups[group]
+                .members
+                .values()
+                .all(|member| member.weight == 20)
+        );
+        assert_eq!(world.calls("UpdateServerGroupServersAttribute"), 1);
+        assert_eq!(world.calls("RemoveServersFromServerGroup"), 0);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_type_of_server_is_told_apart() {
+    let (stage, group) = stage("types", Product::Nlb).await;
+    let servers = [
+        json!({"id": "i-1", "port": 80}),
+        json!({"id": "i-1", "port": 81}),
+        json!({"id": "eni-1", "ip": "10.1.0.1", "port": 80}),
+        json!({"id": "eni-1", "ip": "10.1.0.2", "port": 80}),
+        json!({"id": "eci-1", "port": 80}),
+    ];
+    stage.membership("x", group, &servers, json!({})).await;
+    stage.reason::<Membership>("x", "Converged").await;
+    assert_eq!(members(&stage, group), 5);
+    stage
+        .membership(
+            "x",
+            group,
+            &[servers[0].clone(), servers[3].clone()],
+            json!({}),
+        )
+        .await;
+    stage.reason::<Membership>("x", "Converged").await;
+    let world = stage.simulator.world();
+    let left: Vec<_> = world.groups[group]
+        .members
+        .keys()
+        .map(|(id, ip, port)| (id.as_str(), ip.as_str() == "10.1.0.2", *port))
+        .collect();
+    assert_eq!(left, [("eni-1", true, 80), ("i-1", false, 80)]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_alb_group_of_addresses_and_one_of_functions() {
+    let (stage, group) = stage("addresses", Product::Alb).await;
+    "Ip".clone_into(&mut stage.simulator.world().groups.get_mut(group).unwrap().kind);
+    "Fc".clone_into(
+        &mut stage
+            .simulator
+            .world()
+            .create_group(Product::Alb, "sgp-alb-f")
+            .kind,
+    );
+    let function = "acs:fc:cn-hangzhou:1:services/s.LATEST/functions/f";
+    stage
+        .membership(
+            "x",
+            group,
+            &[
+                json!({"id": "10.0.0.1", "port": 80}),
+                json!({"id": "10.0.0.2", "port": 80}),
+            ],
+            json!({}),
+        )
+        .await;
+    stage
+        .membership("f", "sgp-alb-f", &[json!({"id": function})], json!({}))
+        .await;
+    stage.reason::<Membership>("x", "Converged").await;
+    stage.reason::<Membership>("f", "Converged").await;
+    stage
+        .membership(
+            "x",
+            group,
+            &[json!({"id": "10.0.0.2", "port": 80})],
+            json!({}),
+        )
+        .await;
+    stage.reason::<Membership>("x", "Converged").await;
+    let world = stage.simulator.world();
+    assert_eq!(
+        world.groups[group].ids().into_iter().collect::<Vec<_>>(),
+        ["10.0.0.2"]
+    );
+    assert_eq!(
+        world.groups["sgp-alb-f"]
+            .ids()
+            .into_iter()
+            .collect::<Vec<_>>(),
+        [function]
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_failed_job_is_not_success() {
+    for product in [Product::Alb, Product::Nlb] {
+        let (stage, group) = stage("failed-job", product).await;
+        stage.simulator.world().failing_jobs = 1;
+        stage
+            .membership("x", group, &instances(0, 5, Some(80)), json!({}))
+            .await;
+        stage.reason::<Membership>("x", "Converged").await;
+        assert_eq!(stage.simulator.world().serving(group), 5);
+        assert_eq!(
+            stage.simulator.world().calls("AddServersToServerGroup"),
+            2,
+            "sent once more"
+        );
+        let failed = events(&stage, "Failed").await;
+        assert_eq!(failed.len(), 1, "{failed:?}");
+        assert!(
+            failed[0].contains("job job-") && failed[0].contains("failed"),
+            "{failed:?}"
+        );
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_job_that_never_ends_is_named_in_status() {
+    let (stage, group) = stage("endless-job", Product::Alb).await;
+    stage.simulator.world().endless_jobs = 1;
+    stage
+        .membership("x", group, &instances(0, 5, Some(80)), json!({}))
+        .await;
+    let named = |object: &Membership| message(object).contains("does not end");
+    let x = stage.until("the job named", "x", named).await;
+    assert!(message(&x).contains("job job-"), "{}", message(&x));
+    assert_eq!(
+        stage.changes(),
+        1,
+        "nothing is sent to a group that is busy"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn one_server_that_fails_in_a_job_does_not_stop_199() {
+    for product in [Product::Nlb, Product::Gwlb] {
+        let (stage, group) = stage("bad-in-job", product).await;
+        stage.simulator.world().failing_servers.insert(instance(77));
+        stage
+            .membership("x", group, &instances(0, 200, port(product)), json!({}))
+            .await;
+        let x: Membership = stage.reason("x", "PartlyApplied").await;
+        assert_eq!(stage.simulator.world().serving(group), 199);
+        assert_eq!(parked(&x).len(), 1);
+        assert!(parked(&x)[0].starts_with("i-0077"));
+        let calls = stage.simulator.world().calls("AddServersToServerGroup");
+        assert!(calls <= 2 + 2 * 8, "{calls} calls");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn one_server_that_fails_on_its_way_out_in_a_job_does_not_stop_the_others() {
+    let (stage, group) = stage("bad-out-job", Product::Alb).await;
+    stage
+        .membership("x", group, &instances(0, 100, Some(80)), json!({}))
+        .await;
+    stage.reason::<Membership>("x", "Converged").await;
+    stage.simulator.world().failing_servers.insert(instance(7));
+    stage
+        .membership("x", group, &instances(50, 50, Some(80)), json!({}))
+        .await;
+    let x: Membership = stage.reason("x", "PartlyApplied").await;
+    assert_eq!(members(&stage, group), 51);
+    assert_eq!(
+        parked(&x),
+        ["i-0007:80"].map(|key| {
+            let ip = stage.simulator.world().groups[group]
+                .members
+                .keys()
+                .find(|(id, ..)| id == "i-0007")
+                .unwrap()
+                .1
+                .clone();
+            key.replace(':', &format!("@{ip}:"))
+        })
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn one_server_that_is_refused_at_once_does_not_stop_199() {
+    for product in [Product::Clb, Product::Alb, Product::Nlb, Product::Gwlb] {
+        let (stage, group) = stage("bad-at-once", product).await;
+        stage.simulator.world().bad_servers.insert(instance(77));
+        stage
+            .membership("x", group, &instances(0, 200, port(product)), json!({}))
+            .await;
+        let x: Membership = stage.reason("x", "PartlyApplied").await;
+        assert_eq!(stage.simulator.world().serving(group), 199);
+        assert_eq!(parked(&x).len(), 1);
+        let refused = stage
+            .simulator
+            .world()
+            .changing_calls()
+            .filter(|call| !call.acted)
+            .count();
+        assert!(refused <= 2 * 8 + 1, "{refused} refused calls");
+        let failed = events(&stage, "Failed").await;
+        assert!(
+            failed.iter().any(|note| note.contains("i-0077")),
+            "{failed:?}"
+        );
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn one_server_that_clings_does_not_stop_the_others() {
+    let (stage, group) = stage("clings", Product::Nlb).await;
+    stage
+        .membership("x", group, &instances(0, 40, Some(80)), json!({}))
+        .await;
+    stage.reason::<Membership>("x", "Converged").await;
+    stage.simulator.world().clinging_servers.insert(instance(7));
+    stage
+        .membership("x", group, &instances(20, 20, Some(80)), json!({}))
+        .await;
+    let alone = |_: &Membership| members(&stage, group) == 21;
+    stage.until("the others gone", "x", alone).await;
+    stage.reason::<Membership>("x", "PartlyApplied").await;
+    let before = stage.changes();
+    stage.simulator.world().clinging_servers.clear();
+    // A new generation tries what was parked.
+    stage
+        .membership(
+            "x",
+            group,
+            &instances(20, 20, Some(80)),
+            json!({"intervalSeconds": 600}),
+        )
+        .await;
+    stage.reason::<Membership>("x", "Converged").await;
+    assert_eq!(stage.changes(), before + 1);
+    let world = stage.simulator.world();
+    assert!(
+        world.groups[group]
+            .members
+            .values()
+            .all(|member| member.status == Status::Available)
+    );
+}
