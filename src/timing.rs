@@ -33,6 +33,8 @@ pub struct Timing {
     pub gone_gap: Duration,
     /// Between the two views that make a stranger (S7).
     pub stranger_gap: Duration,
+    /// How long after our removal a return counts as somebody undoing it (S8).
+    pub return_window: Duration,
     /// How long a job or scaling activity may take before it counts as failed.
     pub job_patience: Duration,
     /// Until a parked member is tried again (S8).
@@ -74,6 +76,7 @@ impl Timing {
             token_reuse_max: Duration::from_mins(10),
             gone_gap: Duration::from_secs(30),
             stranger_gap: Duration::from_mins(1),
+            return_window: Duration::from_hours(1),
             job_patience: Duration::from_mins(15),
             parked_retry: Duration::from_hours(1),
             quick_beat_min: Duration::from_secs(2),
@@ -104,6 +107,7 @@ impl Timing {
             token_reuse_max: fast(whole.token_reuse_max),
             gone_gap: fast(whole.gone_gap),
             stranger_gap: fast(whole.stranger_gap),
+            return_window: fast(whole.return_window),
             job_patience: fast(whole.job_patience),
             parked_retry: fast(whole.parked_retry),
             quick_beat_min: fast(whole.quick_beat_min),

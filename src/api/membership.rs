@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     DeletionPolicy, Mode, Ownership,
-    status::{Ledger, Plan, member},
+    status::{Draining, Ledger, Plan, member},
 };
 
 /// Which servers a server group holds.
@@ -84,7 +84,7 @@ pub struct ServerGroupMembershipSpec {
     /// The servers it holds, at most 1000, each once. An empty list means nobody, which removes nothing unless `removal.allowEmpty` is set.
     #[schemars(length(max = 1000))]
     pub servers: Vec<Server>,
-    /// What this object may remove: `Shared` (the default) is only what it registered or adopted.
+    /// What this object may remove: `Shared` (the default) is only what it registered or adopted; `Exclusive` is strangers too.
     #[serde(default)]
     pub ownership: Ownership,
     /// How far removals may go.
@@ -185,6 +185,10 @@ pub enum ServerType {
 #[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq)]
 #[serde(rename_all = "camelCase")]
 pub struct MembershipRemoval {
+    /// How long a server is sent nothing before it is removed, in seconds, 0 to 3600. A GWLB group drains by itself.
+    #[serde(default)]
+    #[schemars(range(min = 0, max = 3600))]
+    pub drain_seconds: i64,
     /// Members that have to keep serving: a count, or a percentage of the listed ones (rounded up) such as `50%`.
     #[serde(default = "one")]
     #[schemars(schema_with = "super::schema::amount")]
@@ -202,6 +206,7 @@ pub struct MembershipRemoval {
 impl Default for MembershipRemoval {
     fn default() -> Self {
         Self {
+            drain_seconds: 0,
             min_serving: one(),
             max_unavailable: a_quarter(),
             allow_empty: false,
@@ -239,6 +244,10 @@ pub struct ServerGroupMembershipStatus {
     /// What this object may remove.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ledger: Option<Ledger>,
+    /// Servers that were sent weight 0 and wait to be removed. While suspended or planning they stay so.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 3000))]
+    pub draining: Vec<Draining>,
     /// The change in flight.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub operation: Option<member::Operation>,

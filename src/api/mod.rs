@@ -44,6 +44,8 @@ pub enum Ownership {
     /// Only what this object registered or adopted.
     #[default]
     Shared,
+    /// The list is the whole truth: strangers go too. What an attached scaling group brings is no stranger.
+    Exclusive,
 }
 
 /// Whether differences are carried out.

@@ -1,5 +1,6 @@
 //! The parts of status that both namespaced kinds share.
 
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use server_group_core::reason::Hold;
@@ -93,6 +94,20 @@ pub struct PlanTotals {
     pub remove: i32,
     /// To get another weight.
     pub update: i32,
+}
+
+/// A server that was sent weight 0, to be removed once it has finished what it has.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Draining {
+    /// Which one, written as `ID[@IP][:PORT]`.
+    #[schemars(length(max = 256))]
+    pub server: String,
+    /// When it is removed, by the cloud's clock; absent until it was seen at weight 0. Written once.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub until: Option<Time>,
+    /// The weight it gets back if it is wanted again.
+    pub weight: i32,
 }
 
 /// The structs whose items are called `servers` in one kind and `serverGroups` in the other.

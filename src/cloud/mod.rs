@@ -84,6 +84,12 @@ impl Cloud {
         }
     }
 
+    /// What the cloud's clock says, as far as it is known.
+    #[must_use]
+    pub fn now(&self) -> jiff::Timestamp {
+        self.transport.cloud_now()
+    }
+
     /// The access key id in use now.
     ///
     /// # Errors

@@ -36,6 +36,9 @@ const REPLY_MAX: usize = 8 << 20;
 /// Attempts at a reading call.
 const READ_ATTEMPTS: u32 = 4;
 
+/// By how many seconds what an answer says of the cloud's clock may differ from what is known before it is taken over.
+const CLOCK_TOLERANCE: u64 = 5;
+
 /// How requests are signed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Signature {
@@ -150,18 +153,18 @@ impl Transport {
         }
     }
 
+    /// What the cloud's clock says, as far as it is known.
+    #[must_use]
+    pub fn cloud_now(&self) -> Timestamp {
+        let ahead = jiff::SignedDuration::from_secs(self.0.ahead.load(Ordering::Relaxed));
+        let now = self.0.config.timing.wall_now().saturating_add(ahead);
+        now.unwrap_or(Timestamp::UNIX_EPOCH)
+    }
+
     /// Builds and signs `call` for one attempt.
     #[must_use]
     pub fn prepare(&self, caller: &Caller, call: &Call, keys: &Keys) -> Prepared {
-        let ahead = jiff::SignedDuration::from_secs(self.0.ahead.load(Ordering::Relaxed));
-        let now = self
-            .0
-            .config
-            .timing
-            .wall_now()
-            .saturating_add(ahead)
-            .unwrap_or(Timestamp::UNIX_EPOCH);
-        let date = now.strftime("%Y-%m-%dT%H:%M:%SZ").to_string();
+        let date = self.cloud_now().strftime("%Y-%m-%dT%H:%M:%SZ").to_string();
         let nonce = format!("{:032x}", fastrand::u128(..));
         let url = self
             .0
@@ -238,6 +241,7 @@ impl Transport {
     ) -> Result<Value, Error> {
         let status = response.status().as_u16();
         let headers = response.headers().clone();
+        self.learn_clock(&headers);
         let malformed = |message: &str| Error {
             http_status: Some(status),
             ..unanswered(call, Kind::Malformed, Outcome::Unknown, message)
@@ -292,9 +296,6 @@ impl Transport {
         let Some(refusal) = Refusal::read(call.service, status, &answer, keys) else {
             return Err(malformed("the answer has no code"));
         };
-        if refusal.kind == Kind::ClockSkew {
-            self.learn_clock(&headers);
-        }
         Err(Error {
             action: call.action,
             outcome: outcome(status, refusal.kind),
@@ -313,7 +314,11 @@ impl Transport {
         if let Some(theirs) = date.and_then(|date| rfc2822::parse(date).ok()) {
             let ahead =
                 theirs.timestamp().as_second() - self.0.config.timing.wall_now().as_second();
-            self.0.ahead.store(ahead, Ordering::Relaxed);
+            // The header has whole seconds, and the answer took a while.
+            let moved = ahead.abs_diff(self.0.ahead.load(Ordering::Relaxed));
+            if moved > CLOCK_TOLERANCE {
+                self.0.ahead.store(ahead, Ordering::Relaxed);
+            }
         }
     }
 }

@@ -109,6 +109,7 @@ fn judged(pass: &Pass<'_, ScalingGroupAttachment>, planned: &Plan, accepted: usi
             || counts.attaching > 0
             || counts.detaching > 0
             || !pass.turn.unsettled.is_empty(),
+        draining: false,
         // Room was made in this pass: the next one tries again.
         quota_reached: pass.quota_reached && accepted == 0,
         parked_again: pass

@@ -16,6 +16,8 @@ pub enum Change {
     Removed,
     /// Members were given another weight.
     Reweighed,
+    /// Members were sent weight 0, to be removed later.
+    Drained,
     /// Server groups were attached.
     Attached,
     /// Server groups were detached.
@@ -37,6 +39,7 @@ impl Change {
             Self::Added
             | Self::Removed
             | Self::Reweighed
+            | Self::Drained
             | Self::Attached
             | Self::Detached
             | Self::Adopted => EventType::Normal,

@@ -1,6 +1,8 @@
 //! The pipeline of a `ServerGroupMembership`, top to bottom.
 
 mod apply;
+mod draining;
+mod foreigners;
 mod job;
 mod managed;
 mod observe;
@@ -54,7 +56,7 @@ impl Pipeline for ServerGroupMembership {
         }
         let shown = shown_plan::shown(
             planned.add.keys(),
-            planned.remove.iter(),
+            planned.drain.keys().chain(&planned.remove),
             planned.reweigh.keys(),
         );
         if pass.object.planning() && !pass.deleting() {
@@ -107,8 +109,9 @@ fn judged(pass: &Pass<'_, ServerGroupMembership>, planned: &Plan, accepted: usiz
         nobody_wanted: planned.nobody_wanted,
         moving: !planned.is_empty()
             || counts.joining > 0
-            || counts.leaving > 0
+            || counts.leaving > counts.draining
             || !pass.turn.unsettled.is_empty(),
+        draining: counts.draining > 0,
         // Room was made in this pass: the next one tries again.
         quota_reached: pass.quota_reached && accepted == 0,
         parked_again: memory.parked.values().any(|parked| parked.retries > 0),
@@ -162,10 +165,11 @@ async fn may_go(
     if !observed.open() {
         return Ok(false);
     }
+    let gives_back = !planned.reweigh.is_empty();
     if pass.keeps_everything() {
-        return Ok(true);
+        return Ok(pass.at_rest_by_wish() || !gives_back);
     }
-    if planned.retain {
+    if planned.retain && !gives_back {
         let group = &pass.object.spec.server_group.id;
         let note = format!(
             "releasing would leave nobody serving in {group}: its members stay; set spec.removal.allowEmpty before \
@@ -177,7 +181,7 @@ async fn may_go(
     // What was handed over, and what two views lacked, has left the ledger; the rest is on its way out.
     let mut left = pass.record.ledger.registered.clone();
     left.retain(|key| !planned.hand_over.contains(key));
-    Ok(left.is_empty())
+    Ok(left.is_empty() && !gives_back)
 }
 
 /// The group's own call says that it does not exist.

@@ -9,6 +9,7 @@ use std::{
     time::Duration,
 };
 
+use super::contention::Removed;
 use parking_lot::Mutex;
 use server_group_core::{refusal::Trials, settle::Absences};
 
@@ -25,6 +26,10 @@ pub struct Memory<K> {
     pub last_failure: Option<String>,
     /// The job or scaling activity that is followed, and since when.
     pub following: Option<(String, Duration)>,
+    /// What we removed lately, and how often it came back.
+    pub removed: BTreeMap<K, Removed>,
+    /// Since when each stranger is one.
+    pub strangers: BTreeMap<K, Duration>,
     /// Since when each parked entry waits.
     pub parked: BTreeMap<K, Parked>,
     /// The first time that the group's own call said it does not exist.
@@ -63,6 +68,8 @@ impl<K> Default for Memory<K> {
             trials: BTreeMap::new(),
             last_failure: None,
             following: None,
+            removed: BTreeMap::new(),
+            strangers: BTreeMap::new(),
             parked: BTreeMap::new(),
             gone_since: None,
             failures: 0,

@@ -8,6 +8,7 @@ pub mod apply;
 pub mod attachment;
 pub mod authorize;
 pub mod carry_out;
+pub mod contention;
 pub mod events;
 pub mod following;
 pub mod identity;

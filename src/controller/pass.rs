@@ -22,6 +22,7 @@ use tokio::time::timeout;
 use super::{
     Context,
     authorize::{self, Access},
+    contention::is_contended,
     managed::Managed,
     memory::{Memory, Parked},
     record::Record,
@@ -173,11 +174,14 @@ impl<'c, M: Managed> Pass<'c, M> {
         self.object.meta().deletion_timestamp.is_some()
     }
 
+    /// Whether nothing is to be changed for it, as asked.
+    pub fn at_rest_by_wish(&self) -> bool {
+        self.object.suspended() || self.object.planning()
+    }
+
     /// Whether what it registered stays when it goes: so asked, or deleted while suspended or planning.
     pub fn keeps_everything(&self) -> bool {
-        self.object.suspended()
-            || self.object.planning()
-            || self.object.deletion_policy() == DeletionPolicy::Retain
+        self.at_rest_by_wish() || self.object.deletion_policy() == DeletionPolicy::Retain
     }
 
     /// Whether a person asked to let go of the object without touching the cloud.
@@ -208,6 +212,7 @@ impl<'c, M: Managed> Pass<'c, M> {
             memory.awaited.clear();
             memory.trials.clear();
             memory.last_failure = None;
+            memory.removed.clear();
             memory.quick_beat = None;
             drop(memory);
             self.record.parked.clear();
@@ -381,7 +386,8 @@ impl<'c, M: Managed> Pass<'c, M> {
         let now = self.ctx.now();
         let retry = self.ctx.timing.parked_retry;
         let mut memory = self.memory.lock();
-        for key in self.record.parked.keys() {
+        let refused = |(_, reason): &(&M::Key, &String)| !is_contended(reason);
+        for (key, _) in self.record.parked.iter().filter(refused) {
             // Parked before this process began: tried once, and failing then counts as again.
             memory.parked.entry(key.clone()).or_insert(Parked {
                 until: Duration::ZERO,
@@ -390,7 +396,9 @@ impl<'c, M: Managed> Pass<'c, M> {
         }
         memory.parked.retain(|key, _| wanted(key));
         let known: BTreeSet<_> = memory.parked.keys().cloned().collect();
-        self.record.parked.retain(|key, _| known.contains(key));
+        self.record
+            .parked
+            .retain(|key, reason| known.contains(key) || is_contended(reason));
         let waiting = memory
             .parked
             .iter()
@@ -444,6 +452,19 @@ impl<'c, M: Managed> Pass<'c, M> {
             between_views: timing.settle_gap,
             linger: timing.linger,
         }
+    }
+
+    /// What a call under way, or one that may still land, could change.
+    pub fn may_still_change(&self, unsettled: &BTreeSet<M::Key>) -> BTreeSet<M::Key> {
+        let mut keys = unsettled.clone();
+        keys.extend(
+            self.record
+                .operation
+                .iter()
+                .flat_map(|open| open.names.clone()),
+        );
+        keys.extend(self.memory.lock().absences.kept(self.ctx.now()));
+        keys
     }
 
     /// Checks from the cache that the plan is still wanted, and that this replica may still act (S2, S9).

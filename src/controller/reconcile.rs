@@ -118,8 +118,10 @@ async fn attempt<M: Pipeline>(pass: &mut Pass<'_, M>) -> Result<Judged, Stop> {
     pass.close_answered();
     let open = pass.record.operation.is_some();
     if pass.deleting() {
-        let stays = pass.keeps_everything();
-        let nothing_to_release = pass.record.ledger.registered.is_empty();
+        // What was sent nothing gets its weight back before it is left behind.
+        let drained = !pass.record.draining.is_empty();
+        let stays = pass.at_rest_by_wish() || (pass.keeps_everything() && !drained);
+        let nothing_to_release = pass.record.ledger.registered.is_empty() && !drained;
         if pass.abandoned() || (!open && (stays || nothing_to_release)) {
             return Err(pass.let_go().await?);
         }

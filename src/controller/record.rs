@@ -6,7 +6,7 @@
 
 use std::{collections::BTreeMap, collections::BTreeSet, fmt::Display, str::FromStr};
 
-use server_group_core::ledger::Ledger;
+use server_group_core::{ledger::Ledger, server::Weight};
 
 use crate::api::status::{self, Phase};
 
@@ -21,6 +21,17 @@ pub struct Record<K> {
     pub operation: Option<Operation<K>>,
     /// What the cloud refused, with its words.
     pub parked: BTreeMap<K, String>,
+    /// Members that were sent weight 0, to be removed later.
+    pub draining: BTreeMap<K, Draining>,
+}
+
+/// A member that was sent weight 0.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Draining {
+    /// When it is to be removed, by the cloud's clock; absent until it was seen at weight 0.
+    pub until: Option<jiff::Timestamp>,
+    /// The weight to give back.
+    pub weight: Weight,
 }
 
 /// The change in flight.
@@ -49,6 +60,7 @@ impl<K> Default for Record<K> {
             cloud_account_id: None,
             operation: None,
             parked: BTreeMap::new(),
+            draining: BTreeMap::new(),
         }
     }
 }
@@ -74,6 +86,7 @@ impl<K: Ord + Clone + Display + FromStr> Record<K> {
             parked: parked
                 .filter_map(|(key, reason)| Some((key.parse().ok()?, reason.to_owned())))
                 .collect(),
+            draining: BTreeMap::new(),
         }
     }
 

@@ -11,6 +11,7 @@ mod admission;
 mod attachment;
 mod counts;
 mod crash;
+mod draining;
 mod generated;
 mod leader;
 mod membership;

@@ -69,6 +69,13 @@ fn oldest<'a, K: 'a>(claimants: impl Iterator<Item = &'a Claimant<K>>) -> Option
     claimants.min_by_key(|other| &other.age)
 }
 
+/// Whether any live object lists or holds `key`, whatever its standing.
+#[must_use]
+pub fn claimed<K: Ord>(key: &K, others: &[Claimant<K>]) -> bool {
+    let claims = |other: &Claimant<K>| other.lists.contains(key) || other.ledger.contains(key);
+    others.iter().any(claims)
+}
+
 /// Whether a live, granted, enforcing object lists `key`: such a member is handed over, never removed (S1).
 #[must_use]
 pub fn wanted_by<'a, K: Ord>(key: &K, others: &'a [Claimant<K>]) -> Option<&'a str> {

@@ -75,6 +75,36 @@ pub struct World {
     pub quota_reached: bool,
     /// Members that the cloud refused and that wait for their next try (S8).
     pub parked: BTreeSet<ServerKey>,
+    /// Members that came back after we removed them, again and again (S8).
+    pub contended: BTreeSet<ServerKey>,
+    /// Whether a removal begins with weight 0 and a wait.
+    pub drains: bool,
+    /// Members that were sent weight 0 by us, to be removed later or given their weight back.
+    pub draining: BTreeMap<ServerKey, Drain>,
+    /// What is known of members that no live object claims; empty unless the list is the whole truth (S7).
+    pub foreigners: BTreeMap<ServerKey, Foreigner>,
+}
+
+/// A member that was sent weight 0 by us.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Drain {
+    /// The weight to give back if it is wanted again.
+    pub weight: Weight,
+    /// Whether it has waited long enough to be removed.
+    pub due: bool,
+}
+
+/// A member that no live object claims, and that no attached scaling group brings as far as is known.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Foreigner {
+    /// A stranger in two views far enough apart: it may be removed.
+    Stranger,
+    /// A stranger in this view.
+    Unconfirmed,
+    /// An instance of a scaling group that is not shown to be unattached.
+    EssManaged,
+    /// It could not be asked whose it is.
+    Unknown,
 }
 
 /// What to do, and what not to do and why. The sets are disjoint.
@@ -82,8 +112,10 @@ pub struct World {
 pub struct Plan {
     /// Listed, absent (or draining where that can be taken back): to be added, and registered before that.
     pub add: BTreeMap<ServerKey, Wish>,
-    /// Listed and present at another weight: to be changed in place.
+    /// Present at another weight than it should have, the one of before a drain included: to be changed in place.
     pub reweigh: BTreeMap<ServerKey, Weight>,
+    /// To be removed later: sent nothing from now on. With the weight to give back if it is wanted again.
+    pub drain: BTreeMap<ServerKey, Weight>,
     /// Ours and no longer listed: to be removed.
     pub remove: BTreeSet<ServerKey>,
     /// Listed and already there: to be written down, nothing to be called.
@@ -114,7 +146,10 @@ impl Plan {
     /// Whether it needs no call that changes the cloud.
     #[must_use]
     pub fn calls_nothing(&self) -> bool {
-        self.add.is_empty() && self.reweigh.is_empty() && self.remove.is_empty()
+        self.add.is_empty()
+            && self.reweigh.is_empty()
+            && self.drain.is_empty()
+            && self.remove.is_empty()
     }
 }
 
@@ -129,6 +164,8 @@ pub struct Counts {
     pub joining: usize,
     /// Members of ours on their way out.
     pub leaving: usize,
+    /// Of these, those that finish what they have at weight 0.
+    pub draining: usize,
     /// Members that are neither listed nor ours.
     pub foreign: usize,
 }
@@ -140,8 +177,12 @@ pub enum Change {
     Add,
     /// Write down that it is ours; nothing is called.
     Adopt,
-    /// Change its weight.
+    /// Change its weight to what the list says.
     Reweigh(Weight),
+    /// Give it the weight back that it had before it was sent nothing.
+    Restore(Weight),
+    /// Send it nothing, to be removed later. It has this weight now.
+    Drain(Weight),
     /// Take it out of the group.
     Remove,
 }
@@ -150,19 +191,28 @@ pub enum Change {
 type Rule = fn(&World, &ServerKey, Change) -> Option<Hold>;
 
 /// Asked in order. The first objection wins.
-const RULES: [Rule; 6] = [
+const RULES: [Rule; 8] = [
     claimed_by_another,
     in_flight,
     in_transition,
     parked,
+    contended,
+    perhaps_not_a_stranger,
     not_seen_whole,
     nobody_would_be_wanted,
 ];
 
+impl Change {
+    /// Whether it ends with the member gone.
+    const fn leads_out(self) -> bool {
+        matches!(self, Self::Drain(_) | Self::Remove)
+    }
+}
+
 /// S7: another object's member is neither added, adopted nor changed.
 fn claimed_by_another(world: &World, key: &ServerKey, change: Change) -> Option<Hold> {
-    if change == Change::Remove {
-        // Whose a removal is was settled when the difference was found: it is ours or handed over.
+    if change.leads_out() || matches!(change, Change::Restore(_)) {
+        // Whose it is was settled when the difference was found: it is ours, handed over, or a stranger.
         return None;
     }
     match claim::owner(key, &world.age, world.ledger.holds(key), &world.others) {
@@ -191,16 +241,34 @@ fn parked(world: &World, key: &ServerKey, change: Change) -> Option<Hold> {
     (change != Change::Adopt && world.parked.contains(key)).then_some(Hold::Parked)
 }
 
+/// S8: what keeps coming back is left to whoever brings it.
+fn contended(world: &World, key: &ServerKey, change: Change) -> Option<Hold> {
+    (change.leads_out() && world.contended.contains(key)).then_some(Hold::Contended)
+}
+
+/// S7: what is not ours leaves only as a stranger.
+fn perhaps_not_a_stranger(world: &World, key: &ServerKey, change: Change) -> Option<Hold> {
+    if !change.leads_out() || world.owns(key) {
+        return None;
+    }
+    match world.foreigners.get(key)? {
+        Foreigner::Stranger => None,
+        Foreigner::Unconfirmed => Some(Hold::InFlight),
+        Foreigner::EssManaged => Some(Hold::EssManaged),
+        Foreigner::Unknown => Some(Hold::ViewIncomplete),
+    }
+}
+
 /// S5: nothing is removed, or sent nothing, on a view that might lack something.
 fn not_seen_whole(world: &World, _: &ServerKey, change: Change) -> Option<Hold> {
-    let takes_away = matches!(change, Change::Remove | Change::Reweigh(0));
+    let takes_away = change.leads_out() || change == Change::Reweigh(0);
     (takes_away && !world.view_permits_removal).then_some(Hold::ViewIncomplete)
 }
 
 /// S4: a list without anybody to serve removes and reweighs nothing.
 fn nobody_would_be_wanted(world: &World, _: &ServerKey, change: Change) -> Option<Hold> {
-    (matches!(change, Change::Remove | Change::Reweigh(_)) && world.lists_nobody())
-        .then_some(Hold::LastServing)
+    let takes_away = change.leads_out() || matches!(change, Change::Reweigh(_));
+    (takes_away && world.lists_nobody()).then_some(Hold::LastServing)
 }
 
 impl World {
@@ -234,6 +302,20 @@ impl World {
         }
     }
 
+    /// Whether `key` is neither listed nor to stay: ours, or a stranger in a group whose list is the whole truth.
+    #[must_use]
+    pub fn is_surplus(&self, key: &ServerKey) -> bool {
+        let stranger = self.foreigners.get(key) == Some(&Foreigner::Stranger);
+        !self.desired.contains_key(key) && (self.owns(key) || stranger)
+    }
+
+    /// The weight that a listed member should have, if that is anybody's business.
+    fn weight_for(&self, key: &ServerKey, wish: &Wish) -> Option<Weight> {
+        let before = self.draining.get(key).map(|drain| drain.weight);
+        let at_rest = self.rows.get(key).is_some_and(|row| row.weight == Some(0));
+        wish.weight.or(before.filter(|_| at_rest))
+    }
+
     /// The number below which no call may bring the group (S4).
     #[must_use]
     pub fn floor(&self) -> usize {
@@ -262,7 +344,7 @@ impl World {
             if self.serves(key, row) {
                 serving.total += 1;
                 serving.desired += usize::from(self.desired.contains_key(key));
-                serving.surplus += usize::from(!self.desired.contains_key(key) && self.owns(key));
+                serving.surplus += usize::from(self.is_surplus(key));
             }
         }
         serving
@@ -302,8 +384,8 @@ pub fn plan(world: &World) -> Plan {
             Change::Add | Change::Adopt if world.ledger.holds(&key) => None,
             Change::Add | Change::Adopt => (!take(&mut room)).then_some(Hold::LedgerFull),
             Change::Reweigh(0) if stops_serving => budget.silence(),
-            Change::Remove if stops_serving => budget.remove(),
-            Change::Reweigh(_) | Change::Remove => None,
+            Change::Drain(_) | Change::Remove if stops_serving => budget.remove(),
+            Change::Reweigh(_) | Change::Restore(_) | Change::Drain(_) | Change::Remove => None,
         };
         match (objection, change) {
             (Some(hold), _) => _ = plan.held.insert(key, hold),
@@ -312,7 +394,10 @@ pub fn plan(world: &World) -> Plan {
                 plan.add.insert(key, wish);
             }
             (None, Change::Adopt) => _ = plan.adopt.insert(key),
-            (None, Change::Reweigh(weight)) => _ = plan.reweigh.insert(key, weight),
+            (None, Change::Reweigh(weight) | Change::Restore(weight)) => {
+                _ = plan.reweigh.insert(key, weight);
+            }
+            (None, Change::Drain(weight)) => _ = plan.drain.insert(key, weight),
             (None, Change::Remove) => _ = plan.remove.insert(key),
         }
     }
@@ -323,7 +408,7 @@ pub fn plan(world: &World) -> Plan {
 
 /// The differences that would need a change. What needs none goes straight into the plan.
 ///
-/// Reweighings come before removals, so that both draw on one budget in a fixed order.
+/// What leads out comes last, so that all draw on one budget in a fixed order.
 fn differences(world: &World, plan: &mut Plan) -> Vec<(ServerKey, Change)> {
     let mut changes = Vec::new();
     for (key, wish) in &world.desired {
@@ -336,7 +421,7 @@ fn differences(world: &World, plan: &mut Plan) -> Vec<(ServerKey, Change)> {
             continue;
         }
         let known = world.ledger.holds(key);
-        match wish.weight {
+        match world.weight_for(key, wish) {
             Some(weight) if known && row.weight.is_some_and(|now| now != weight) => {
                 changes.push((key.clone(), Change::Reweigh(weight)));
             }
@@ -347,16 +432,16 @@ fn differences(world: &World, plan: &mut Plan) -> Vec<(ServerKey, Change)> {
             _ => {}
         }
     }
-    for key in world
-        .ledger
-        .iter()
-        .filter(|key| !world.desired.contains_key(key))
-    {
+    let listed = |key: &&ServerKey| world.desired.contains_key(*key);
+    for key in world.ledger.iter().filter(|key| !listed(key)) {
         let ours = claim::owner(key, &world.age, true, &world.others) == Owner::Us;
         let stays_on_release = world.purpose == Purpose::Release && !world.owns(key);
         if !ours || stays_on_release || claim::wanted_by(key, &world.others).is_some() {
-            if !world.unsettled.contains(key) {
-                plan.hand_over.insert(key.clone());
+            match weight_to_restore(world, key) {
+                // It changes hands as it was found.
+                Some(weight) => changes.push((key.clone(), Change::Restore(weight))),
+                None if world.unsettled.contains(key) => {}
+                None => _ = plan.hand_over.insert(key.clone()),
             }
             continue;
         }
@@ -364,12 +449,49 @@ fn differences(world: &World, plan: &mut Plan) -> Vec<(ServerKey, Change)> {
             // A call about it may still land: it is neither gone nor a difference.
             None if world.unsettled.contains(key) => {}
             None => _ = plan.absent.insert(key.clone()),
-            // Already on its way out: nothing to send, and nothing to report as left alone.
-            Some(row) if row.state.leaves() => {}
-            Some(_) => changes.push((key.clone(), Change::Remove)),
+            Some(row) => changes.extend(way_out(world, key, row)),
         }
     }
+    let ours_or_listed = |key: &&ServerKey| listed(key) || world.ledger.holds(key);
+    let claimed = |key: &&ServerKey| ours_or_listed(key) || claim::claimed(*key, &world.others);
+    for key in world.foreigners.keys().filter(|key| !claimed(key)) {
+        if let Some(row) = world.rows.get(key) {
+            changes.extend(way_out(world, key, row));
+        }
+    }
+    // Strangers that were about to leave, and are none any more.
+    let stays = |key: &&ServerKey| {
+        !ours_or_listed(key)
+            && (!world.foreigners.contains_key(*key) || claim::claimed(*key, &world.others))
+    };
+    for key in world.draining.keys().filter(stays) {
+        if let Some(weight) = weight_to_restore(world, key) {
+            changes.push((key.clone(), Change::Restore(weight)));
+        }
+    }
+    changes.sort_by_key(|(_, change)| change.leads_out());
     changes
+}
+
+/// The next step of a present member that has to go; none while it is leaving or waits at weight 0.
+fn way_out(world: &World, key: &ServerKey, row: &Row) -> Option<(ServerKey, Change)> {
+    let waits = world.draining.get(key).is_some_and(|drain| !drain.due);
+    let change = match row.weight {
+        // Already on its way out: nothing to send, and nothing to report as left alone.
+        _ if row.state.leaves() => return None,
+        Some(weight @ 1..) if world.drains => Change::Drain(weight),
+        Some(0) if waits => return None,
+        _ => Change::Remove,
+    };
+    Some((key.clone(), change))
+}
+
+/// The weight that a member had before we sent it nothing, if it is still sent nothing.
+fn weight_to_restore(world: &World, key: &ServerKey) -> Option<Weight> {
+    let row = world.rows.get(key)?;
+    let drain = world.draining.get(key)?;
+    let ours = row.weight == Some(0) && drain.weight > 0 && !row.state.leaves();
+    ours.then_some(drain.weight)
 }
 
 /// Takes one from `room` if there is any.
@@ -422,6 +544,12 @@ fn keep_everything_if_nobody_would_be_left(world: &World, plan: &mut Plan) {
     if world.purpose == Purpose::Release && held_back {
         plan.retain = true;
         plan.remove.clear();
+        plan.drain.clear();
+        for key in world.draining.keys() {
+            if let Some(weight) = weight_to_restore(world, key) {
+                plan.reweigh.insert(key.clone(), weight);
+            }
+        }
     }
 }
 
@@ -447,13 +575,18 @@ fn counts(world: &World, plan: &Plan) -> Counts {
         if world.desired.contains_key(key) {
             continue;
         }
-        if !world.owns(key) || plan.hand_over.contains(key) {
-            counts.foreign += 1;
-        } else if row.state.leaves()
+        let waits = world.draining.contains_key(key) && row.weight == Some(0);
+        let leaves = row.state.leaves()
+            || waits
             || plan.remove.contains(key)
-            || plan.held.get(key) == Some(&Hold::InFlight)
-        {
+            || plan.drain.contains_key(key)
+            || plan.held.get(key) == Some(&Hold::InFlight);
+        let ours = world.owns(key) && !plan.hand_over.contains(key);
+        if leaves && (ours || world.is_surplus(key)) {
             counts.leaving += 1;
+            counts.draining += usize::from(waits && !plan.remove.contains(key));
+        } else if !ours {
+            counts.foreign += 1;
         }
     }
     counts

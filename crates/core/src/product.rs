@@ -59,6 +59,12 @@ impl Product {
         !matches!(self, Self::Gwlb)
     }
 
+    /// Whether members have a weight.
+    #[must_use]
+    pub const fn has_weights(self) -> bool {
+        !matches!(self, Self::Gwlb)
+    }
+
     /// Whether an answered change is over: CLB applies it before it answers, the others work on it afterwards.
     #[must_use]
     pub const fn changes_at_once(self) -> bool {

@@ -81,6 +81,15 @@ impl<K: Ord + Clone> Absences<K> {
         }
     }
 
+    /// What is kept at `now` because a late call may still bring it.
+    pub fn kept(&self, now: Duration) -> impl Iterator<Item = K> {
+        let kept = self
+            .stay_until
+            .iter()
+            .filter(move |(_, until)| **until > now);
+        kept.map(|(key, _)| key.clone())
+    }
+
     /// Takes in which unlisted ledger entries a whole view lacked, and returns those that may leave.
     ///
     /// What is absent in the very first view after a takeover lingers, because nobody knows why it is absent.

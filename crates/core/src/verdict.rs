@@ -17,6 +17,8 @@ pub struct Facts<'a, K> {
     pub nobody_wanted: bool,
     /// Something is joining or leaving, is about to, or is not settled.
     pub moving: bool,
+    /// Something waits at weight 0 to be removed.
+    pub draining: bool,
     /// A quota of the cloud stopped an addition in this pass.
     pub quota_reached: bool,
     /// A parked member was tried again an hour later and failed again.
@@ -56,6 +58,7 @@ pub fn judge<K: Ord>(facts: &Facts<'_, K>) -> Verdict {
         (holds(Hold::Contended), Reason::Contended),
         (facts.quota_reached, Reason::QuotaExceeded),
         (facts.moving || holds(Hold::InFlight), Reason::Changing),
+        (facts.draining, Reason::Draining),
         (holds(Hold::LedgerFull), Reason::LedgerFull),
         (holds(Hold::Parked), Reason::PartlyApplied),
         (holds(Hold::LastServing), Reason::LastServing),
@@ -88,6 +91,7 @@ mod tests {
             held: &held,
             nobody_wanted: false,
             moving,
+            draining: false,
             quota_reached: false,
             parked_again: false,
         };
@@ -120,6 +124,7 @@ mod tests {
             held: &held,
             nobody_wanted: true,
             moving: true,
+            draining: false,
             quota_reached: false,
             parked_again: false,
         };
@@ -133,6 +138,7 @@ mod tests {
             held: &held,
             nobody_wanted: false,
             moving: false,
+            draining: false,
             quota_reached: false,
             parked_again: true,
         };

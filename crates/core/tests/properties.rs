@@ -9,7 +9,7 @@ use server_group_core::{
     amount::Amount,
     claim::{Claimant, Standing},
     ledger::Ledger,
-    membership::{Plan, Policy, Purpose, Wish, World, guard, plan},
+    membership::{Drain, Foreigner, Plan, Policy, Purpose, Wish, World, guard, plan},
     product::Product,
     refusal::batches,
     server::{Row, ServerKey, ServerKind, State},
@@ -87,6 +87,27 @@ fn claimant() -> impl Strategy<Value = Claimant<ServerKey>> {
         })
 }
 
+fn draining() -> impl Strategy<Value = BTreeMap<ServerKey, Drain>> {
+    let drain = any::<bool>().prop_map(|due| Drain { weight: 70, due });
+    prop_oneof![
+        2 => Just(BTreeMap::new()),
+        1 => proptest::collection::btree_map((0..IDS).prop_map(key), drain, 0..=IDS),
+    ]
+}
+
+fn foreigners() -> impl Strategy<Value = BTreeMap<ServerKey, Foreigner>> {
+    let foreigner = prop_oneof![
+        3 => Just(Foreigner::Stranger),
+        1 => Just(Foreigner::Unconfirmed),
+        1 => Just(Foreigner::EssManaged),
+        1 => Just(Foreigner::Unknown),
+    ];
+    prop_oneof![
+        2 => Just(BTreeMap::new()),
+        1 => proptest::collection::btree_map((0..IDS).prop_map(key), foreigner, 0..=IDS),
+    ]
+}
+
 prop_compose! {
     fn worlds()(
         gwlb in any::<bool>(),
@@ -102,6 +123,10 @@ prop_compose! {
         unsettled in prop_oneof![3 => Just(BTreeSet::new()), 1 => keys()],
         quota_reached in proptest::bool::weighted(0.2),
         parked in prop_oneof![3 => Just(BTreeSet::new()), 1 => keys()],
+        contended in prop_oneof![5 => Just(BTreeSet::new()), 1 => keys()],
+        drains in any::<bool>(),
+        draining in draining(),
+        foreigners in foreigners(),
     ) -> World {
         let adopted = adopted.difference(&registered).cloned().collect();
         World {
@@ -117,6 +142,10 @@ prop_compose! {
             unsettled,
             parked,
             quota_reached,
+            contended,
+            drains,
+            draining,
+            foreigners: if release { BTreeMap::new() } else { foreigners },
         }
     }
 }
@@ -178,6 +207,13 @@ fn carried_out(world: &World, plan: &Plan, calls: usize) -> World {
     for (key, weight) in &plan.reweigh {
         one(&mut || next.rows.get_mut(key).expect("present").weight = Some(*weight));
     }
+    for (key, weight) in &plan.drain {
+        // Written before anything is sent.
+        let weight = *weight;
+        next.draining
+            .insert(key.clone(), Drain { weight, due: false });
+        one(&mut || next.rows.get_mut(key).expect("present").weight = Some(0));
+    }
     for key in &plan.remove {
         one(&mut || _ = next.rows.remove(key));
     }
@@ -192,6 +228,14 @@ fn at_rest(mut world: World) -> World {
         .rows
         .values_mut()
         .for_each(|row| row.state = State::Available);
+    let rows = &world.rows;
+    world
+        .draining
+        .retain(|key, _| rows.get(key).is_some_and(|row| row.weight == Some(0)));
+    world
+        .draining
+        .values_mut()
+        .for_each(|drain| drain.due = true);
     world
 }
 
@@ -200,10 +244,13 @@ proptest! {
 
     #[test]
     fn removes_only_what_is_ours_unlisted_and_wanted_by_nobody_else(world in worlds()) {
-        for key in &plan(&world).remove {
+        let plan = plan(&world);
+        for key in plan.remove.iter().chain(plan.drain.keys()) {
             let registered = world.ledger.registered.contains(key);
             let ours = registered || world.purpose == Purpose::Converge && world.ledger.adopted.contains(key);
-            prop_assert!(ours && !world.desired.contains_key(key));
+            let claimed = world.others.iter().any(|other| other.lists.contains(key) || other.ledger.contains(key));
+            let stranger = world.foreigners.get(key) == Some(&Foreigner::Stranger) && !claimed;
+            prop_assert!((ours || stranger) && !world.desired.contains_key(key) && !world.contended.contains(key));
             let listed = |other: &Claimant<ServerKey>| other.standing == Standing::Enforcing && other.lists.contains(key);
             prop_assert!(!world.others.iter().any(listed));
             let older_holder = |other: &Claimant<ServerKey>| other.ledger.contains(key) && other.age < world.age;
@@ -216,7 +263,7 @@ proptest! {
     #[test]
     fn never_goes_below_the_floor_in_whatever_order_calls_land(world in worlds(), order in any::<prop::sample::Index>()) {
         let plan = plan(&world);
-        let mut stopping: Vec<_> = plan.remove.iter().cloned().collect();
+        let mut stopping: Vec<_> = plan.remove.iter().chain(plan.drain.keys()).cloned().collect();
         stopping.extend(plan.reweigh.iter().filter(|(_, weight)| **weight == 0).map(|(key, _)| key.clone()));
         if !stopping.is_empty() {
             let turn = order.index(stopping.len());
@@ -235,11 +282,13 @@ proptest! {
     fn surplus_leaves_only_as_far_as_replacements_serve(world in worlds()) {
         let plan = plan(&world);
         let before = serving(&world);
-        let counted = |key: &&ServerKey| world.desired.contains_key(*key) || world.owns(key);
+        let stranger = |key: &ServerKey| world.foreigners.get(key) == Some(&Foreigner::Stranger);
+        let counted = |key: &&ServerKey| world.desired.contains_key(*key) || world.owns(key) || stranger(key);
         let had = before.iter().filter(counted).count();
-        let left = before.iter().filter(counted).filter(|key| !plan.remove.contains(*key)).count();
+        let stays = |key: &&ServerKey| !plan.remove.contains(*key) && !plan.drain.contains_key(*key);
+        let left = before.iter().filter(counted).filter(stays).count();
         let dip = usize::from(world.quota_reached);
-        prop_assert!(plan.remove.is_empty() || left >= wanted(&world).saturating_sub(dip).min(had));
+        prop_assert!(plan.remove.is_empty() && plan.drain.is_empty() || left >= wanted(&world).saturating_sub(dip).min(had));
     }
 
     #[test]
@@ -248,7 +297,8 @@ proptest! {
         world.policy.allow_empty = false;
         world.desired.values_mut().for_each(|wish| wish.weight = Some(0));
         let plan = plan(&world);
-        prop_assert!(plan.remove.is_empty() && plan.reweigh.is_empty());
+        let takes_away = |(key, weight): (&ServerKey, &u8)| *weight == 0 || !world.draining.contains_key(key);
+        prop_assert!(plan.remove.is_empty() && plan.drain.is_empty() && !plan.reweigh.iter().any(takes_away));
     }
 
     #[test]
@@ -257,6 +307,10 @@ proptest! {
         let remove: Vec<_> = plan.remove.into_iter().collect();
         for batch in batches(&remove, 2) {
             prop_assert_eq!(guard::removal(&world, &batch), Ok(()));
+        }
+        let drain: Vec<_> = plan.drain.into_keys().collect();
+        for batch in batches(&drain, 2) {
+            prop_assert_eq!(guard::drain(&world, &batch), Ok(()));
         }
         let weights: Vec<_> = plan.reweigh.into_iter().collect();
         prop_assert_eq!(guard::reweigh(&world, &weights), Ok(()));
@@ -270,7 +324,8 @@ proptest! {
             let after = before.iter().filter(|key| !batch.contains(key)).count();
             prop_assert!(world.view_permits_removal || batch.is_empty());
             for key in &batch {
-                prop_assert!(world.ledger.holds(key) && !world.desired.contains_key(key));
+                let stranger = world.foreigners.get(key) == Some(&Foreigner::Stranger);
+                prop_assert!((world.ledger.holds(key) || stranger) && !world.desired.contains_key(key));
                 prop_assert!(!world.unsettled.contains(key) && world.rows.contains_key(key));
             }
             let touched = after < before.len();
@@ -281,7 +336,8 @@ proptest! {
     #[test]
     fn the_parts_of_a_plan_are_disjoint(world in worlds()) {
         let plan = plan(&world);
-        let parts: [BTreeSet<ServerKey>; 7] = [
+        let parts: [BTreeSet<ServerKey>; 8] = [
+            plan.drain.keys().cloned().collect(),
             plan.add.keys().cloned().collect(),
             plan.reweigh.keys().cloned().collect(),
             plan.remove.clone(),
@@ -328,7 +384,9 @@ proptest! {
         for other in &world.others {
             for key in other.ledger.iter().filter(|key| !world.ledger.holds(key)) {
                 prop_assert!(!plan.add.contains_key(key) && !plan.remove.contains(key) && !plan.adopt.contains(key));
-                prop_assert!(!plan.reweigh.contains_key(key));
+                // What we drained ourselves is given its weight back.
+                prop_assert!(!plan.reweigh.contains_key(key) || world.draining.contains_key(key));
+                prop_assert!(!plan.drain.contains_key(key));
             }
         }
     }

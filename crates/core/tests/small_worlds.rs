@@ -57,6 +57,10 @@ fn world(
         unsettled: BTreeSet::new(),
         parked: BTreeSet::new(),
         quota_reached: false,
+        contended: BTreeSet::new(),
+        drains: false,
+        draining: BTreeMap::new(),
+        foreigners: BTreeMap::new(),
     };
     for (number, (standing, claim)) in members.iter().zip(claims).enumerate() {
         let key = ServerKey::new(&format!("i-{number}"), None, Some(80));

@@ -21,6 +21,7 @@ use super::{
         managed::age,
         memory::Awaited,
         pass::{Pass, Stop},
+        record::Draining,
     },
     observe::{Group, claimant, neighbours, observe},
     parse::Parsed,
@@ -81,14 +82,37 @@ pub(super) async fn apply(
         &mut applied,
     )
     .await?;
-    let mut removals = planned.remove.clone();
+    let (mut drains, mut removals) = (planned.drain.clone(), planned.remove.clone());
     if pass.quota_reached && applied.stopped.is_none() {
         // There is no room: how far the swap may dip shows only now (S3).
         let observed = observe(pass, group, parsed)
             .await?
             .ok_or(Stop::Superseded("the group is gone"))?;
-        removals = plan(&observed.world).remove;
+        let planned = plan(&observed.world);
+        (drains, removals) = (planned.drain, planned.remove);
     }
+    let mut drain = Drain {
+        group,
+        parsed,
+        kinds: BTreeMap::new(),
+    };
+    // What each has now is written with the intent, to be given back.
+    for (key, weight) in &drains {
+        let draining = Draining {
+            until: None,
+            weight: *weight,
+        };
+        pass.record.draining.insert(key.clone(), draining);
+    }
+    act(
+        pass,
+        &mut drain,
+        drains.into_keys().collect(),
+        DRAINING,
+        &group.id,
+        &mut applied,
+    )
+    .await?;
     let mut remove = Remove {
         group,
         parsed,
@@ -119,6 +143,13 @@ const REWEIGHING: Wording = Wording {
     noun: "server",
     preposition: "in",
     event: Change::Reweighed,
+};
+const DRAINING: Wording = Wording {
+    doing: "sending nothing more to",
+    done: "sent weight 0 to",
+    noun: "server",
+    preposition: "in",
+    event: Change::Drained,
 };
 const REMOVING: Wording = Wording {
     doing: "removing",
@@ -214,6 +245,10 @@ impl Step<ServerGroupMembership> for Remove<'_> {
         )
     }
 
+    fn accepted(&self, pass: &Pass<'_, ServerGroupMembership>, batch: &[ServerKey]) {
+        pass.note_removed(batch);
+    }
+
     /// Looks at the group again, plans again, and lets through what both plans remove.
     ///
     /// When a call without an answer is repeated, members that have left meanwhile stay in the batch: the same
@@ -248,6 +283,42 @@ impl Step<ServerGroupMembership> for Remove<'_> {
     }
 }
 
+/// Sends members nothing more, to be removed later.
+struct Drain<'g> {
+    group: &'g Group,
+    parsed: &'g Parsed,
+    /// What the newest view says each member is.
+    kinds: BTreeMap<ServerKey, ServerKind>,
+}
+
+impl Step<ServerGroupMembership> for Drain<'_> {
+    fn manner(&self) -> Manner {
+        weight_manner(self.group)
+    }
+
+    async fn prepare(
+        &mut self,
+        pass: &mut Pass<'_, ServerGroupMembership>,
+        mut batch: Vec<ServerKey>,
+        repeating: bool,
+    ) -> Result<Vec<ServerKey>, Stop> {
+        let world = look_again(pass, self.group, self.parsed).await?;
+        let allowed = plan(&world).drain;
+        let silent = |key: &ServerKey| world.rows.get(key).is_none_or(|row| row.weight == Some(0));
+        batch.retain(|key| allowed.contains_key(key) || (repeating && silent(key)));
+        let serving: Vec<_> = batch.iter().filter(|key| !silent(key)).cloned().collect();
+        guard::drain(&world, &serving)
+            .map_err(|violation| refused_by_guard(self.group, &violation))?;
+        self.kinds
+            .extend(world.rows.iter().map(|(key, row)| (key.clone(), row.kind)));
+        Ok(batch)
+    }
+
+    async fn send(&self, batch: &[ServerKey], token: &str) -> Result<Answer, cloud::Error> {
+        set_weights(self.group, &self.kinds, batch, |_| Some(0), token).await
+    }
+}
+
 /// Gives members another weight, in place.
 struct Reweigh<'g> {
     group: &'g Group,
@@ -259,12 +330,7 @@ struct Reweigh<'g> {
 
 impl Step<ServerGroupMembership> for Reweigh<'_> {
     fn manner(&self) -> Manner {
-        let product = self.group.product;
-        manner(
-            self.group,
-            cloud::weight_action(product),
-            product.weights_per_call(),
-        )
+        weight_manner(self.group)
     }
 
     /// A weight of 0 takes somebody away, so this looks as closely as a removal does.
@@ -293,21 +359,35 @@ impl Step<ServerGroupMembership> for Reweigh<'_> {
     }
 
     async fn send(&self, batch: &[ServerKey], token: &str) -> Result<Answer, cloud::Error> {
-        let members: Vec<_> = batch
-            .iter()
-            .map(|key| {
-                change(
-                    key,
-                    kind_of(&self.kinds, key),
-                    self.weights.get(key).copied(),
-                )
-            })
-            .collect();
-        self.group
-            .cloud
-            .set_weights(self.group.product, &self.group.id, &members, token)
-            .await
+        let weight = |key: &ServerKey| self.weights.get(key).copied();
+        set_weights(self.group, &self.kinds, batch, weight, token).await
     }
+}
+
+fn weight_manner(group: &Group) -> Manner {
+    let product = group.product;
+    manner(
+        group,
+        cloud::weight_action(product),
+        product.weights_per_call(),
+    )
+}
+
+async fn set_weights(
+    group: &Group,
+    kinds: &BTreeMap<ServerKey, ServerKind>,
+    batch: &[ServerKey],
+    weight: impl Fn(&ServerKey) -> Option<Weight>,
+    token: &str,
+) -> Result<Answer, cloud::Error> {
+    let members: Vec<_> = batch
+        .iter()
+        .map(|key| change(key, kind_of(kinds, key), weight(key)))
+        .collect();
+    group
+        .cloud
+        .set_weights(group.product, &group.id, &members, token)
+        .await
 }
 
 /// Checks for sure that the plan is still wanted, and looks at the group again.

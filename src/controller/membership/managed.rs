@@ -1,5 +1,6 @@
 //! A `ServerGroupMembership` as the shared parts of the pipeline see it.
 
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use kube::{Resource, ResourceExt};
 use server_group_core::{grant, server::ServerKey};
 
@@ -7,7 +8,7 @@ use super::super::{
     Context,
     managed::{Managed, held_shown, number, shown},
     memory::Memories,
-    record::{Operation, Record, keys, texts},
+    record::{Draining, Operation, Record, keys, texts},
     registry::Registry,
     report::Report,
     turns::GroupId,
@@ -15,8 +16,17 @@ use super::super::{
 use crate::api::{
     DeletionPolicy, MemberCounts, Mode, ServerGroupMembership, ServerGroupMembershipStatus,
     condition::conditions,
-    status::{hold_reason, member},
+    status::{self, hold_reason, member},
 };
+
+/// An entry of `status.draining` that can be read.
+fn drain(written: &status::Draining) -> Option<(ServerKey, Draining)> {
+    let draining = Draining {
+        until: written.until.as_ref().map(|time| time.0),
+        weight: written.weight.try_into().ok()?,
+    };
+    Some((written.server.parse().ok()?, draining))
+}
 
 impl Managed for ServerGroupMembership {
     type Key = ServerKey;
@@ -102,12 +112,16 @@ impl Managed for ServerGroupMembership {
             .parked
             .iter()
             .map(|parked| (parked.server.as_str(), parked.reason.as_str()));
-        Record::read(
+        let mut record = Record::read(
             &self.uid().unwrap_or_default(),
             status.ledger.as_ref(),
             operation,
             parked,
-        )
+        );
+        if record.cloud_account_id.is_some() {
+            record.draining = status.draining.iter().filter_map(drain).collect();
+        }
+        record
     }
 
     fn with_status(&self, report: &Report<ServerKey>, record: &Record<ServerKey>) -> Self {
@@ -139,6 +153,11 @@ impl Managed for ServerGroupMembership {
             parked: shown(&record.parked, |server, reason| member::Parked {
                 server,
                 reason: reason.clone(),
+            }),
+            draining: shown(&record.draining, |server, draining| status::Draining {
+                server,
+                until: draining.until.map(Time),
+                weight: i32::from(draining.weight),
             }),
             plan: report.plan.clone(),
             last_handled_reconcile_at: report.handled.clone(),

@@ -21,6 +21,8 @@ use super::{
         managed::{Managed, age},
         pass::{Pass, Stop},
     },
+    draining::{self, drains},
+    foreigners::foreigners,
     parse::{self, Parsed},
 };
 use crate::{
@@ -107,6 +109,17 @@ pub(super) async fn observe(
         _ if !desired.contains_key(key) => Some(true),
         row => row.map(|row| row.state == State::Available),
     });
+    let contended = pass.notice_returns(|key| {
+        let present = rows.get(key).is_some_and(|row| !row.state.leaves());
+        (!desired.contains_key(key)).then_some(present)
+    });
+    let unsettled: BTreeSet<_> = unsettled
+        .iter()
+        .filter_map(|name| name.parse().ok())
+        .flat_map(|key| with_address(key, &rows))
+        .collect();
+    let in_flight = pass.may_still_change(&unsettled);
+    let draining = draining::look(pass, group, &rows, &desired, &in_flight);
     let ledger = pass.record.ledger.clone();
     let parked = pass.parked_now(|key| match desired.contains_key(key) {
         true => rows
@@ -118,24 +131,27 @@ pub(super) async fn observe(
         .iter()
         .map(|other| claimant(pass.ctx, other, &rows))
         .collect();
-    let world = World {
+    let mut world = World {
         product: group.product,
         purpose: pass.purpose(),
         policy: parsed.policy,
         desired,
-        view_permits_removal: pass.ctx.now().saturating_sub(begun) < pass.ctx.timing.view_age_max,
+        view_permits_removal: false,
         ledger,
         age: age(&pass.object),
         others,
-        unsettled: unsettled
-            .iter()
-            .filter_map(|name| name.parse().ok())
-            .flat_map(|key| with_address(key, &rows))
-            .collect(),
+        unsettled,
         parked,
+        contended,
         quota_reached: pass.quota_reached,
+        drains: drains(pass, group),
+        draining,
+        foreigners: BTreeMap::new(),
         rows,
     };
+    world.foreigners = foreigners(pass, group, &world, begun).await;
+    world.view_permits_removal =
+        pass.ctx.now().saturating_sub(begun) < pass.ctx.timing.view_age_max;
     Ok(Some(Observed { world, idle }))
 }
 

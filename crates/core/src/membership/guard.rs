@@ -4,7 +4,7 @@
 
 use std::fmt;
 
-use super::{Purpose, World};
+use super::{Foreigner, Purpose, World};
 use crate::{
     claim,
     server::{ServerKey, State, Weight},
@@ -36,6 +36,30 @@ impl std::error::Error for Violation {}
 ///
 /// The first rule that would be broken.
 pub fn removal(world: &World, batch: &[ServerKey]) -> Result<(), Violation> {
+    let waits = |key: &&ServerKey| {
+        let weight = world.rows.get(*key).and_then(|row| row.weight);
+        let due = world.draining.get(*key).is_none_or(|drain| drain.due);
+        world.drains && (weight.is_some_and(|weight| weight > 0) || !due)
+    };
+    if let Some(server) = batch.iter().find(waits) {
+        return Err(Violation {
+            rule: "S6",
+            server: Some(server.clone()),
+        });
+    }
+    leaving(world, batch, world.product.members_per_call())
+}
+
+/// Checks that `batch` may be sent nothing in the group as `world` shows it, to be removed later.
+///
+/// # Errors
+///
+/// The first rule that would be broken.
+pub fn drain(world: &World, batch: &[ServerKey]) -> Result<(), Violation> {
+    leaving(world, batch, world.product.weights_per_call())
+}
+
+fn leaving(world: &World, batch: &[ServerKey], limit: usize) -> Result<(), Violation> {
     let violates = |rule, server: &ServerKey| {
         Err(Violation {
             rule,
@@ -48,7 +72,7 @@ pub fn removal(world: &World, batch: &[ServerKey]) -> Result<(), Violation> {
             server: None,
         });
     }
-    if batch.len() > world.product.members_per_call() {
+    if batch.len() > limit {
         return Err(Violation {
             rule: "S8",
             server: None,
@@ -58,14 +82,23 @@ pub fn removal(world: &World, batch: &[ServerKey]) -> Result<(), Violation> {
         let registered = world.ledger.registered.contains(server);
         let adopted = world.ledger.adopted.contains(server);
         let ours = registered || (adopted && world.purpose == Purpose::Converge);
-        if !ours
+        let stranger = world.foreigners.get(server) == Some(&Foreigner::Stranger);
+        if !(ours || stranger)
             || world.desired.contains_key(server)
             || claim::wanted_by(server, &world.others).is_some()
         {
             return violates("S1", server);
         }
-        if claim::owner(server, &world.age, true, &world.others) != claim::Owner::Us {
+        let theirs = if ours {
+            claim::owner(server, &world.age, true, &world.others) != claim::Owner::Us
+        } else {
+            claim::claimed(server, &world.others)
+        };
+        if theirs {
             return violates("S7", server);
+        }
+        if world.contended.contains(server) {
+            return violates("S8", server);
         }
         let idle = world
             .rows
@@ -84,8 +117,14 @@ pub fn removal(world: &World, batch: &[ServerKey]) -> Result<(), Violation> {
 ///
 /// The first rule that would be broken.
 pub fn reweigh(world: &World, weights: &[(ServerKey, Weight)]) -> Result<(), Violation> {
-    for (server, _) in weights {
-        let ours = world.ledger.holds(server) && world.desired.contains_key(server);
+    for (server, weight) in weights {
+        let listed = world.ledger.holds(server) && world.desired.contains_key(server);
+        // Given back what we took.
+        let restored = world
+            .draining
+            .get(server)
+            .is_some_and(|drain| drain.weight == *weight && *weight > 0);
+        let ours = listed || restored;
         if !ours || world.unsettled.contains(server) {
             return Err(Violation {
                 rule: if ours { "S6" } else { "S1" },
@@ -159,7 +198,11 @@ fn floor_stands(world: &World, batch: &[ServerKey]) -> Result<(), Violation> {
             server: None,
         });
     }
-    let counts = |key: &ServerKey| world.desired.contains_key(key) || world.ledger.holds(key);
+    let counts = |key: &ServerKey| {
+        world.desired.contains_key(key)
+            || world.ledger.holds(key)
+            || world.foreigners.get(key) == Some(&Foreigner::Stranger)
+    };
     let before = serving.iter().filter(|key| counts(key)).count();
     let after = serving
         .iter()

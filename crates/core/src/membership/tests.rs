@@ -88,6 +88,10 @@ fn world(text: &str) -> World {
         unsettled: BTreeSet::new(),
         parked: BTreeSet::new(),
         quota_reached: false,
+        contended: BTreeSet::new(),
+        drains: false,
+        draining: BTreeMap::new(),
+        foreigners: BTreeMap::new(),
     };
     for sentence in text.split(';') {
         let words: Vec<_> = sentence.split_whitespace().collect();
@@ -115,6 +119,28 @@ fn world(text: &str) -> World {
             "release" => world.purpose = Purpose::Release,
             "unsettled" => world.unsettled = keys(rest),
             "parked" => world.parked = keys(rest),
+            "contended" => world.contended = keys(rest),
+            "drains" => world.drains = true,
+            "draining" => {
+                for word in rest {
+                    let (word, due) = word
+                        .strip_suffix("!due")
+                        .map_or((*word, false), |word| (word, true));
+                    let (name, weight) = weighted(word);
+                    let weight = weight.unwrap_or(100);
+                    world.draining.insert(key(name), Drain { weight, due });
+                }
+            }
+            "stranger" | "unconfirmed" | "ess" | "unknown" => {
+                let foreigner = match *verb {
+                    "stranger" => Foreigner::Stranger,
+                    "unconfirmed" => Foreigner::Unconfirmed,
+                    "ess" => Foreigner::EssManaged,
+                    _ => Foreigner::Unknown,
+                };
+                let names = keys(rest).into_iter();
+                world.foreigners.extend(names.map(|key| (key, foreigner)));
+            }
             "no-room" => world.quota_reached = true,
             "dip" => world.policy.max_unavailable = rest[0].parse().unwrap(),
             "partial" => world.view_permits_removal = false,
@@ -144,6 +170,7 @@ fn told(plan: &Plan) -> String {
         list("add", plan.add.keys()),
         list("adopt", plan.adopt.iter()),
         (!reweigh.is_empty()).then(|| format!("reweigh {}", reweigh.join(" "))),
+        list("drain", plan.drain.keys()),
         list("remove", plan.remove.iter()),
         list("hand-over", plan.hand_over.iter()),
         list("absent", plan.absent.iter()),
@@ -168,6 +195,14 @@ fn check(text: &str, expected: &str) {
         Ok(()),
         "planner and guard disagree in {text:?}"
     );
+    let drained: Vec<_> = plan.drain.keys().cloned().collect();
+    if !drained.is_empty() {
+        assert_eq!(
+            guard::drain(&world, &drained),
+            Ok(()),
+            "planner and guard disagree in {text:?}"
+        );
+    }
     if !batch.is_empty() {
         assert_eq!(
             guard::removal(&world, &batch),
@@ -380,6 +415,108 @@ fn a_release_that_would_leave_nobody_serving_is_none() {
 }
 
 #[test]
+fn drains_before_it_removes() {
+    check("drains; want a; have a b=50; own a b", "drain b");
+    check("drains; want a; have a b=0; own a b; draining b=50", "");
+    check(
+        "drains; want a; have a b=0; own a b; draining b=50!due",
+        "remove b",
+    );
+    check("drains; want a; have a b=0; own a b", "remove b");
+    check("want a; have a b=50; own a b", "remove b");
+    check(
+        "drains; want b; have a b!adding; own a b",
+        "hold a WaitsForReplacement",
+    );
+    check("drains; release; have a x; own a", "drain a");
+    check("drains; have a; own a", "hold a LastServing");
+}
+
+#[test]
+fn a_member_that_is_wanted_again_while_it_drains_gets_its_weight_back() {
+    check(
+        "want a b; have a b=0; own a b; draining b=50",
+        "reweigh b=50",
+    );
+    check(
+        "want a b; have a b=0; own a b; draining b=50!due",
+        "reweigh b=50",
+    );
+    check(
+        "want a b=20; have a b=0; own a b; draining b=50",
+        "reweigh b=20",
+    );
+    check("want a b=0; have a b=0; own a b; draining b=50", "");
+    check("want a b; have a b=100; own a b; draining b=50", "");
+}
+
+#[test]
+fn a_member_that_changes_hands_while_it_drains_gets_its_weight_back_first() {
+    let other = "other x 9 enforcing lists b";
+    check(
+        &format!("want a; have a b=0; own a b; draining b=50; {other}"),
+        "reweigh b=50",
+    );
+    check(
+        &format!("want a; have a b=50; own a b; draining b=50; {other}"),
+        "hand-over b",
+    );
+    // Adopted, and the object goes: it stays, as it was found.
+    check("release; have a b=0; kept b; draining b=50", "reweigh b=50");
+    // A release that would leave nobody serving is none.
+    check(
+        "release; have a b=0; own a b; draining b=50",
+        "reweigh b=50; hold a LastServing; retain",
+    );
+}
+
+#[test]
+fn strangers_leave_and_nobody_else_does() {
+    check("want a; have a x; own a; stranger x", "remove x");
+    check("want a; have a x; own a; unconfirmed x", "hold x InFlight");
+    check("want a; have a x; own a; ess x", "hold x EssManaged");
+    check(
+        "want a; have a x; own a; unknown x",
+        "hold x ViewIncomplete",
+    );
+    check("want a; have a x; own a", "");
+    check("want a x; have a x; own a; stranger x", "adopt x");
+    check(
+        "want a; have a x; own a; stranger x; other o 9 idle lists x",
+        "",
+    );
+    check(
+        "want a; have a x; own a; stranger x; other o 9 idle holds x",
+        "",
+    );
+    check(
+        "want b; have x; stranger x",
+        "add b; hold x WaitsForReplacement",
+    );
+    check("have x; stranger x", "hold x LastServing");
+    check("drains; want a; have a x; own a; stranger x", "drain x");
+}
+
+#[test]
+fn a_stranger_that_is_none_any_more_gets_its_weight_back() {
+    check("want a; have a x=0; own a; draining x=50", "reweigh x=50");
+    check(
+        "want a; have a x=0; own a; unconfirmed x; draining x=50",
+        "",
+    );
+}
+
+#[test]
+fn what_keeps_coming_back_is_left_alone() {
+    check("want a; have a b; own a b; contended b", "hold b Contended");
+    check(
+        "want a; have a x; own a; stranger x; contended x",
+        "hold x Contended",
+    );
+    check("want a b; have b; own b; contended a", "add a");
+}
+
+#[test]
 fn the_guard_objects_to_each_rule_by_itself() {
     for (text, batch, rule) in [
         ("want b; have a b; own a b; partial", "a", "S5"),
@@ -401,6 +538,19 @@ fn the_guard_objects_to_each_rule_by_itself() {
         ("have a b; own a b", "a", "S4"),
         ("want b; have a b=0; own a b", "a", "S4"),
         ("want b c; have a b x; own a b", "a", "S3"),
+        ("drains; want b; have a b; own a b", "a", "S6"),
+        (
+            "drains; want b; have a=0 b; own a b; draining a=9",
+            "a",
+            "S6",
+        ),
+        ("want b; have a b; own b; unconfirmed a", "a", "S1"),
+        (
+            "want b; have a b; own b; stranger a; other x 9 idle lists a",
+            "a",
+            "S7",
+        ),
+        ("want b; have a b; own a b; contended a", "a", "S8"),
     ] {
         let violation = guard::removal(&world(text), &[key(batch)]).expect_err(text);
         assert_eq!(violation.rule, rule, "in the world {text:?}");
@@ -442,6 +592,7 @@ fn counts_tell_how_far_it_is() {
             serving: 1,
             joining: 2,
             leaving: 0,
+            draining: 0,
             foreign: 1
         }
     );
@@ -453,6 +604,7 @@ fn counts_tell_how_far_it_is() {
             serving: 1,
             joining: 0,
             leaving: 2,
+            draining: 0,
             foreign: 0
         }
     );

@@ -1,0 +1,109 @@
+//! Entries that come back after we removed them, and strangers that are to be seen twice.
+
+use std::{collections::BTreeSet, time::Duration};
+
+use super::{managed::Managed, pass::Pass};
+
+/// Returns after which an entry is left to whoever brings it (S8).
+const RETURNS_MAX: u32 = 3;
+
+/// How status says so.
+const CONTENDED: &str = "Contended";
+
+/// Something that we removed.
+#[derive(Clone, Copy, Debug)]
+pub struct Removed {
+    /// When the removal was accepted last.
+    pub at: Duration,
+    /// Whether it was seen absent since.
+    pub gone: bool,
+    /// How often it came back.
+    pub returns: u32,
+}
+
+impl<M: Managed> Pass<'_, M> {
+    /// Notes what the cloud agreed to remove.
+    pub fn note_removed(&self, keys: &[M::Key]) {
+        let now = self.ctx.now();
+        let mut memory = self.memory.lock();
+        for key in keys {
+            let removed = memory.removed.entry(key.clone()).or_insert(Removed {
+                at: now,
+                gone: false,
+                returns: 0,
+            });
+            (removed.at, removed.gone) = (now, false);
+        }
+    }
+
+    /// Takes in what came back, and returns what is left alone for it.
+    ///
+    /// `present` tells whether an entry is there; of one that is wanted again, nothing.
+    pub fn notice_returns(
+        &mut self,
+        present: impl Fn(&M::Key) -> Option<bool>,
+    ) -> BTreeSet<M::Key> {
+        let (now, window) = (self.ctx.now(), self.ctx.timing.return_window);
+        let mut contended = Vec::new();
+        self.memory.lock().removed.retain(|key, removed| {
+            let recent = now < removed.at + window;
+            match present(key) {
+                None => return false,
+                Some(false) => removed.gone = true,
+                Some(true) if removed.gone && recent => {
+                    removed.gone = false;
+                    removed.returns += 1;
+                    if removed.returns == RETURNS_MAX {
+                        contended.push(key.clone());
+                    }
+                }
+                Some(true) => {}
+            }
+            recent
+        });
+        for key in contended {
+            let reason = format!(
+                "{CONTENDED}: removed, and back {RETURNS_MAX} times; it is left to whoever brings it"
+            );
+            self.newly_parked.push(format!("{key} ({reason})"));
+            self.record.parked.insert(key, reason);
+        }
+        let parked = self.record.parked.iter();
+        parked
+            .filter(|(_, reason)| is_contended(reason))
+            .map(|(key, _)| key.clone())
+            .collect()
+    }
+
+    /// Which of the `strangers` in the view that was asked for at `begun` were strangers long enough ago, and ever since.
+    pub fn confirmed_strangers(
+        &mut self,
+        strangers: &BTreeSet<M::Key>,
+        begun: Duration,
+    ) -> BTreeSet<M::Key> {
+        let gap = self.ctx.timing.stranger_gap;
+        let mut memory = self.memory.lock();
+        memory.strangers.retain(|key, _| strangers.contains(key));
+        let mut confirmed = BTreeSet::new();
+        let mut due = Vec::new();
+        for key in strangers {
+            let first = *memory.strangers.entry(key.clone()).or_insert(begun);
+            if begun >= first + gap {
+                confirmed.insert(key.clone());
+            } else {
+                due.push(first + gap);
+            }
+        }
+        drop(memory);
+        for at in due {
+            self.wake_at(at);
+        }
+        confirmed
+    }
+}
+
+/// Whether an entry of `status.parked` is one that came back too often, not one that the cloud refused.
+#[must_use]
+pub fn is_contended(reason: &str) -> bool {
+    reason.starts_with(CONTENDED)
+}

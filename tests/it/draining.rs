@@ -1,0 +1,194 @@
+//! `drainSeconds`: weight 0 first, then the wait, then the removal; and every way out of it.
+
+use serde_json::{Value, json};
+use server_group_operator::api::ServerGroupMembership;
+use server_group_sim::world::Product;
+
+use crate::stage::{Stage, condition, eventually, instance, instances, merge};
+
+type Membership = ServerGroupMembership;
+
+/// Long enough that a test is over before the wait is.
+const LONG: i64 = 3600;
+
+async fn three(name: &str, product: Product) -> (Stage, &'static str) {
+    let stage = Stage::new(name).await;
+    let group = match product {
+        Product::Clb => "rsp-web",
+        Product::Alb => "sgp-alb-web",
+        _ => "sgp-nlb-web",
+    };
+    stage.simulator.world().create_group(product, group);
+    (stage, group)
+}
+
+async fn list(stage: &Stage, group: &str, count: usize, seconds: i64, more: Value) {
+    let mut fields = json!({"removal": {"drainSeconds": seconds}});
+    merge(&mut fields, more);
+    let mut servers = instances(0, count, Some(80));
+    servers
+        .iter_mut()
+        .for_each(|server| server["type"] = json!("Ecs"));
+    stage.membership("web", group, &servers, fields).await;
+}
+
+/// Weights by id.
+fn weights(stage: &Stage, group: &str) -> Vec<u8> {
+    let world = stage.simulator.world();
+    let members = world.groups[group].members.values();
+    members.map(|member| member.weight).collect()
+}
+
+fn draining(object: &Membership) -> usize {
+    object
+        .status
+        .as_ref()
+        .map_or(0, |status| status.draining.len())
+}
+
+/// Three members, of which the last drains.
+async fn one_drains(stage: &Stage, group: &str) -> Membership {
+    list(stage, group, 3, LONG, json!({})).await;
+    stage.reason::<Membership>("web", "Converged").await;
+    // What was set by hand is what is given back.
+    stage
+        .simulator
+        .world()
+        .put_member(group, &instance(2), "", 80, 70);
+    list(stage, group, 2, LONG, json!({})).await;
+    let web: Membership = stage.reason("web", "Draining").await;
+    assert_eq!(weights(stage, group), [100, 100, 0]);
+    let status = web.status.as_ref().unwrap();
+    assert_eq!((status.draining.len(), status.draining[0].weight), (1, 70));
+    assert_eq!(status.summary.as_deref(), Some("2/2 serving, 1 leaving"));
+    web
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_member_is_sent_nothing_and_removed_when_the_wait_is_over() {
+    for product in [Product::Clb, Product::Alb, Product::Nlb] {
+        let (stage, group) = three("drain", product).await;
+        list(&stage, group, 3, 120, json!({})).await;
+        stage.reason::<Membership>("web", "Converged").await;
+        list(&stage, group, 1, 120, json!({})).await;
+        let web: Membership = stage.reason("web", "Draining").await;
+        assert_eq!(condition(&web, "InSync").unwrap().0, "False");
+        assert_eq!(weights(&stage, group), [100, 0, 0]);
+        let web: Membership = stage.reason("web", "Converged").await;
+        assert_eq!((draining(&web), weights(&stage, group)), (0, vec![100]));
+        let world = stage.simulator.world();
+        let at = |words: [&str; 2]| {
+            let calls = world.changing_calls().filter(|call| call.acted);
+            let named = calls.filter(|call| words.iter().any(|word| call.action.starts_with(word)));
+            named.last().unwrap().at
+        };
+        // Status writes whole seconds, a hundred of which pass in one.
+        let waited = at(["Remove", "Remove"]) - at(["Set", "Update"]);
+        assert!((120.0..360.0).contains(&waited), "{waited} s");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_member_that_is_wanted_again_gets_its_weight_back() {
+    for product in [Product::Clb, Product::Alb, Product::Nlb] {
+        let (stage, group) = three("drain-back", product).await;
+        one_drains(&stage, group).await;
+        list(&stage, group, 3, LONG, json!({})).await;
+        let web: Membership = stage.reason("web", "Converged").await;
+        assert_eq!(
+            (draining(&web), weights(&stage, group)),
+            (0, vec![100, 100, 70])
+        );
+        let removals = stage
+            .simulator
+            .world()
+            .changing_calls()
+            .filter(|call| call.action.starts_with("Remove"))
+            .count();
+        assert_eq!(removals, 0);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_drain_survives_a_restart_and_ends_when_it_said_it_would() {
+    let (mut stage, group) = three("drain-restart", Product::Clb).await;
+    let before = one_drains(&stage, group).await;
+    stage.kill().await;
+    stage.start();
+    stage.reason::<Membership>("web", "Draining").await;
+    list(&stage, group, 2, LONG, json!({"intervalSeconds": 60})).await;
+    let after: Membership = stage.reason("web", "Draining").await;
+    assert_eq!(
+        before.status.unwrap().draining,
+        after.status.unwrap().draining,
+        "written once"
+    );
+    stage.reason::<Membership>("web", "Converged").await;
+    assert_eq!(weights(&stage, group), [100, 100]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_drains_stays_as_it_is_while_suspended_or_planning() {
+    for rest in [json!({"suspend": true}), json!({"mode": "Plan"})] {
+        let (stage, group) = three("drain-rest", Product::Clb).await;
+        one_drains(&stage, group).await;
+        let reason = if rest["suspend"] == true {
+            "Suspended"
+        } else {
+            "Planned"
+        };
+        list(&stage, group, 2, 60, rest).await;
+        let web: Membership = stage.reason("web", reason).await;
+        let before = stage.changes();
+        assert_eq!(draining(&web), 1, "and is shown");
+        stage.delete::<Membership>("web").await;
+        stage.gone::<Membership>("web").await;
+        assert_eq!(
+            (stage.changes(), weights(&stage, group)),
+            (before, vec![100, 100, 0])
+        );
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_changes_hands_while_it_drains_gets_its_weight_back() {
+    let (stage, group) = three("drain-hands", Product::Clb).await;
+    one_drains(&stage, group).await;
+    stage
+        .membership("other", group, &instances(2, 1, Some(80)), json!({}))
+        .await;
+    stage.reason::<Membership>("other", "Converged").await;
+    let web: Membership = stage.reason("web", "Converged").await;
+    assert_eq!(
+        (draining(&web), weights(&stage, group)),
+        (0, vec![100, 100, 70])
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_retained_while_it_drains_gets_its_weight_back() {
+    let (stage, group) = three("drain-retain", Product::Clb).await;
+    one_drains(&stage, group).await;
+    list(&stage, group, 2, LONG, json!({"deletionPolicy": "Retain"})).await;
+    stage.delete::<Membership>("web").await;
+    stage.gone::<Membership>("web").await;
+    assert_eq!(weights(&stage, group), [100, 100, 70]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_release_drains_too() {
+    let (stage, group) = three("drain-release", Product::Clb).await;
+    stage
+        .simulator
+        .world()
+        .put_member(group, "i-other", "", 80, 100);
+    list(&stage, group, 2, 60, json!({})).await;
+    stage.reason::<Membership>("web", "Converged").await;
+    stage.delete::<Membership>("web").await;
+    eventually("weight 0", async || {
+        (weights(&stage, group) == [0, 0, 100]).then_some(())
+    })
+    .await;
+    stage.gone::<Membership>("web").await;
+    assert_eq!(weights(&stage, group), [100]);
+}
