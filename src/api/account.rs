@@ -108,6 +108,13 @@ pub struct Grant {
         inner(length(max = 64), regex(pattern = r"^(\*|asg-[a-z0-9-]*\*?)$"))
     )]
     pub scaling_groups: Option<Vec<String>>,
+    /// CLB load balancers: ids, prefixes ending in `*`, or `*`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(
+        length(max = 500),
+        inner(length(max = 64), regex(pattern = r"^(\*|lb-[a-z0-9-]*\*?)$"))
+    )]
+    pub load_balancers: Option<Vec<String>>,
     /// Servers that may be registered: ids, prefixes ending in `*`, networks such as `10.0.0.0/16` for members by address, or `*`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(

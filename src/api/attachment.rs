@@ -22,7 +22,7 @@ use super::{
     category = "alicloud",
     status = "ScalingGroupAttachmentStatus",
     derive = "PartialEq",
-    doc = "Which ALB, NLB and GWLB server groups an ESS scaling group feeds. The operator attaches and detaches them until the scaling group matches, and repairs drift.",
+    doc = "Which server groups (ALB, NLB, GWLB, CLB) and CLB load balancers an ESS scaling group feeds. The operator attaches and detaches them until the scaling group matches, and repairs drift.",
     selectable = ".spec.scalingGroupId",
     selectable = ".spec.accountName",
     printcolumn(
@@ -48,6 +48,8 @@ use super::{
     )
 )]
 #[serde(rename_all = "camelCase")]
+#[x_kube(validation = Rule::new("has(self.serverGroups) || has(self.loadBalancers)")
+    .message("serverGroups or loadBalancers is required: an absent list is no opinion, an empty one means none"))]
 pub struct ScalingGroupAttachmentSpec {
     /// Name of the CloudAccount to act as. Cannot be changed.
     #[serde(default = "super::default_account")]
@@ -65,16 +67,22 @@ pub struct ScalingGroupAttachmentSpec {
     #[schemars(length(max = 64), regex(pattern = r"^asg-[a-z0-9-]+$"))]
     #[x_kube(validation = Rule::new("self == oldSelf").message("scalingGroupId is immutable: make a new object instead"))]
     pub scaling_group_id: String,
-    /// The server groups it feeds, at most 100, each once by id and port. An empty list means none, which detaches nothing unless `removal.allowEmpty` is set.
+    /// The server groups it feeds, at most 100, each once by id and port. An empty list means none, which detaches nothing unless
+    /// `removal.allowEmpty` is set; an absent one is no opinion.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 100))]
-    pub server_groups: Vec<AttachedServerGroup>,
+    pub server_groups: Option<Vec<AttachedServerGroup>>,
+    /// The CLB load balancers whose default groups it feeds, at most 100, each once. An empty list means none, an absent one is no opinion.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 100))]
+    pub load_balancers: Option<Vec<AttachedLoadBalancer>>,
     /// Whether instances that are already in the scaling group join a server group when it is attached.
     #[serde(default)]
     pub force_attach: bool,
     /// Whether the scaling group's instances leave a server group when it is detached. Held where nobody else would serve in it.
     #[serde(default)]
     pub force_detach: bool,
-    /// What this object may detach: `Shared` (the default) is only what it attached or adopted.
+    /// What this object may detach: `Shared` (the default) is only what it attached or adopted; `Exclusive` is whatever no object claims too.
     #[serde(default)]
     pub ownership: Ownership,
     /// How far detaching may go.
@@ -100,27 +108,50 @@ pub struct ScalingGroupAttachmentSpec {
 #[serde(rename_all = "camelCase")]
 #[x_kube(
     validation = Rule::new("self.type == 'GWLB' || has(self.port)")
-        .message("port is required for ALB and NLB server groups")
+        .message("port is required for ALB, NLB and CLB server groups")
         .field_path(".port"),
-    validation = Rule::new("self.type == 'GWLB' || has(self.weight)")
+    validation = Rule::new("self.type == 'GWLB' || self.type == 'CLB' || has(self.weight)")
         .message("weight is required for ALB and NLB server groups")
         .field_path(".weight"),
     validation = Rule::new("self.type != 'GWLB' || (!has(self.port) && !has(self.weight))")
         .message("a GWLB server group has neither port nor weight: leave both out")
-        .field_path(".type")
+        .field_path(".type"),
+    validation = Rule::new("(self.type == 'CLB') == has(self.loadBalancerId)")
+        .message("loadBalancerId is required for a CLB server group, and for no other")
+        .field_path(".loadBalancerId"),
+    validation = Rule::new("self.type == 'CLB' ? self.id.startsWith('rsp-') : self.id.startsWith('sgp-')")
+        .message("the id of a CLB server group begins with rsp-, that of an ALB, NLB or GWLB server group with sgp-")
+        .field_path(".id")
 )]
 pub struct AttachedServerGroup {
-    /// The load balancer product: `ALB`, `NLB` or `GWLB`.
+    /// The load balancer product: `ALB`, `NLB`, `GWLB`, or `CLB` for a vServer group.
     #[serde(rename = "type")]
     pub type_: AttachedServerGroupType,
-    /// Id of the server group, `sgp-…`.
-    #[schemars(length(max = 64), regex(pattern = r"^sgp-[a-z0-9-]+$"))]
+    /// Id of the server group: `rsp-…` for CLB, `sgp-…` for the others.
+    #[schemars(length(max = 64), regex(pattern = r"^(rsp|sgp)-[a-z0-9-]+$"))]
     pub id: String,
-    /// Port that instances serve on, 1 to 65535. Required for ALB and NLB, absent for GWLB.
+    /// Id of the load balancer that a CLB server group belongs to, `lb-…`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 64), regex(pattern = r"^lb-[a-z0-9-]+$"))]
+    pub load_balancer_id: Option<String>,
+    /// Port that instances serve on, 1 to 65535. Required for ALB, NLB and CLB, absent for GWLB. Changing it attaches the new one and detaches the old.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1, max = 65535))]
     pub port: Option<i32>,
-    /// Weight that instances join with, 0 to 100. Required for ALB and NLB, absent for GWLB. Changing it detaches and attaches again.
+    /// Weight that instances join with, 0 to 100. Required for ALB and NLB, absent for GWLB; for CLB the cloud's default when absent. Changing it detaches and attaches again.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 0, max = 100))]
+    pub weight: Option<i32>,
+}
+
+/// One CLB load balancer whose default group a scaling group feeds.
+#[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq, Eq)]
+#[serde(rename_all = "camelCase")]
+pub struct AttachedLoadBalancer {
+    /// Id of the load balancer, `lb-…`.
+    #[schemars(length(max = 64), regex(pattern = r"^lb-[a-z0-9-]+$"))]
+    pub id: String,
+    /// Weight that instances join with, 0 to 100; the cloud's default when absent. Changing it detaches and attaches again.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 0, max = 100))]
     pub weight: Option<i32>,
@@ -130,6 +161,8 @@ pub struct AttachedServerGroup {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "UPPERCASE")]
 pub enum AttachedServerGroupType {
+    /// Classic load balancer: a vServer group.
+    Clb,
     /// Application load balancer.
     Alb,
     /// Network load balancer.

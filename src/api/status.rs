@@ -179,7 +179,7 @@ items!(
     attachment,
     server_groups,
     server_group,
-    "`ALB/sgp-1:80` or `GWLB/sgp-2`"
+    "`ALB/sgp-1:80`, `GWLB/sgp-2`, `CLB/lb-1/rsp-1:80` or `LB/lb-2`"
 );
 
 /// A hold of the core as status writes it.

@@ -5,6 +5,7 @@
 //! whole answers or an error.
 
 mod answer;
+mod attachments;
 mod call;
 mod credential;
 mod endpoint;
@@ -24,6 +25,7 @@ mod transport;
 use serde::Deserialize;
 use serde_json::Value;
 
+pub use attachments::attachment_action;
 pub use call::{Call, Effect, Parameters, Service};
 pub use credential::{Credential, Environment, Keys, Unavailable};
 pub use endpoint::{Endpoints, InvalidEndpoint, Network};

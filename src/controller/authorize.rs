@@ -131,7 +131,7 @@ fn in_core(grant: &crate::api::Grant) -> Grant {
         regions: list(&grant.regions),
         server_groups: list(&grant.server_groups),
         scaling_groups: list(&grant.scaling_groups),
-        load_balancers: Vec::new(),
+        load_balancers: list(&grant.load_balancers),
         servers: list(&grant.servers),
     }
 }

@@ -51,7 +51,12 @@ fn good(kind: &str) -> Value {
 
 /// A GWLB membership.
 fn gwlb(servers: &Value) -> Value {
-    json!({"serverGroup": {"type": "GWLB", "id": "sgp-1"}, "servers": servers})
+    of("GWLB", servers)
+}
+
+/// The fields of a membership of an ALB, NLB or GWLB group.
+fn of(product: &str, servers: &Value) -> Value {
+    json!({"serverGroup": {"type": product, "id": "sgp-1"}, "servers": servers})
 }
 
 /// Sets fields of the spec; null takes one away.
@@ -183,7 +188,7 @@ fn bad() -> Vec<(&'static str, Value, &'static str, &'static str)> {
             MEMBERSHIP,
             server(json!({"id": "i-1", "type": "Fc", "port": 80})),
             "spec.servers[0].type",
-            "supported values",
+            "contradicts id",
         ),
         (
             MEMBERSHIP,
@@ -207,8 +212,71 @@ fn bad() -> Vec<(&'static str, Value, &'static str, &'static str)> {
         (
             MEMBERSHIP,
             server(json!({"id": "i-1", "port": 0})),
+            "spec.servers",
+            "port must be 1 to 65535",
+        ),
+        (
+            MEMBERSHIP,
+            server(json!({"id": "i-1", "port": -1})),
             "spec.servers[0].port",
-            "greater than or equal to 1",
+            "greater than or equal to 0",
+        ),
+        (
+            MEMBERSHIP,
+            of("ALB", &json!([{"id": "i-1"}])),
+            "spec.servers",
+            "port is required",
+        ),
+        (
+            MEMBERSHIP,
+            of("ALB", &json!([{"id": "i-1", "port": 0}])),
+            "spec.servers",
+            "0 is for NLB",
+        ),
+        (
+            MEMBERSHIP,
+            of(
+                "ALB",
+                &json!([{"id": "acs:fc:cn-hangzhou:1:services/s", "port": 80}]),
+            ),
+            "spec.servers",
+            "absent for a function",
+        ),
+        (
+            MEMBERSHIP,
+            of("NLB", &json!([{"id": "acs:fc:cn-hangzhou:1:services/s"}])),
+            "spec.servers",
+            "only an ALB group takes functions",
+        ),
+        (
+            MEMBERSHIP,
+            of("ALB", &json!([{"id": "acs:ecs:x"}])),
+            "spec.servers[0].id",
+            "ARN of a function",
+        ),
+        (
+            MEMBERSHIP,
+            json!({"serverGroup": {"type": "NLB", "id": "rsp-1"}}),
+            "spec.serverGroup.id",
+            "sgp-",
+        ),
+        (
+            MEMBERSHIP,
+            json!({"removal": {"drainSeconds": 3601}}),
+            "spec.removal.drainSeconds",
+            "3600",
+        ),
+        (
+            MEMBERSHIP,
+            json!({"removal": {"drainSeconds": -1}}),
+            "spec.removal.drainSeconds",
+            "equal to 0",
+        ),
+        (
+            MEMBERSHIP,
+            json!({"ownership": "Sole"}),
+            "spec.ownership",
+            "supported values",
         ),
         (
             MEMBERSHIP,
@@ -404,8 +472,46 @@ fn bad() -> Vec<(&'static str, Value, &'static str, &'static str)> {
         (
             ATTACHMENT,
             json!({"serverGroups": null}),
-            "spec.serverGroups",
-            "Required",
+            "spec",
+            "serverGroups or loadBalancers is required",
+        ),
+        (
+            ATTACHMENT,
+            json!({"loadBalancers": [{"id": "rsp-1"}]}),
+            "spec.loadBalancers[0].id",
+            "should match",
+        ),
+        (
+            ATTACHMENT,
+            json!({"loadBalancers": [{"id": "lb-1", "weight": 101}]}),
+            "spec.loadBalancers[0].weight",
+            "100",
+        ),
+        (
+            ATTACHMENT,
+            group(json!({"type": "CLB", "id": "rsp-1", "port": 80})),
+            "spec.serverGroups[0].loadBalancerId",
+            "loadBalancerId is required",
+        ),
+        (
+            ATTACHMENT,
+            group(
+                json!({"type": "NLB", "id": "sgp-1", "loadBalancerId": "lb-1", "port": 80, "weight": 1}),
+            ),
+            "spec.serverGroups[0].loadBalancerId",
+            "and for no other",
+        ),
+        (
+            ATTACHMENT,
+            group(json!({"type": "CLB", "id": "rsp-1", "loadBalancerId": "lb-1"})),
+            "spec.serverGroups[0].port",
+            "port is required",
+        ),
+        (
+            ATTACHMENT,
+            group(json!({"type": "CLB", "id": "sgp-1", "loadBalancerId": "lb-1", "port": 80})),
+            "spec.serverGroups[0].id",
+            "begins with rsp-",
         ),
         (
             ATTACHMENT,
@@ -459,7 +565,7 @@ fn bad() -> Vec<(&'static str, Value, &'static str, &'static str)> {
             ATTACHMENT,
             group(json!({"type": "ALB", "id": "rsp-1", "port": 80, "weight": 1})),
             "spec.serverGroups[0].id",
-            "should match",
+            "sgp-",
         ),
         (
             ATTACHMENT,
@@ -635,6 +741,39 @@ async fn good_objects_are_accepted() {
             MEMBERSHIP,
             json!({"removal": {"minServing": 0, "allowEmpty": true}, "intervalSeconds": 86400}),
         ),
+        (
+            MEMBERSHIP,
+            of(
+                "ALB",
+                &json!([{"id": "i-1", "port": 80, "weight": 0}, {"id": "10.0.0.1", "port": 80}]),
+            ),
+        ),
+        (
+            MEMBERSHIP,
+            of(
+                "ALB",
+                &json!([{"id": "acs:fc:cn-hangzhou:1:services/s.LATEST/functions/f"}]),
+            ),
+        ),
+        (
+            MEMBERSHIP,
+            of(
+                "NLB",
+                &json!([{"id": "i-1", "port": 0}, {"id": "eci-1", "port": 80, "type": "Eci"}]),
+            ),
+        ),
+        (
+            MEMBERSHIP,
+            json!({"ownership": "Exclusive", "removal": {"drainSeconds": 3600}}),
+        ),
+        (
+            ATTACHMENT,
+            json!({"serverGroups": null, "loadBalancers": [{"id": "lb-1"}, {"id": "lb-2", "weight": 0}]}),
+        ),
+        (
+            ATTACHMENT,
+            json!({"serverGroups": [{"type": "CLB", "id": "rsp-1", "loadBalancerId": "lb-1", "port": 80}], "ownership": "Exclusive"}),
+        ),
         (ATTACHMENT, json!({})),
         (
             ATTACHMENT,
@@ -787,7 +926,10 @@ async fn kubectl_explains_selects_and_lists() {
             .unwrap();
     }
     for (field, words) in [
-        ("sgm", "Which servers a CLB or GWLB server group holds"),
+        (
+            "sgm",
+            "Which servers a CLB, ALB, NLB or GWLB server group holds",
+        ),
         ("sgm.spec.servers.weight", "0 to 100"),
         ("sgm.spec.removal.minServing", "percentage"),
         ("sgm.status.ledger.adopted", "already there"),

@@ -25,10 +25,7 @@ async fn three(name: &str, product: Product) -> (Stage, &'static str) {
 async fn list(stage: &Stage, group: &str, count: usize, seconds: i64, more: Value) {
     let mut fields = json!({"removal": {"drainSeconds": seconds}});
     merge(&mut fields, more);
-    let mut servers = instances(0, count, Some(80));
-    servers
-        .iter_mut()
-        .for_each(|server| server["type"] = json!("Ecs"));
+    let servers = instances(0, count, Some(80));
     stage.membership("web", group, &servers, fields).await;
 }
 

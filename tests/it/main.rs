@@ -12,6 +12,8 @@ mod attachment;
 mod counts;
 mod crash;
 mod draining;
+mod exclusive;
+mod families;
 mod generated;
 mod leader;
 mod membership;

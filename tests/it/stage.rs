@@ -149,7 +149,7 @@ impl Stage {
         stage
             .grant(&[json!({
                 "name": "all", "namespaces": [stage.namespace], "regions": ["*"],
-                "serverGroups": ["*"], "scalingGroups": ["*"], "servers": ["*"],
+                "serverGroups": ["*"], "scalingGroups": ["*"], "loadBalancers": ["*"], "servers": ["*"],
             })])
             .await;
         stage

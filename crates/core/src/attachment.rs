@@ -8,12 +8,12 @@ mod key;
 
 use std::collections::{BTreeMap, BTreeSet};
 
-pub use key::{AttachmentKey, NotAnAttachment};
+pub use key::{AttachmentKey, Family, NotAnAttachment};
 
 use crate::{
     claim::{self, Age, Claimant, Owner},
     ledger::{LEDGER_MAX, Ledger},
-    membership::Purpose,
+    membership::{Foreigner, Purpose},
     reason::Hold,
     server::Weight,
 };
@@ -52,6 +52,12 @@ pub struct World {
     pub unsettled: BTreeSet<AttachmentKey>,
     /// Attachments that the cloud refused and that wait for their next try.
     pub parked: BTreeSet<AttachmentKey>,
+    /// Attachments that came back after we detached them, again and again (S8).
+    pub contended: BTreeSet<AttachmentKey>,
+    /// Families that the spec has a list for; of the others it has no opinion.
+    pub spoken_of: BTreeSet<Family>,
+    /// What is known of attachments that no live object claims; empty unless the list is the whole truth (S7).
+    pub foreigners: BTreeMap<AttachmentKey, Foreigner>,
     /// Who serves in the server groups that a forced detach would touch; read only for those.
     pub feeds: BTreeMap<AttachmentKey, Feed>,
 }
@@ -117,10 +123,12 @@ impl Change {
 type Rule = fn(&World, &AttachmentKey, Change) -> Option<Hold>;
 
 /// Asked in order. The first objection wins.
-const RULES: [Rule; 6] = [
+const RULES: [Rule; 8] = [
     claimed_by_another,
     in_flight,
     parked,
+    contended,
+    perhaps_not_a_stranger,
     not_seen_whole,
     nothing_would_be_wanted,
     nobody_else_serves,
@@ -146,6 +154,17 @@ fn in_flight(world: &World, key: &AttachmentKey, change: Change) -> Option<Hold>
 /// S8: what the cloud refused waits for its next try.
 fn parked(world: &World, key: &AttachmentKey, change: Change) -> Option<Hold> {
     (change != Change::Adopt && world.parked.contains(key)).then_some(Hold::Parked)
+}
+
+/// S8: what keeps coming back is left to whoever brings it.
+fn contended(world: &World, key: &AttachmentKey, change: Change) -> Option<Hold> {
+    (change == Change::Detach && world.contended.contains(key)).then_some(Hold::Contended)
+}
+
+/// S7: what is not ours goes only as a stranger.
+fn perhaps_not_a_stranger(world: &World, key: &AttachmentKey, change: Change) -> Option<Hold> {
+    let stranger = world.foreigners.get(key) == Some(&Foreigner::Stranger);
+    (change == Change::Detach && !world.owns(key) && !stranger).then_some(Hold::InFlight)
 }
 
 /// S5: nothing is detached on a view that might lack something.
@@ -185,11 +204,19 @@ impl World {
         }
     }
 
-    /// What is attached, ours, and no longer listed: what a forced detach would be about.
+    /// Whether the spec says anything about `key`: a release is about everything.
+    #[must_use]
+    pub fn speaks_of(&self, key: &AttachmentKey) -> bool {
+        self.purpose == Purpose::Release || self.spoken_of.contains(&key.family())
+    }
+
+    /// What is attached, not listed, and ours or a stranger: what a forced detach would be about.
     pub fn surplus(&self) -> impl Iterator<Item = &AttachmentKey> {
-        self.attached
-            .keys()
-            .filter(|key| self.owns(key) && !self.desired.contains_key(key))
+        let stranger = |key| self.foreigners.get(key) == Some(&Foreigner::Stranger);
+        self.attached.keys().filter(move |key| {
+            !self.desired.contains_key(*key)
+                && ((self.owns(key) && self.speaks_of(key)) || stranger(*key))
+        })
     }
 }
 
@@ -274,12 +301,21 @@ fn differences(world: &World, plan: &mut Plan) -> Vec<(AttachmentKey, Change)> {
                 plan.hand_over.insert(key.clone());
             }
         } else if world.attached.contains_key(key) {
-            changes.push((key.clone(), Change::Detach));
+            if world.speaks_of(key) {
+                changes.push((key.clone(), Change::Detach));
+            }
         } else if !world.unsettled.contains(key) {
             // A call about an unsettled one may still land: it is neither gone nor a difference.
             plan.absent.insert(key.clone());
         }
     }
+    let strangers = world.foreigners.keys().filter(|key| {
+        world.attached.contains_key(*key)
+            && !world.desired.contains_key(*key)
+            && !world.ledger.holds(key)
+            && !claim::claimed(*key, &world.others)
+    });
+    changes.extend(strangers.map(|key| (key.clone(), Change::Detach)));
     changes.append(&mut swaps);
     changes
 }
@@ -299,11 +335,10 @@ impl Budget {
             .filter(|key| world.attached.contains_key(key))
             .count();
         let surplus = world.surplus().count();
-        let ours = world
-            .attached
-            .keys()
-            .filter(|key| world.ledger.holds(key))
-            .count();
+        let counted = |key: &&AttachmentKey| {
+            world.ledger.holds(key) || world.foreigners.get(*key) == Some(&Foreigner::Stranger)
+        };
+        let ours = world.attached.keys().filter(counted).count();
         let may_be_last = world.allow_empty || world.purpose == Purpose::Release;
         Self {
             replaced: (listed + surplus).saturating_sub(world.desired.len()),
@@ -364,9 +399,11 @@ fn counts(world: &World, plan: &Plan) -> Counts {
         .keys()
         .filter(|key| !world.desired.contains_key(key))
     {
-        if !world.owns(key) || plan.hand_over.contains(key) {
+        if plan.detach.contains(key) {
+            counts.detaching += 1;
+        } else if !world.owns(key) || plan.hand_over.contains(key) {
             counts.foreign += 1;
-        } else if plan.detach.contains(key) || plan.held.get(key) == Some(&Hold::InFlight) {
+        } else if plan.held.get(key) == Some(&Hold::InFlight) {
             counts.detaching += 1;
         }
     }

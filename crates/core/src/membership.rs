@@ -547,7 +547,11 @@ fn keep_everything_if_nobody_would_be_left(world: &World, plan: &mut Plan) {
         plan.drain.clear();
         for key in world.draining.keys() {
             if let Some(weight) = weight_to_restore(world, key) {
-                plan.reweigh.insert(key.clone(), weight);
+                let change = Change::Restore(weight);
+                match RULES.iter().find_map(|rule| rule(world, key, change)) {
+                    Some(hold) => _ = plan.held.insert(key.clone(), hold),
+                    None => _ = plan.reweigh.insert(key.clone(), weight),
+                }
             }
         }
     }

@@ -158,13 +158,10 @@ fn codes_of_ess() {
     check(
         ess,
         400,
-        &[
-            "ScalingActivityInProgress",
-            "VServerGroupProcessing",
-            "BackendServer.configuring",
-        ],
+        &["ScalingActivityInProgress", "VServerGroupProcessing"],
         Kind::Busy,
     );
+    check(ess, 400, &["BackendServer.configuring"], Kind::MemberBusy);
     check(
         ess,
         404,
@@ -206,12 +203,8 @@ fn codes_of_clb() {
         ],
         Kind::Busy,
     );
-    check(
-        slb,
-        409,
-        &["ServiceIsStopping", "BackendServer.configuring"],
-        Kind::Busy,
-    );
+    check(slb, 409, &["ServiceIsStopping"], Kind::Busy);
+    check(slb, 409, &["BackendServer.configuring"], Kind::MemberBusy);
     check(
         slb,
         404,
@@ -275,7 +268,6 @@ fn codes_of_alb_nlb_and_gwlb() {
             &[
                 "IncorrectStatus.ServerGroup",
                 "IncorrectStatus.serverGroup",
-                "IncorrectStatus.BackendServer",
                 "IncorrectStatus.Eni",
                 "SystemBusy",
                 "OperationFailed.ResourceGroupStatusCheckFail",
@@ -283,6 +275,12 @@ fn codes_of_alb_nlb_and_gwlb() {
                 "Conflict.Lock",
             ],
             Kind::Busy,
+        );
+        check(
+            service,
+            400,
+            &["IncorrectStatus.BackendServer"],
+            Kind::MemberBusy,
         );
         check(
             service,

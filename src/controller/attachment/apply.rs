@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use server_group_core::{
     attachment::{
-        AttachmentKey, Plan,
+        AttachmentKey, Family, Plan,
         guard::{self, Detach},
         plan,
     },
@@ -28,7 +28,7 @@ use super::{
 };
 use crate::{
     api::ScalingGroupAttachment,
-    cloud::{self, Answer, AttachedGroup, Force},
+    cloud::{self, Answer, Force},
 };
 
 /// Carries out `planned`: attach, detach, swap.
@@ -56,77 +56,74 @@ pub(super) async fn apply(
     }
     let forced = |force| if force { Force::Yes } else { Force::No };
     let force = forced(pass.object.spec.force_attach);
-    let mut attach = Attach {
-        group,
-        weights: planned.attach.clone(),
-        force,
-        turns: Vec::new(),
-    };
-    act(
-        pass,
-        &mut attach,
-        planned.attach.keys().cloned().collect(),
-        ATTACHING,
-        &group.id,
-        &mut applied,
-    )
-    .await?;
+    for family in Family::ALL {
+        let mut attach = Attach {
+            group,
+            family,
+            weights: planned.attach.clone(),
+            force,
+            turns: Vec::new(),
+        };
+        let names = of_family(family, planned.attach.keys());
+        let wording = Wording {
+            doing: "attaching",
+            done: "attached",
+            noun: noun(family),
+            preposition: "to",
+            event: Change::Attached,
+        };
+        act(pass, &mut attach, names, wording, &group.id, &mut applied).await?;
+    }
+    // What is attached again at another weight by a later pass is never forced: its instances stay where they are.
     let force = forced(pass.object.spec.force_detach);
-    let mut detach = Undo {
-        group,
-        parsed,
-        force,
-        swaps: false,
-        turns: Vec::new(),
-    };
-    act(
-        pass,
-        &mut detach,
-        planned.detach.iter().cloned().collect(),
-        DETACHING,
-        &group.id,
-        &mut applied,
-    )
-    .await?;
-    // To be attached again at another weight by a later pass, so its instances stay where they are.
-    let mut swap = Undo {
-        group,
-        parsed,
-        force: Force::No,
-        swaps: true,
-        turns: Vec::new(),
-    };
-    act(
-        pass,
-        &mut swap,
-        planned.swap.iter().cloned().collect(),
-        DETACHING,
-        &group.id,
-        &mut applied,
-    )
-    .await?;
+    for (force, names, swaps) in [
+        (force, &planned.detach, false),
+        (Force::No, &planned.swap, true),
+    ] {
+        for family in Family::ALL {
+            let mut undo = Undo {
+                group,
+                parsed,
+                family,
+                force,
+                swaps,
+                turns: Vec::new(),
+            };
+            let names = of_family(family, names);
+            let wording = Wording {
+                doing: "detaching",
+                done: "detached",
+                noun: noun(family),
+                preposition: "from",
+                event: Change::Detached,
+            };
+            act(pass, &mut undo, names, wording, &group.id, &mut applied).await?;
+        }
+    }
     Ok(applied)
 }
 
-const ATTACHING: Wording = Wording {
-    doing: "attaching",
-    done: "attached",
-    noun: "server group",
-    preposition: "to",
-    event: Change::Attached,
-};
-const DETACHING: Wording = Wording {
-    doing: "detaching",
-    done: "detached",
-    noun: "server group",
-    preposition: "from",
-    event: Change::Detached,
-};
+/// Those of `keys` that one pair of operations attaches and detaches.
+pub(super) fn of_family<'a>(
+    family: Family,
+    keys: impl IntoIterator<Item = &'a AttachmentKey>,
+) -> Vec<AttachmentKey> {
+    let keys = keys.into_iter().filter(|key| key.family() == family);
+    keys.cloned().collect()
+}
 
-/// How a call that attaches or detaches behaves: without force it is over when answered; with force it refers to an activity.
-pub(super) const fn manner(action: &'static str) -> Manner {
+const fn noun(family: Family) -> &'static str {
+    match family {
+        Family::ServerGroups => "server group",
+        Family::VServerGroups => "vServer group",
+        Family::LoadBalancers => "load balancer",
+    }
+}
+
+/// How a call that attaches or detaches behaves: it is over when answered, unless the answer refers to an activity.
+pub(super) const fn manner(family: Family, attaches: bool) -> Manner {
     Manner {
-        action,
+        action: cloud::attachment_action(family, attaches),
         limit: ATTACHMENTS_PER_CALL,
         over_when_answered: true,
         has_tokens: true,
@@ -136,6 +133,7 @@ pub(super) const fn manner(action: &'static str) -> Manner {
 /// Makes attachments.
 struct Attach<'g> {
     group: &'g Group,
+    family: Family,
     weights: BTreeMap<AttachmentKey, Option<Weight>>,
     force: Force,
     /// Held while a forced call is under way.
@@ -144,7 +142,7 @@ struct Attach<'g> {
 
 impl Step<ScalingGroupAttachment> for Attach<'_> {
     fn manner(&self) -> Manner {
-        manner("AttachServerGroups")
+        manner(self.family, true)
     }
 
     async fn prepare(
@@ -168,13 +166,13 @@ impl Step<ScalingGroupAttachment> for Attach<'_> {
     }
 
     async fn send(&self, batch: &[AttachmentKey], token: &str) -> Result<Answer, cloud::Error> {
-        let groups: Vec<_> = batch
+        let pairs: Vec<_> = batch
             .iter()
-            .filter_map(|key| attached_group(key, self.weights.get(key).copied().flatten()))
+            .map(|key| (key, self.weights.get(key).copied().flatten()))
             .collect();
-        self.group
-            .cloud
-            .attach_server_groups(&self.group.id, &groups, self.force, token)
+        let (cloud, id) = (&self.group.cloud, &self.group.id);
+        cloud
+            .attach(id, self.family, &pairs, self.force, token)
             .await
     }
 }
@@ -183,6 +181,7 @@ impl Step<ScalingGroupAttachment> for Attach<'_> {
 struct Undo<'g> {
     group: &'g Group,
     parsed: &'g Parsed,
+    family: Family,
     force: Force,
     swaps: bool,
     /// Held while a forced call is under way.
@@ -191,7 +190,13 @@ struct Undo<'g> {
 
 impl Step<ScalingGroupAttachment> for Undo<'_> {
     fn manner(&self) -> Manner {
-        manner("DetachServerGroups")
+        manner(self.family, false)
+    }
+
+    fn accepted(&self, pass: &Pass<'_, ScalingGroupAttachment>, batch: &[AttachmentKey]) {
+        if !self.swaps {
+            pass.note_removed(batch);
+        }
     }
 
     /// Looks again, plans again, and lets through what both plans undo.
@@ -242,13 +247,10 @@ impl Step<ScalingGroupAttachment> for Undo<'_> {
     }
 
     async fn send(&self, batch: &[AttachmentKey], token: &str) -> Result<Answer, cloud::Error> {
-        let groups: Vec<_> = batch
-            .iter()
-            .filter_map(|key| attached_group(key, None))
-            .collect();
-        self.group
-            .cloud
-            .detach_server_groups(&self.group.id, &groups, self.force, token)
+        let batch: Vec<_> = batch.iter().collect();
+        let (cloud, id) = (&self.group.cloud, &self.group.id);
+        cloud
+            .detach(id, self.family, &batch, self.force, token)
             .await
     }
 }
@@ -288,17 +290,4 @@ async fn take_server_groups(
         ));
     }
     Ok(turns)
-}
-
-/// An attachment as a call names it.
-pub(super) fn attached_group(key: &AttachmentKey, weight: Option<Weight>) -> Option<AttachedGroup> {
-    match key {
-        AttachmentKey::ServerGroup { product, id, port } => Some(AttachedGroup {
-            id: id.clone(),
-            kind: product.to_string(),
-            port: *port,
-            weight,
-        }),
-        AttachmentKey::VServerGroup { .. } | AttachmentKey::LoadBalancer { .. } => None,
-    }
 }

@@ -62,15 +62,16 @@ impl Managed for ScalingGroupAttachment {
     }
 
     fn names<'a>(&'a self, namespace: &'a str) -> grant::Request<'a> {
+        let groups = || self.spec.server_groups.iter().flatten();
+        let default_groups = self.spec.load_balancers.iter().flatten();
         grant::Request {
             namespace,
             region: &self.spec.region_id,
             scaling_groups: vec![&self.spec.scaling_group_id],
-            server_groups: self
-                .spec
-                .server_groups
-                .iter()
-                .map(|group| group.id.as_str())
+            server_groups: groups().map(|group| group.id.as_str()).collect(),
+            load_balancers: groups()
+                .filter_map(|group| group.load_balancer_id.as_deref())
+                .chain(default_groups.map(|load_balancer| load_balancer.id.as_str()))
                 .collect(),
             ..grant::Request::default()
         }

@@ -9,7 +9,8 @@ use std::{
 use kube::{Resource, ResourceExt};
 use server_group_core::{
     attachment::{AttachmentKey, Feed, World},
-    claim::{Claimant, Standing},
+    claim::{Claimant, Standing, claimed},
+    membership::Foreigner,
     product::Product,
     server::Weight,
 };
@@ -24,7 +25,7 @@ use super::{
     parse::{self, Parsed},
 };
 use crate::{
-    api::{ScalingGroupAttachment, ServerGroupMembership, status::Phase},
+    api::{Ownership, ScalingGroupAttachment, ServerGroupMembership, status::Phase},
     cloud::{AttachedGroup, Cloud, Kind, MemberStatus, ScalingGroup},
 };
 
@@ -106,6 +107,8 @@ pub(super) async fn observe(
         Some(weight) => attached.get(key).is_none_or(|now| now != weight),
         None => ledger.holds(key) && attached.contains_key(key),
     });
+    let contended = pass
+        .notice_returns(|key| (!desired.contains_key(key)).then_some(attached.contains_key(key)));
     let others = neighbours
         .iter()
         .map(|other| claimant(pass.ctx, other))
@@ -125,8 +128,12 @@ pub(super) async fn observe(
             .filter_map(|name| name.parse().ok())
             .collect(),
         parked,
+        contended,
+        spoken_of: parse::spoken_of(&pass.object.spec),
+        foreigners: BTreeMap::new(),
         feeds: BTreeMap::new(),
     };
+    world.foreigners = foreigners(pass, &world, begun);
     if world.force_detach && !world.allow_empty && !world.lists_nobody() {
         world.feeds = feeds(group, &world).await?;
     }
@@ -161,10 +168,23 @@ async fn look(
 }
 
 fn attached(group: &ScalingGroup) -> Attached {
-    group
-        .server_groups
-        .iter()
-        .filter_map(|group| Some((key(group)?, group.weight)))
+    let server_groups = group.server_groups.iter();
+    let server_groups = server_groups.filter_map(|group| Some((key(group)?, group.weight)));
+    let vserver_groups = group.vserver_groups.iter().map(|group| {
+        let key = AttachmentKey::VServerGroup {
+            load_balancer: group.load_balancer_id.clone(),
+            id: group.id.clone(),
+            port: group.port,
+        };
+        (key, group.weight)
+    });
+    let load_balancers = group.load_balancers.iter().map(|load_balancer| {
+        let id = load_balancer.id.clone();
+        (AttachmentKey::LoadBalancer { id }, load_balancer.weight)
+    });
+    server_groups
+        .chain(vserver_groups)
+        .chain(load_balancers)
         .collect()
 }
 
@@ -183,6 +203,29 @@ fn key(group: &AttachedGroup) -> Option<AttachmentKey> {
     })
 }
 
+/// What no object claims, where the list is the whole truth (S7).
+fn foreigners(
+    pass: &mut Pass<'_, ScalingGroupAttachment>,
+    world: &World,
+    begun: Duration,
+) -> BTreeMap<AttachmentKey, Foreigner> {
+    let exclusive = pass.object.spec.ownership == Ownership::Exclusive && !pass.deleting();
+    let stranger = |key: &&AttachmentKey| {
+        exclusive
+            && world.speaks_of(key)
+            && !world.desired.contains_key(*key)
+            && !world.ledger.holds(key)
+            && !claimed(*key, &world.others)
+    };
+    let strangers: BTreeSet<_> = world.attached.keys().filter(stranger).cloned().collect();
+    let confirmed = pass.confirmed_strangers(&strangers, begun);
+    let known = |key: AttachmentKey| match confirmed.contains(&key) {
+        true => (key, Foreigner::Stranger),
+        false => (key, Foreigner::Unconfirmed),
+    };
+    strangers.into_iter().map(known).collect()
+}
+
 /// Who serves in the server groups that a forced detach would touch.
 async fn feeds(group: &Group, world: &World) -> Result<BTreeMap<AttachmentKey, Feed>, Stop> {
     let surplus: Vec<_> = world.surplus().cloned().collect();
@@ -192,12 +235,24 @@ async fn feeds(group: &Group, world: &World) -> Result<BTreeMap<AttachmentKey, F
     let instances = group.cloud.describe_scaling_instances(&group.id).await?;
     let mut feeds = BTreeMap::new();
     for key in surplus {
-        let Some((product, id)) = key.server_group() else {
-            continue;
+        let members = match &key {
+            AttachmentKey::LoadBalancer { id } => {
+                let found = group.cloud.load_balancer(id).await;
+                found.map(|load_balancer| load_balancer.members)
+            }
+            AttachmentKey::ServerGroup { product, id, .. } => group
+                .cloud
+                .members(*product, id)
+                .await
+                .map(|view| view.members),
+            AttachmentKey::VServerGroup { id, .. } => {
+                let view = group.cloud.members(Product::Clb, id).await;
+                view.map(|view| view.members)
+            }
         };
-        let feed = match group.cloud.members(product, id).await {
-            Ok(view) => {
-                let serving = view.members.iter().filter(|member| {
+        let feed = match members {
+            Ok(members) => {
+                let serving = members.iter().filter(|member| {
                     member.status == MemberStatus::Available && member.weight != Some(0)
                 });
                 let (ours, elsewhere): (Vec<_>, Vec<_>) =

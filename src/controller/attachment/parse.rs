@@ -1,8 +1,12 @@
-//! A list of server groups into attachments; contradictions that admission cannot see end here.
+//! Lists of server groups and load balancers into attachments; contradictions that admission cannot see end here.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
-use server_group_core::{attachment::AttachmentKey, product::Product, server::Weight};
+use server_group_core::{
+    attachment::{AttachmentKey, Family},
+    product::Product,
+    server::Weight,
+};
 
 use crate::api::{AttachedServerGroup, AttachedServerGroupType, ScalingGroupAttachmentSpec};
 
@@ -20,14 +24,42 @@ pub struct Invalid(String);
 ///
 /// [`Invalid`], which names field and value. Nothing was called.
 pub fn parse(spec: &ScalingGroupAttachmentSpec) -> Result<Parsed, Invalid> {
+    let server_groups = spec.server_groups.iter().flatten();
+    let load_balancers = spec.load_balancers.iter().flatten();
+    let server_groups = entries("spec.serverGroups", server_groups.map(attachment));
+    let load_balancers = entries(
+        "spec.loadBalancers",
+        load_balancers.map(|listed| {
+            let key = AttachmentKey::LoadBalancer {
+                id: listed.id.clone(),
+            };
+            Ok((key, weight(listed.weight)?))
+        }),
+    );
+    Ok(server_groups?.into_iter().chain(load_balancers?).collect())
+}
+
+/// The families of attachments that a spec has a list for.
+pub fn spoken_of(spec: &ScalingGroupAttachmentSpec) -> BTreeSet<Family> {
+    let server_groups = spec.server_groups.iter();
+    let server_groups = server_groups.flat_map(|_| [Family::ServerGroups, Family::VServerGroups]);
+    let load_balancers = spec.load_balancers.iter().map(|_| Family::LoadBalancers);
+    server_groups.chain(load_balancers).collect()
+}
+
+/// One list, each of whose entries is there once.
+fn entries(
+    field: &str,
+    listed: impl Iterator<Item = Result<(AttachmentKey, Option<Weight>), String>>,
+) -> Result<Parsed, Invalid> {
     let mut parsed = Parsed::new();
     let mut places = BTreeMap::new();
-    for (index, listed) in spec.server_groups.iter().enumerate() {
-        let at = |problem: String| Invalid(format!("spec.serverGroups[{index}]{problem}"));
-        let (key, weight) = attachment(listed).map_err(at)?;
+    for (index, entry) in listed.enumerate() {
+        let at = |problem: String| Invalid(format!("{field}[{index}]{problem}"));
+        let (key, weight) = entry.map_err(at)?;
         if let Some(first) = places.insert(key.clone(), index) {
             return Err(at(format!(
-                " is the same attachment as spec.serverGroups[{first}]: {key}"
+                " is the same attachment as {field}[{first}]: {key}"
             )));
         }
         parsed.insert(key, weight);
@@ -35,8 +67,15 @@ pub fn parse(spec: &ScalingGroupAttachmentSpec) -> Result<Parsed, Invalid> {
     Ok(parsed)
 }
 
+fn weight(written: Option<i32>) -> Result<Option<Weight>, String> {
+    let read =
+        |weight| u8::try_from(weight).map_err(|_| format!(".weight: {weight} is not a weight"));
+    written.map(read).transpose()
+}
+
 fn attachment(listed: &AttachedServerGroup) -> Result<(AttachmentKey, Option<Weight>), String> {
     let product = match listed.type_ {
+        AttachedServerGroupType::Clb => Product::Clb,
         AttachedServerGroupType::Alb => Product::Alb,
         AttachedServerGroupType::Nlb => Product::Nlb,
         AttachedServerGroupType::Gwlb => Product::Gwlb,
@@ -45,12 +84,17 @@ fn attachment(listed: &AttachedServerGroup) -> Result<(AttachmentKey, Option<Wei
         .port
         .map(|port| u16::try_from(port).map_err(|_| format!(".port: {port} is not a port")))
         .transpose()?;
-    let weight = listed
-        .weight
-        .map(|weight| {
-            u8::try_from(weight).map_err(|_| format!(".weight: {weight} is not a weight"))
-        })
-        .transpose()?;
+    let weight = weight(listed.weight)?;
+    if let (Product::Clb, Some(load_balancer), Some(port)) =
+        (product, &listed.load_balancer_id, port)
+    {
+        let key = AttachmentKey::VServerGroup {
+            load_balancer: load_balancer.clone(),
+            id: listed.id.clone(),
+            port,
+        };
+        return Ok((key, weight));
+    }
     if port.is_some() != product.has_ports() || weight.is_some() != product.has_ports() {
         return Err(format!(
             ": {product} and its port and weight do not go together"

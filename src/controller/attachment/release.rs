@@ -5,7 +5,11 @@
 
 use std::collections::BTreeSet;
 
-use server_group_core::{attachment::AttachmentKey, claim::wanted_by, reason::Reason};
+use server_group_core::{
+    attachment::{AttachmentKey, Family},
+    claim::wanted_by,
+    reason::Reason,
+};
 
 use super::{
     super::{
@@ -14,7 +18,7 @@ use super::{
         reconcile::Judged,
         report::plain_message,
     },
-    apply::{attached_group, manner},
+    apply::{manner, of_family},
     observe::{Group, claimant, neighbours},
 };
 use crate::{
@@ -49,40 +53,58 @@ pub(super) async fn unseen(
     if ours.is_empty() {
         return Err(pass.let_go().await?);
     }
+    for family in Family::ALL {
+        let names = of_family(family, &ours);
+        if !names.is_empty()
+            && let Some(judged) = detach(pass, group, family, names).await?
+        {
+            return Ok(judged);
+        }
+    }
+    Err(pass.let_go().await?)
+}
+
+/// Detaches all of `names`; says how it stands if that is not done yet.
+async fn detach(
+    pass: &mut Pass<'_, ScalingGroupAttachment>,
+    group: &Group,
+    family: Family,
+    names: Vec<AttachmentKey>,
+) -> Result<Option<Judged>, Stop> {
+    let count = names.len();
     let done = carry_out(
         pass,
-        &mut Blind { group },
-        ours.iter().cloned().collect(),
+        &mut Blind { group, family },
+        names,
         "detaching from a scaling group that is not listed",
     )
     .await?;
+    let releasing = Judged {
+        verdict: Reason::Releasing.into(),
+        message: plain_message(Reason::Releasing).into(),
+    };
     match done.end {
-        End::Complete if done.accepted == ours => Err(pass.let_go().await?),
+        End::Complete if done.accepted.len() == count => Ok(None),
         End::Stopped(Stop::Verdict { verdict, .. }) if verdict.reason == Reason::GroupNotFound => {
             if pass.gone_for_sure() {
                 return Err(pass.let_go().await?);
             }
-            Ok(Judged {
-                verdict: Reason::Releasing.into(),
-                message: plain_message(Reason::Releasing).into(),
-            })
+            Ok(Some(releasing))
         }
         End::Stopped(stop) => Err(stop),
-        _ => Ok(Judged {
-            verdict: Reason::Releasing.into(),
-            message: plain_message(Reason::Releasing).into(),
-        }),
+        _ => Ok(Some(releasing)),
     }
 }
 
 /// Detaches without force and without a view.
 struct Blind<'g> {
     group: &'g Group,
+    family: Family,
 }
 
 impl Step<ScalingGroupAttachment> for Blind<'_> {
     fn manner(&self) -> Manner {
-        manner("DetachServerGroups")
+        manner(self.family, false)
     }
 
     async fn prepare(
@@ -96,13 +118,10 @@ impl Step<ScalingGroupAttachment> for Blind<'_> {
     }
 
     async fn send(&self, batch: &[AttachmentKey], token: &str) -> Result<Answer, cloud::Error> {
-        let groups: Vec<_> = batch
-            .iter()
-            .filter_map(|key| attached_group(key, None))
-            .collect();
-        self.group
-            .cloud
-            .detach_server_groups(&self.group.id, &groups, Force::No, token)
+        let batch: Vec<_> = batch.iter().collect();
+        let (cloud, id) = (&self.group.cloud, &self.group.id);
+        cloud
+            .detach(id, self.family, &batch, Force::No, token)
             .await
     }
 }

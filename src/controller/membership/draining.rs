@@ -73,9 +73,9 @@ mod tests {
     fn a_drain_never_ends_early_for_being_written_in_whole_seconds() {
         let at = |text: &str| text.parse::<Timestamp>().unwrap();
         let now = at("2026-01-01T00:00:00.2Z");
-        let end = whole_second_after(now, Duration::from_secs(60));
+        let end = whole_second_after(now, Duration::from_mins(1));
         assert_eq!(end, at("2026-01-01T00:01:01Z"));
-        let end = whole_second_after(at("2026-01-01T00:00:00Z"), Duration::from_secs(60));
+        let end = whole_second_after(at("2026-01-01T00:00:00Z"), Duration::from_mins(1));
         assert_eq!(end, at("2026-01-01T00:01:00Z"));
     }
 }

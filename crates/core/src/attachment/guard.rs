@@ -3,7 +3,11 @@
 use std::fmt;
 
 use super::{AttachmentKey, World};
-use crate::{claim, membership::Purpose, product::ATTACHMENTS_PER_CALL};
+use crate::{
+    claim,
+    membership::{Foreigner, Purpose},
+    product::ATTACHMENTS_PER_CALL,
+};
 
 /// How the instances of the scaling group fare.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -62,8 +66,16 @@ pub fn detach(world: &World, batch: &[AttachmentKey], how: Detach) -> Result<(),
     }
     for key in batch {
         let adopted = world.ledger.adopted.contains(key) && world.purpose == Purpose::Converge;
-        if !world.ledger.registered.contains(key) && !adopted {
+        let ours = world.ledger.registered.contains(key) || adopted;
+        let stranger = world.foreigners.get(key) == Some(&Foreigner::Stranger);
+        if !ours && !stranger {
             return violates("S1", key);
+        }
+        if !ours && claim::claimed(key, &world.others) {
+            return violates("S7", key);
+        }
+        if world.contended.contains(key) && !world.desired.contains_key(key) {
+            return violates("S8", key);
         }
         let listed = world.desired.contains_key(key);
         if (listed && how == Detach::Forced)
@@ -71,7 +83,7 @@ pub fn detach(world: &World, batch: &[AttachmentKey], how: Detach) -> Result<(),
         {
             return violates("S1", key);
         }
-        if claim::owner(key, &world.age, true, &world.others) != claim::Owner::Us {
+        if ours && claim::owner(key, &world.age, true, &world.others) != claim::Owner::Us {
             return violates("S7", key);
         }
         if world.unsettled.contains(key) {
@@ -88,7 +100,10 @@ pub fn detach(world: &World, batch: &[AttachmentKey], how: Detach) -> Result<(),
     let left = world
         .attached
         .keys()
-        .filter(|key| world.ledger.holds(key) && !batch.contains(key))
+        .filter(|key| {
+            let stranger = world.foreigners.get(*key) == Some(&Foreigner::Stranger);
+            (world.ledger.holds(key) || stranger) && !batch.contains(key)
+        })
         .count();
     if left == 0 && world.purpose == Purpose::Converge && !world.allow_empty {
         return Err(Violation {

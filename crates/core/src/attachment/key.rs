@@ -32,11 +32,37 @@ pub enum AttachmentKey {
     },
 }
 
+/// What is attached by one pair of operations, and spoken of by one list.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Family {
+    /// ALB, NLB and GWLB server groups.
+    ServerGroups,
+    /// CLB vServer groups.
+    VServerGroups,
+    /// Default groups of CLB load balancers.
+    LoadBalancers,
+}
+
+impl Family {
+    /// Every family, in the order in which they are changed.
+    pub const ALL: [Self; 3] = [Self::ServerGroups, Self::VServerGroups, Self::LoadBalancers];
+}
+
 /// The text is not the key of an attachment.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct NotAnAttachment;
 
 impl AttachmentKey {
+    /// How it is attached and detached.
+    #[must_use]
+    pub const fn family(&self) -> Family {
+        match self {
+            Self::ServerGroup { .. } => Family::ServerGroups,
+            Self::VServerGroup { .. } => Family::VServerGroups,
+            Self::LoadBalancer { .. } => Family::LoadBalancers,
+        }
+    }
+
     /// The server group that instances join through it, if it is one whose members can be listed by id.
     #[must_use]
     pub fn server_group(&self) -> Option<(Product, &str)> {

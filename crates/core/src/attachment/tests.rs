@@ -32,6 +32,9 @@ fn world(text: &str) -> World {
         unsettled: BTreeSet::new(),
         parked: BTreeSet::new(),
         feeds: BTreeMap::new(),
+        contended: BTreeSet::new(),
+        spoken_of: Family::ALL.into(),
+        foreigners: BTreeMap::new(),
     };
     for sentence in text.split(';') {
         let words: Vec<_> = sentence.split_whitespace().collect();
@@ -45,6 +48,16 @@ fn world(text: &str) -> World {
             "kept" => world.ledger.adopted = keys(rest),
             "unsettled" => world.unsettled = keys(rest),
             "empty-allowed" => world.allow_empty = true,
+            "contended" => world.contended = keys(rest),
+            "silent" => world.spoken_of.clear(),
+            "stranger" | "unconfirmed" => {
+                let foreigner = match *verb {
+                    "stranger" => Foreigner::Stranger,
+                    _ => Foreigner::Unconfirmed,
+                };
+                let names = keys(rest).into_iter();
+                world.foreigners.extend(names.map(|key| (key, foreigner)));
+            }
             "forced" => world.force_detach = true,
             "release" => world.purpose = Purpose::Release,
             "partial" => world.view_permits_removal = false,
@@ -197,6 +210,26 @@ fn what_another_object_lists_is_handed_over() {
         "want a; have a b; own a b; listed-by-another b",
         "hand-over b",
     );
+}
+
+#[test]
+fn strangers_are_detached_and_nothing_else() {
+    check("want a; have a x; own a; stranger x", "detach x");
+    check("want a; have a x; own a; unconfirmed x", "hold x InFlight");
+    check("want a; have a x; own a", "");
+    check(
+        "want a; have a x; own a; stranger x; listed-by-another x",
+        "",
+    );
+    check("have x; stranger x", "hold x LastServing");
+    check("want a; have a b; own a b; contended b", "hold b Contended");
+}
+
+#[test]
+fn of_what_the_spec_has_no_list_for_it_has_no_opinion() {
+    check("silent; have a; own a; empty-allowed", "");
+    check("silent; own a", "absent a");
+    check("silent; release; have a; own a", "detach a");
 }
 
 #[test]

@@ -1,0 +1,230 @@
+//! `ownership: Exclusive`: strangers go, once they were seen twice; what a scaling group brings is no stranger.
+
+use serde_json::{Value, json};
+use server_group_operator::api::{ScalingGroupAttachment, ServerGroupMembership};
+use server_group_sim::{
+    fault::{Fault, What},
+    world::Product,
+};
+
+use crate::stage::{Stage, eventually, instance, instances};
+
+type Membership = ServerGroupMembership;
+type Attachment = ScalingGroupAttachment;
+
+/// A CLB group with two members of ours, whose list is the whole truth.
+async fn stage(name: &str) -> Stage {
+    let stage = Stage::new(name).await;
+    stage
+        .simulator
+        .world()
+        .create_group(Product::Clb, "rsp-web");
+    list(&stage, json!({})).await;
+    stage.reason::<Membership>("web", "Converged").await;
+    stage
+}
+
+async fn list(stage: &Stage, more: Value) {
+    let mut spec = json!({"ownership": "Exclusive", "intervalSeconds": 60});
+    crate::stage::merge(&mut spec, more);
+    stage
+        .membership("web", "rsp-web", &instances(0, 2, Some(80)), spec)
+        .await;
+}
+
+fn ids(stage: &Stage) -> Vec<String> {
+    stage.simulator.world().groups["rsp-web"]
+        .ids()
+        .into_iter()
+        .collect()
+}
+
+/// Waits until ESS was asked about the group's members so often.
+async fn asked(stage: &Stage, times: usize) {
+    eventually("ESS asked", async || {
+        (stage.simulator.world().calls("DescribeScalingInstances") >= times).then_some(())
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stranger_is_removed_when_it_was_one_for_a_minute() {
+    let stage = stage("stranger").await;
+    let put = stage.simulator.world().now;
+    stage
+        .simulator
+        .world()
+        .put_member("rsp-web", "i-other", "", 80, 100);
+    eventually("the stranger gone", async || {
+        (ids(&stage).len() == 2).then_some(())
+    })
+    .await;
+    let removed = {
+        let world = stage.simulator.world();
+        let mut calls = world.changing_calls();
+        calls
+            .find(|call| call.action.starts_with("Remove"))
+            .unwrap()
+            .at
+    };
+    assert!(removed >= put + 60.0, "{} s after it came", removed - put);
+    stage.reason::<Membership>("web", "Converged").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_another_object_lists_or_an_attached_scaling_group_brings_is_no_stranger() {
+    let stage = stage("no-stranger").await;
+    {
+        let mut world = stage.simulator.world();
+        world.create_scaling_group("asg-1", [instance(7)]);
+        world.attach("asg-1", "CLB", "rsp-web", Some(80), Some(50));
+        world.put_member("rsp-web", &instance(7), "", 80, 50);
+    }
+    // Listed by an object that may do nothing.
+    let suspended = json!({"suspend": true});
+    stage
+        .membership("other", "rsp-web", &instances(8, 1, Some(80)), suspended)
+        .await;
+    stage.reason::<Membership>("other", "Suspended").await;
+    stage
+        .simulator
+        .world()
+        .put_member("rsp-web", &instance(8), "", 80, 50);
+    asked(&stage, 5).await;
+    stage.reason::<Membership>("web", "Converged").await;
+    assert_eq!(ids(&stage), [0, 1, 7, 8].map(instance));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_instance_of_a_scaling_group_that_cannot_be_seen_is_held() {
+    let stage = stage("held-by-ess").await;
+    {
+        let mut world = stage.simulator.world();
+        world.create_scaling_group("asg-1", [instance(7)]).inactive = true;
+        world.put_member("rsp-web", &instance(7), "", 80, 50);
+    }
+    asked(&stage, 5).await;
+    let held = |web: &Membership| {
+        let held = &web.status.as_ref().unwrap().held;
+        held.len() == 1 && format!("{:?}", held[0].reason) == "EssManaged"
+    };
+    stage.until("held", "web", held).await;
+    assert_eq!(ids(&stage), [0, 1, 7].map(instance));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nobody_is_a_stranger_while_ess_cannot_be_read() {
+    let stage = stage("ess-down").await;
+    for action in ["DescribeScalingInstances", "DescribeScalingGroups"] {
+        let refuse = What::Refuse {
+            status: 403,
+            code: "Forbidden.RAM".into(),
+        };
+        stage.simulator.world().faults.push(Fault {
+            times: 5,
+            ..Fault::on(action, refuse)
+        });
+    }
+    stage
+        .simulator
+        .world()
+        .put_member("rsp-web", &instance(7), "", 80, 50);
+    let held = |web: &Membership| {
+        let held = &web.status.as_ref().unwrap().held;
+        held.len() == 1 && format!("{:?}", held[0].reason) == "ViewIncomplete"
+    };
+    stage.until("held", "web", held).await;
+    assert_eq!(ids(&stage).len(), 3);
+    stage.reason::<Membership>("web", "Converged").await;
+    assert_eq!(ids(&stage).len(), 2, "once it can be read");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn instances_stay_while_the_weight_of_their_attachment_changes() {
+    let stage = stage("weight-gap").await;
+    {
+        let mut world = stage.simulator.world();
+        world.create_group(Product::Nlb, "sgp-nlb");
+        world.create_scaling_group("asg-1", [instance(7)]);
+        world.put_member("rsp-web", &instance(7), "", 80, 50);
+    }
+    let groups = |weight: u8| {
+        [
+            json!({"type": "CLB", "id": "rsp-web", "loadBalancerId": "lb-sim", "port": 80, "weight": weight}),
+            json!({"type": "NLB", "id": "sgp-nlb", "port": 80, "weight": 10}),
+        ]
+    };
+    stage
+        .attachment("feed", "asg-1", &groups(10), json!({}))
+        .await;
+    stage.reason::<Attachment>("feed", "Converged").await;
+    // Detached for its new weight, and kept from being attached again for a while.
+    let throttle = Fault {
+        times: 40,
+        ..Fault::on("AttachVServerGroups", What::Throttle)
+    };
+    stage.simulator.world().faults.push(throttle);
+    stage
+        .attachment("feed", "asg-1", &groups(20), json!({}))
+        .await;
+    let before = stage.simulator.world().calls("DescribeScalingInstances");
+    asked(&stage, before + 5).await;
+    stage.simulator.world().faults.clear();
+    stage.reason::<Attachment>("feed", "Converged").await;
+    stage.reason::<Membership>("web", "Converged").await;
+    assert_eq!(ids(&stage), [0, 1, 7].map(instance));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_member_that_comes_back_three_times_is_contended() {
+    let stage = stage("contended").await;
+    let removals = || {
+        stage
+            .simulator
+            .world()
+            .calls("RemoveVServerGroupBackendServers")
+    };
+    for time in 1..=3 {
+        stage
+            .simulator
+            .world()
+            .put_member("rsp-web", "i-other", "", 80, 100);
+        eventually("removed", async || (removals() == time).then_some(())).await;
+        stage.reason::<Membership>("web", "Converged").await;
+    }
+    stage
+        .simulator
+        .world()
+        .put_member("rsp-web", "i-other", "", 80, 100);
+    let web: Membership = stage.reason("web", "Contended").await;
+    let parked = &web.status.unwrap().parked;
+    assert!(parked[0].reason.starts_with("Contended"), "{parked:?}");
+    assert_eq!(removals(), 3, "it is left alone");
+    // Another generation tries again.
+    list(&stage, json!({"intervalSeconds": 90})).await;
+    eventually("removed", async || (removals() == 4).then_some(())).await;
+    stage.reason::<Membership>("web", "Converged").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_strange_attachment_is_detached_when_it_was_one_for_a_minute() {
+    let stage = Stage::new("strange-attachment").await;
+    {
+        let mut world = stage.simulator.world();
+        world.create_scaling_group("asg-1", [instance(7)]);
+        for id in ["sgp-1", "sgp-2"] {
+            world.create_group(Product::Gwlb, id);
+        }
+        world.attach("asg-1", "GWLB", "sgp-2", None, None);
+    }
+    let one = [json!({"type": "GWLB", "id": "sgp-1"})];
+    let exclusive = json!({"ownership": "Exclusive", "intervalSeconds": 60});
+    stage.attachment("feed", "asg-1", &one, exclusive).await;
+    eventually("detached", async || {
+        (stage.simulator.world().calls("DetachServerGroups") == 1).then_some(())
+    })
+    .await;
+    stage.reason::<Attachment>("feed", "Converged").await;
+    let world = stage.simulator.world();
+    assert_eq!(world.scaling_groups["asg-1"].attachments.len(), 1);
+}
