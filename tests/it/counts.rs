@@ -7,7 +7,10 @@ use server_group_operator::{
     api::{ScalingGroupAttachment, ServerGroupMembership},
     timing::Timing,
 };
-use server_group_sim::world::Product;
+use server_group_sim::{
+    fault::{Fault, What},
+    world::Product,
+};
 
 use crate::{
     stage::{SPEED, Stage, eventually, instance, instances},
@@ -53,7 +56,7 @@ async fn membership(
     port: Option<u16>,
     add: &str,
     remove: &str,
-    floors: [usize; 2],
+    floors: [usize; 3],
 ) -> Stage {
     let name = product.upper();
     let (stage, wire) = counted("counts").await;
@@ -89,6 +92,7 @@ async fn membership(
         writes,
         2 * actions + 3,
     );
+    reweigh(&stage, product, group, floors[2]).await;
     stage
         .membership("x", group, &instances(0, 500, port), beat)
         .await;
@@ -108,6 +112,141 @@ async fn membership(
     stage
 }
 
+/// Gives all 1000 members another weight, where the product has weights.
+async fn reweigh(stage: &Stage, product: Product, group: &str, floor: usize) {
+    if product == Product::Gwlb {
+        return;
+    }
+    let mut servers = instances(0, 1000, Some(80));
+    for server in &mut servers {
+        server["weight"] = json!(10);
+    }
+    stage.membership("x", group, &servers, json!({})).await;
+    stage
+        .reason::<ServerGroupMembership>("x", "Converged")
+        .await;
+    let ours = [
+        "SetVServerGroupAttribute",
+        "UpdateServerGroupServersAttribute",
+    ];
+    let ours = ours.iter().map(|action| calls(stage, action)).sum();
+    let name = product.upper();
+    row(
+        &format!("{name}: calls for 1000 weights"),
+        floor,
+        ours,
+        floor,
+    );
+}
+
+/// Jobs are looked at once a beat, not each by itself.
+fn polls(stage: &Stage, product: Product) {
+    let changes = [
+        "AddServersToServerGroup",
+        "UpdateServerGroupServersAttribute",
+        "RemoveServersFromServerGroup",
+    ];
+    let jobs: usize = changes.iter().map(|action| calls(stage, action)).sum();
+    let (polls, looks) = (
+        calls(stage, "ListAsynJobs"),
+        calls(stage, "ListServerGroups"),
+    );
+    let what = format!(
+        "{}: polls for {jobs} jobs, in {looks} looks",
+        product.upper()
+    );
+    row(&what, jobs, polls, looks);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn alb_takes_as_few_calls_as_can_be() {
+    let names = ["AddServersToServerGroup", "RemoveServersFromServerGroup"];
+    let stage = membership(
+        Product::Alb,
+        "sgp-alb-x",
+        Some(80),
+        names[0],
+        names[1],
+        [5, 3, 25],
+    )
+    .await;
+    polls(&stage, Product::Alb);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nlb_takes_as_few_calls_as_can_be() {
+    let names = ["AddServersToServerGroup", "RemoveServersFromServerGroup"];
+    let stage = membership(
+        Product::Nlb,
+        "sgp-nlb-x",
+        Some(80),
+        names[0],
+        names[1],
+        [5, 3, 5],
+    )
+    .await;
+    polls(&stage, Product::Nlb);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_third_call_throttled_costs_no_more_than_half_again() {
+    let stage = Stage::new("throttled").await;
+    stage.simulator.world().create_group(Product::Clb, "rsp-x");
+    let every_third = Fault {
+        skip: 2,
+        every: 2,
+        times: 100,
+        ..Fault::on("AddVServerGroupBackendServers", What::Throttle)
+    };
+    stage.simulator.world().faults.push(every_third);
+    stage
+        .membership("x", "rsp-x", &instances(0, 1000, Some(80)), json!({}))
+        .await;
+    stage
+        .reason::<ServerGroupMembership>("x", "Converged")
+        .await;
+    assert_eq!(stage.simulator.world().serving("rsp-x"), 1000);
+    let throttled = stage
+        .simulator
+        .world()
+        .changing_calls()
+        .filter(|call| !call.acted)
+        .count();
+    assert!(throttled >= 24, "{throttled} were throttled");
+    row(
+        "CLB: calls for 1000, every third throttled",
+        50,
+        stage.changes(),
+        75,
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_clb_group_that_takes_no_more_than_20_never_sees_more() {
+    let stage = Stage::new("never-more").await;
+    stage.simulator.world().create_group(Product::Clb, "rsp-x");
+    stage
+        .membership("x", "rsp-x", &instances(0, 205, Some(80)), json!({}))
+        .await;
+    stage
+        .reason::<ServerGroupMembership>("x", "Converged")
+        .await;
+    stage
+        .membership("x", "rsp-x", &instances(0, 100, Some(80)), json!({}))
+        .await;
+    stage
+        .reason::<ServerGroupMembership>("x", "Converged")
+        .await;
+    let world = stage.simulator.world();
+    let most = world
+        .changing_calls()
+        .map(|call| call.names.len())
+        .max()
+        .unwrap();
+    assert_eq!(most, 20);
+    assert_eq!(world.violations().count(), 0);
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn clb_takes_as_few_calls_as_can_be() {
     let names = [
@@ -120,7 +259,7 @@ async fn clb_takes_as_few_calls_as_can_be() {
         Some(80),
         names[0],
         names[1],
-        [50, 25],
+        [50, 25, 50],
     )
     .await;
     row(
@@ -134,7 +273,7 @@ async fn clb_takes_as_few_calls_as_can_be() {
 #[tokio::test(flavor = "multi_thread")]
 async fn gwlb_takes_as_few_calls_as_can_be() {
     let names = ["AddServersToServerGroup", "RemoveServersFromServerGroup"];
-    let stage = membership(Product::Gwlb, "sgp-x", None, names[0], names[1], [5, 3]).await;
+    let stage = membership(Product::Gwlb, "sgp-x", None, names[0], names[1], [5, 3, 0]).await;
     row(
         "GWLB: reads of a pass at rest, 500 members",
         2,
