@@ -16,7 +16,6 @@ use kube::{
     runtime::{
         Controller, Predicate, PredicateConfig, WatchStreamExt,
         controller::{self, Action},
-        events::{Recorder, Reporter},
         predicates,
         reflector::{self, ObjectRef},
         watcher,
@@ -126,7 +125,6 @@ impl Operator {
                 (leadership, Some(election))
             }
         };
-        let recorder = recorder(&client);
         let ready = Ready::default();
         let accounts = cached(Api::<CloudAccount>::all(client.clone()), &ready);
         let memberships = cached(
@@ -151,7 +149,7 @@ impl Operator {
             membership_memories: Memories::default(),
             attachment_memories: Memories::default(),
             turns: Turns::default(),
-            recorder,
+            instance: gethostname(),
         });
         // The caches fill before the election is won: a replica that waits is ready to take over.
         let finish = CancellationToken::new();
@@ -197,15 +195,6 @@ impl Operator {
             () = caches => Ok(()),
         }
     }
-}
-
-/// Who publishes events.
-fn recorder(client: &Client) -> Recorder {
-    let reporter = Reporter {
-        controller: "server-group-operator".into(),
-        instance: Some(gethostname()),
-    };
-    Recorder::new(client.clone(), reporter)
 }
 
 /// Wins the election where there is one, holds the lease until `stop`, and gives it back when everything is finished.

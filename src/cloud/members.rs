@@ -1,6 +1,6 @@
 //! Members of server groups, the same for the four products; where they differ stands in a table here.
 
-use std::net::IpAddr;
+use std::{fmt, net::IpAddr};
 
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -536,6 +536,18 @@ impl From<String> for MemberStatus {
             "Replacing" => Self::Replacing,
             _ => Self::Unknown(text),
         }
+    }
+}
+
+impl fmt::Display for GroupStatus {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Available => "Available",
+            Self::Configuring => "Configuring",
+            Self::Creating => "Creating",
+            Self::Unknown(text) if text.is_empty() => "in a state that is not told",
+            Self::Unknown(text) => text,
+        })
     }
 }
 

@@ -87,6 +87,7 @@ pub async fn act<M: Managed>(
     );
     let done = carry_out(pass, step, names, &message).await?;
     applied.accepted += done.accepted.len();
+    pass.accepted += done.accepted.len();
     if !done.accepted.is_empty() {
         let request = done.request_id.as_deref().unwrap_or("none");
         let count = counted(done.accepted.len(), noun);

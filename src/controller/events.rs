@@ -1,8 +1,15 @@
 //! Events: what changed, once for each change, aggregated over a batch. Never a reason to fail.
+//!
+//! Each is an object of its own. The recorder of the library merges events of one reason for six minutes and keeps
+//! the first note: *removed 25* and then *removed 3* would read *removed 25, twice*.
 
 use std::fmt::Write;
 
-use kube::runtime::events::{Event, EventType};
+use k8s_openapi::{
+    api::events::v1::Event,
+    apimachinery::pkg::apis::meta::v1::{MicroTime, ObjectMeta},
+};
+use kube::{Api, ResourceExt, api::PostParams};
 use tokio::time::timeout;
 
 use super::{managed::Managed, pass::Pass};
@@ -24,6 +31,12 @@ pub enum Change {
     Detached,
     /// What was already there is now kept.
     Adopted,
+    /// What had come apart although nobody changed the spec was put right.
+    Repaired,
+    /// Differences are left alone that only a person can resolve.
+    Held,
+    /// An older object claims the same.
+    Conflict,
     /// What is carried out is not what `Plan` mode showed last.
     PlanChanged,
     /// The cloud refused something.
@@ -33,22 +46,28 @@ pub enum Change {
 }
 
 impl Change {
-    const fn severity(self) -> EventType {
+    const fn severity(self) -> &'static str {
         match self {
-            Self::Failed | Self::Retained | Self::PlanChanged => EventType::Warning,
+            Self::Failed | Self::Retained | Self::PlanChanged | Self::Held | Self::Conflict => {
+                "Warning"
+            }
             Self::Added
             | Self::Removed
             | Self::Reweighed
             | Self::Drained
             | Self::Attached
             | Self::Detached
-            | Self::Adopted => EventType::Normal,
+            | Self::Adopted
+            | Self::Repaired => "Normal",
         }
     }
 }
 
 /// The longest note that Kubernetes takes.
 const NOTE_MAX: usize = 1024;
+
+/// Who reports.
+const CONTROLLER: &str = "server-group-operator";
 
 /// Tells what changed. A namespace that is being deleted refuses events, which changes nothing.
 pub async fn publish<M: Managed>(pass: &Pass<'_, M>, change: Change, mut note: String) {
@@ -58,20 +77,38 @@ pub async fn publish<M: Managed>(pass: &Pass<'_, M>, change: Change, mut note: S
         .take_while(|end| *end <= NOTE_MAX)
         .last();
     note.truncate(end.unwrap_or_default());
+    let object = &pass.object;
+    let namespace = object.namespace().unwrap_or_default();
     let event = Event {
-        type_: change.severity(),
-        reason: format!("{change:?}"),
+        type_: Some(change.severity().to_owned()),
+        reason: Some(format!("{change:?}")),
         note: Some(note),
-        action: "Reconcile".to_owned(),
-        secondary: None,
+        action: Some("Reconcile".to_owned()),
+        regarding: Some(object.object_ref(&())),
+        event_time: Some(MicroTime(pass.ctx.timing.wall_now())),
+        reporting_controller: Some(CONTROLLER.to_owned()),
+        reporting_instance: Some(pass.ctx.instance.clone()),
+        metadata: ObjectMeta {
+            name: Some(name(&object.name_any())),
+            namespace: Some(namespace.clone()),
+            ..ObjectMeta::default()
+        },
+        ..Event::default()
     };
-    let reference = pass.object.object_ref(&());
-    let published = pass.ctx.recorder.publish(&event, &reference);
+    let events = Api::<Event>::namespaced(pass.ctx.client.clone(), &namespace);
+    let params = PostParams::default();
+    let published = events.create(&params, &event);
     match timeout(pass.ctx.timing.kubernetes_deadline, published).await {
-        Ok(Ok(())) => {}
+        Ok(Ok(_)) => {}
         Ok(Err(error)) => tracing::debug!(%error, "an event was not taken"),
         Err(_) => tracing::debug!("an event was not taken in time"),
     }
+}
+
+/// A name for an event about `object`; both have at most 253 characters, all of them ASCII.
+fn name(object: &str) -> String {
+    let start = &object[..object.len().min(200)];
+    format!("{start}.{:016x}", fastrand::u64(..))
 }
 
 /// An error and what caused it, in one line.

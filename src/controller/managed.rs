@@ -6,6 +6,7 @@ use std::{
     str::FromStr,
 };
 
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use kube::{Resource, core::NamespaceResourceScope};
 use serde::{Serialize, de::DeserializeOwned};
 use server_group_core::{claim::Age, grant, reason::Hold};
@@ -18,7 +19,7 @@ use super::{
     report::{HELD_SHOWN, Report},
     turns::GroupId,
 };
-use crate::api::DeletionPolicy;
+use crate::api::{DeletionPolicy, status::HoldReason};
 
 /// A `ServerGroupMembership` or a `ScalingGroupAttachment`.
 pub trait Managed:
@@ -63,6 +64,10 @@ pub trait Managed:
     #[must_use]
     /// The same object with a status that says `report` and remembers `record`.
     fn with_status(&self, report: &Report<Self::Key>, record: &Record<Self::Key>) -> Self;
+    /// What its status shows as left alone, and why.
+    fn held(&self) -> Vec<(&str, HoldReason)>;
+    /// The conditions of its status.
+    fn conditions(&self) -> &[Condition];
     /// The status, for comparison.
     fn same_status(&self, other: &Self) -> bool;
 }

@@ -4,6 +4,7 @@
 //! are that pipeline for the two kinds, [`pass`] is what they share, and `server_group_core` decides.
 //! Why a pass was triggered is never looked at.
 
+pub mod announce;
 pub mod apply;
 pub mod attachment;
 pub mod authorize;
@@ -28,10 +29,7 @@ pub mod turns;
 
 use std::time::Duration;
 
-use kube::{
-    Client,
-    runtime::{events::Recorder, reflector::Store},
-};
+use kube::{Client, runtime::reflector::Store};
 use server_group_core::{attachment::AttachmentKey, server::ServerKey};
 use tokio::time::Instant;
 
@@ -70,8 +68,8 @@ pub struct Context {
     pub attachment_memories: memory::Memories<AttachmentKey>,
     /// Turns on groups.
     pub turns: turns::Turns,
-    /// Where events go.
-    pub recorder: Recorder,
+    /// The name of this process in events, which is the pod's in a cluster.
+    pub instance: String,
 }
 
 impl Context {

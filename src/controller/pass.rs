@@ -106,6 +106,10 @@ pub fn told(error: &cloud::Error) -> String {
         Reason::Retrying if error.outcome == cloud::Outcome::NotSent => {
             "check the network, spec.regionId and the endpoints; trying again"
         }
+        Reason::Retrying if error.kind == cloud::Kind::Unusable => {
+            "it cannot be changed as it is: see whether the load balancer is running and not locked, and the scaling \
+             group enabled; trying again"
+        }
         Reason::Retrying => return text,
         reason => plain_message(reason),
     };
@@ -132,6 +136,10 @@ pub struct Pass<'c, M: Managed> {
     pub plan: Option<status::Plan>,
     /// Whether a quota refused an addition in this pass.
     pub quota_reached: bool,
+    /// Something about the cloud that is no reason and still has to be said.
+    pub remark: Option<String>,
+    /// How many changes the cloud accepted in this pass.
+    pub accepted: usize,
     /// What was left alone in this pass because the cloud refused it, with why.
     pub newly_parked: Vec<String>,
     /// When something that is waited for is due, since the start of the process.
@@ -154,6 +162,8 @@ impl<'c, M: Managed> Pass<'c, M> {
             seen: None,
             plan: None,
             quota_reached: false,
+            remark: None,
+            accepted: 0,
             newly_parked: Vec::new(),
             due: None,
             running: None,

@@ -9,7 +9,7 @@ use kube::{
 use server_group_core::{reason::Reason, verdict::Verdict};
 
 use super::{
-    Context,
+    Context, announce,
     events::{self, Change},
     managed::Managed,
     pace,
@@ -89,7 +89,7 @@ pub async fn reconcile<M: Pipeline>(
     pass.reset_when_asked();
     let before = pass.object.clone();
     let ended = attempt(&mut pass).await;
-    let next = match conclude(&mut pass, ended).await {
+    let next = match conclude(&mut pass, &before, ended).await {
         Ok(Some(verdict)) => {
             let changed = !pass.object.same_status(&before);
             let due = pass.due.map(|due| due.saturating_sub(ctx.now()));
@@ -137,6 +137,7 @@ async fn attempt<M: Pipeline>(pass: &mut Pass<'_, M>) -> Result<Judged, Stop> {
 /// Writes the status. Returns the verdict, or `None` if the object is gone.
 async fn conclude<M: Pipeline>(
     pass: &mut Pass<'_, M>,
+    before: &M,
     ended: Result<Judged, Stop>,
 ) -> Result<Option<Verdict>, Stop> {
     let judged = match ended {
@@ -146,9 +147,14 @@ async fn conclude<M: Pipeline>(
         Err(stop @ (Stop::Superseded(_) | Stop::Kubernetes(_))) => return Err(stop),
     };
     pass.tell_parked().await;
-    let report = pass.report(judged.verdict, judged.message);
+    let message = match &pass.remark {
+        Some(remark) => format!("{}; {remark}", judged.message),
+        None => judged.message,
+    };
+    let report = pass.report(judged.verdict, message);
     match pass.write(&report).await {
         Ok(()) => {
+            announce::announce(pass, before).await;
             if judged.verdict.reason == Reason::Converged {
                 pass.memory.lock().last_failure = None;
             }

@@ -12,6 +12,7 @@ mod attachment;
 mod counts;
 mod crash;
 mod draining;
+mod events;
 mod exclusive;
 mod families;
 mod generated;

@@ -1,5 +1,6 @@
 //! A `ScalingGroupAttachment` as the shared parts of the pipeline see it.
 
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use kube::{Resource, ResourceExt};
 use server_group_core::{attachment::AttachmentKey, grant};
 
@@ -15,7 +16,7 @@ use super::super::{
 use crate::api::{
     AttachmentCounts, DeletionPolicy, Mode, ScalingGroupAttachment, ScalingGroupAttachmentStatus,
     condition::conditions,
-    status::{attachment, hold_reason},
+    status::{HoldReason, attachment, hold_reason},
 };
 
 impl Managed for ScalingGroupAttachment {
@@ -159,6 +160,18 @@ impl Managed for ScalingGroupAttachment {
         let mut next = self.clone();
         next.status = Some(status);
         next
+    }
+
+    fn held(&self) -> Vec<(&str, HoldReason)> {
+        let held = self.status.iter().flat_map(|status| &status.held);
+        held.map(|held| (held.server_group.as_str(), held.reason))
+            .collect()
+    }
+
+    fn conditions(&self) -> &[Condition] {
+        self.status
+            .as_ref()
+            .map_or(&[], |status| &status.conditions)
     }
 
     fn same_status(&self, other: &Self) -> bool {

@@ -158,6 +158,12 @@ async fn look(
         let Some(found) = found.into_iter().find(|found| found.id == group.id) else {
             return Ok(None);
         };
+        pass.remark = found.suspended.then(|| {
+            format!(
+                "ESS has suspended {} after failures in a row: it starts and replaces no instances until that is resumed",
+                group.id
+            )
+        });
         let attached = attached(&found);
         if !attached.is_empty() || !pass.turn.had_rows || second {
             pass.memory.lock().gone_since = None;

@@ -1,6 +1,6 @@
 //! A `ServerGroupMembership` as the shared parts of the pipeline see it.
 
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 use kube::{Resource, ResourceExt};
 use server_group_core::{grant, server::ServerKey};
 
@@ -16,7 +16,7 @@ use super::super::{
 use crate::api::{
     DeletionPolicy, MemberCounts, Mode, ServerGroupMembership, ServerGroupMembershipStatus,
     condition::conditions,
-    status::{self, hold_reason, member},
+    status::{self, HoldReason, hold_reason, member},
 };
 
 /// An entry of `status.draining` that can be read.
@@ -186,6 +186,18 @@ impl Managed for ServerGroupMembership {
         let mut next = self.clone();
         next.status = Some(status);
         next
+    }
+
+    fn held(&self) -> Vec<(&str, HoldReason)> {
+        let held = self.status.iter().flat_map(|status| &status.held);
+        held.map(|held| (held.server.as_str(), held.reason))
+            .collect()
+    }
+
+    fn conditions(&self) -> &[Condition] {
+        self.status
+            .as_ref()
+            .map_or(&[], |status| &status.conditions)
     }
 
     fn same_status(&self, other: &Self) -> bool {

@@ -76,6 +76,13 @@ pub(super) async fn observe(
     let rows = rows(group.product, &view);
     pass.turn.had_rows = !rows.is_empty();
     pass.record.ledger.take_addresses(&rows);
+    pass.remark = match &view.status {
+        GroupStatus::Available => None,
+        status => Some(format!(
+            "server group {} is {status}, so nothing is changed in it until it is Available",
+            group.id
+        )),
+    };
     let idle = view.status == GroupStatus::Available
         && !group.another_job_runs
         && !forced_call_runs(pass.ctx, &pass.object);

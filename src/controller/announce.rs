@@ -1,0 +1,76 @@
+//! Events about what a pass made of an object, told once: by comparing its status with the one before.
+
+use server_group_core::reason::Reason;
+
+use super::{
+    events::{self, Change},
+    managed::Managed,
+    pass::Pass,
+};
+use crate::api::status::HoldReason;
+
+/// Entries that one event names.
+const NAMED: usize = 5;
+
+/// Tells what changed from `before` to what was written now.
+pub async fn announce<M: Managed>(pass: &Pass<'_, M>, before: &M) {
+    let held_before = before.held();
+    let new = |entry: &&(&str, HoldReason)| !held_before.contains(entry);
+    let held_now = pass.object.held();
+    let held: Vec<_> = held_now.iter().filter(new).collect();
+    let conflicts = |(_, reason): &&&(&str, HoldReason)| *reason == HoldReason::Conflict;
+    if held.iter().any(|entry| conflicts(&entry)) {
+        events::publish(pass, Change::Conflict, ready(&pass.object).1).await;
+    }
+    let stuck: Vec<_> = held
+        .iter()
+        .filter(|entry| needs_a_person(entry.1))
+        .collect();
+    if !stuck.is_empty() {
+        let mut named: Vec<_> = stuck
+            .iter()
+            .take(NAMED)
+            .map(|(key, reason)| format!("{key} ({reason:?})"))
+            .collect();
+        if stuck.len() > NAMED {
+            named.push(format!("and {} more", stuck.len() - NAMED));
+        }
+        let note = format!("left alone: {}", named.join(", "));
+        events::publish(pass, Change::Held, note).await;
+    }
+    let was = ready(before);
+    let same_spec = was.2 == pass.object.meta().generation;
+    if pass.accepted > 0 && same_spec && was.0 == format!("{:?}", Reason::Converged) {
+        let note = format!(
+            "the cloud had drifted from the spec; changes accepted: {}",
+            pass.accepted
+        );
+        events::publish(pass, Change::Repaired, note).await;
+    }
+}
+
+/// Whether a difference stays until somebody does something.
+const fn needs_a_person(reason: HoldReason) -> bool {
+    matches!(
+        reason,
+        HoldReason::LastServing
+            | HoldReason::Contended
+            | HoldReason::EssManaged
+            | HoldReason::LedgerFull
+    )
+}
+
+/// Reason, message and generation of `Ready`.
+fn ready<M: Managed>(object: &M) -> (String, String, Option<i64>) {
+    let ready = object
+        .conditions()
+        .iter()
+        .find(|condition| condition.type_ == "Ready");
+    ready.map_or_else(Default::default, |ready| {
+        (
+            ready.reason.clone(),
+            ready.message.clone(),
+            ready.observed_generation,
+        )
+    })
+}
