@@ -32,6 +32,7 @@ test: ## Check everything, as CI does; the first run also builds its tools
 	@# The servers are built by another compiler, so the first lints need not wait for them.
 	@$(MAKE) --no-print-directory --jobs=2 control-plane lint
 	@$(run-tests)
+	@$(call part,vendor SDKs,crates/sim/sdk-test/run.sh)
 	@echo; grep --invert-match '^ *0 s' $(PARTS); echo; cat .run/summary
 
 .PHONY: lint
