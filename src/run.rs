@@ -6,7 +6,6 @@ use std::{
         Arc,
         atomic::{AtomicBool, AtomicUsize, Ordering},
     },
-    time::Duration,
 };
 
 use futures::{Stream, StreamExt, channel::mpsc, future};
@@ -446,7 +445,7 @@ async fn control<M: Pipeline>(
         // The cache is filled by this very stream, so it has to be polled before leading too: the controller
         // starts at once, and passes wait.
         Controller::for_stream(own, store)
-            .with_config(controller::Config::default().debounce(Duration::from_millis(10)))
+            .with_config(controller::Config::default().debounce(ctx.timing.debounce))
             .reconcile_on(woken)
             .graceful_shutdown_on(finish.clone().cancelled_owned())
             .run(

@@ -17,6 +17,18 @@ pub struct Timing {
     pub read_deadline: Duration,
     /// Until a changing call is given up (S9).
     pub mutation_deadline: Duration,
+    /// How long a connection is kept that nobody uses.
+    pub connection_idle: Duration,
+    /// How long a read waits for others that could travel with it.
+    pub share_window: Duration,
+    /// In what time the cloud counts the calls of a quota.
+    pub rate_window: Duration,
+    /// How long an answer that says *too many* stands for the next ones too.
+    pub rate_cooldown: Duration,
+    /// How long changes to an object are gathered before a pass.
+    pub debounce: Duration,
+    /// The least delay before something that is already due, so that a mistake cannot spin.
+    pub soon: Duration,
     /// Until Kubernetes answers a request that is not a watch.
     pub kubernetes_deadline: Duration,
     /// How old a view may be that permits removals (S5).
@@ -68,6 +80,12 @@ impl Timing {
             connect_deadline: Duration::from_secs(3),
             read_deadline: Duration::from_secs(15),
             mutation_deadline: Duration::from_secs(8),
+            connection_idle: Duration::from_secs(50),
+            share_window: Duration::from_millis(20),
+            rate_window: Duration::from_mins(1),
+            rate_cooldown: Duration::from_secs(10),
+            debounce: Duration::from_millis(10),
+            soon: Duration::from_millis(5),
             kubernetes_deadline: Duration::from_secs(10),
             view_age_max: Duration::from_mins(1),
             settle_after_send: Duration::from_mins(1),
@@ -101,6 +119,9 @@ impl Timing {
         let whole = Self::production();
         let fast = |duration: Duration| duration.div_f64(factor);
         Self {
+            share_window: fast(whole.share_window),
+            rate_window: fast(whole.rate_window),
+            rate_cooldown: fast(whole.rate_cooldown),
             settle_after_send: fast(whole.settle_after_send),
             settle_gap: fast(whole.settle_gap),
             linger: fast(whole.linger),

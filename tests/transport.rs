@@ -426,6 +426,7 @@ async fn no_error_and_no_debug_text_carries_a_secret() {
         credential: Credential::fixed(keys.clone()),
         region: "cn-hangzhou".into(),
         network: Network::Public,
+        account: String::new(),
     };
     let call = server_group_operator::cloud::Call::new(
         server_group_operator::cloud::Service::Sts,

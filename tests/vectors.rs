@@ -194,6 +194,7 @@ fn built(
         credential,
         region: "cn-hangzhou".into(),
         network: Network::Public,
+        account: String::new(),
     };
     // Actions are names in the program; here they come from a file and live as long as the test.
     let action: &'static str = Box::leak(text(case, "action").to_owned().into_boxed_str());

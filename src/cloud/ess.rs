@@ -1,20 +1,23 @@
 //! Auto Scaling (ESS 2014-08-28): what a scaling group is attached to, its instances and its activities.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
+use futures::FutureExt;
 use serde::Deserialize;
 use serde_json::{Value, json};
+use tokio::time::Instant;
 
 use super::{
-    Answer, Cloud,
+    Answer, Cloud, Freshness,
     call::{Call, Effect, Service},
     error::Error,
     list::{Pages, settled},
     reply::{decode, number, text},
+    together::{Fetch, IDS_PER_CALL},
 };
-
-/// Ids that one call may name.
-const IDS_PER_CALL: usize = 20;
 
 /// Rows per page of `DescribeScalingInstances`, the most that the API allows.
 const INSTANCES_PER_PAGE: usize = 100;
@@ -128,24 +131,52 @@ impl Cloud {
     ///
     /// Source: ESS 2014-08-28, `DescribeScalingGroups`.
     pub async fn describe_scaling_groups(&self, ids: &[&str]) -> Result<Vec<ScalingGroup>, Error> {
-        let action = "DescribeScalingGroups";
         let mut groups = Vec::new();
         for some in ids.chunks(IDS_PER_CALL) {
-            let call = self.ess(
-                action,
-                Effect::Reads,
-                json!({"ScalingGroupIds": some, "PageSize": 50}),
-            );
-            let reply: Groups = decode(action, self.send(&call).await?)?;
-            let mut pages = Pages::new(action);
-            pages.take(
-                reply.scaling_groups.scaling_group,
-                reply.total_count,
-                |row: &GroupRow| row.scaling_group_id.clone(),
-            )?;
-            groups.extend(pages.whole()?.into_iter().map(GroupRow::into_group));
+            groups.extend(self.describe_some(some).await?.1);
         }
         Ok(groups)
+    }
+
+    /// One scaling group, and the moment at which it was asked for; `None` if the list leaves it out. Objects that
+    /// ask within a short window share a call, and `freshness` says how old an answer may be.
+    ///
+    /// # Errors
+    ///
+    /// As [`Cloud::describe_scaling_groups`].
+    pub async fn scaling_group(
+        &self,
+        id: &str,
+        freshness: Freshness,
+    ) -> Result<Option<(Instant, ScalingGroup)>, Error> {
+        let cloud = self.clone();
+        let fetch: Fetch<_> = Arc::new(move |ids| {
+            let cloud = cloud.clone();
+            async move {
+                let ids: Vec<_> = ids.iter().map(String::as_str).collect();
+                let (begun, groups) = cloud.describe_some(&ids).await?;
+                let rows = groups.into_iter().map(|group| (group.id.clone(), group));
+                Ok((begun, rows.collect()))
+            }
+            .boxed()
+        });
+        let rows = &self.transport.shared().scaling_groups;
+        self.shared(rows, Service::Ess, id, freshness, fetch).await
+    }
+
+    async fn describe_some(&self, ids: &[&str]) -> Result<(Instant, Vec<ScalingGroup>), Error> {
+        let action = "DescribeScalingGroups";
+        let arguments = json!({"ScalingGroupIds": ids, "PageSize": 50});
+        let call = self.ess(action, Effect::Reads, arguments);
+        let (begun, answer) = self.read(&call).await?;
+        let reply: Groups = decode(action, answer)?;
+        let mut pages = Pages::new(action);
+        let rows = reply.scaling_groups.scaling_group;
+        pages.take(rows, reply.total_count, |row: &GroupRow| {
+            row.scaling_group_id.clone()
+        })?;
+        let groups = pages.whole()?.into_iter().map(GroupRow::into_group);
+        Ok((begun, groups.collect()))
     }
 
     /// One scaling activity; `None` if it is no longer known.

@@ -1,20 +1,22 @@
 //! Jobs that carry out changes to ALB and NLB groups: how they ended, which a member list alone does not say.
 
+use std::sync::Arc;
+
+use futures::FutureExt;
 use serde::Deserialize;
 use serde_json::json;
 use server_group_core::product::Product;
+use tokio::time::Instant;
 
 use super::{
-    Cloud,
+    Cloud, Freshness,
     call::{Call, Effect},
     error::Error,
     list::Pages,
     members::service,
     reply::{decode, text},
+    together::{Fetch, IDS_PER_CALL},
 };
-
-/// Ids that one call may name, as the cloud's own controller manager has it; no figure is published.
-const IDS_PER_CALL: usize = 20;
 
 /// One job.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -51,18 +53,57 @@ impl Cloud {
     ///
     /// Source: ALB 2020-06-16 and NLB 2022-04-30, `ListAsynJobs`; NLB's `GetJobStatus` does not show failures.
     pub async fn jobs(&self, product: Product, ids: &[&str]) -> Result<Vec<Job>, Error> {
-        let action = "ListAsynJobs";
-        let mut jobs = Pages::new(action);
+        let mut jobs = Vec::new();
         for some in ids.chunks(IDS_PER_CALL) {
-            // NLB's call knows no page size; ids that fit into one page are all that is asked for.
-            let size = (product == Product::Alb).then_some(100);
-            let arguments = json!({"JobIds": some, "MaxResults": size});
-            let call = Call::new(service(product), action, Effect::Reads, &arguments);
-            let reply: Jobs = decode(action, self.send(&call).await?)?;
-            let rows = reply.jobs.into_iter().map(Row::into_job).collect();
-            jobs.take(rows, None, |job| job.id.clone())?;
+            jobs.extend(self.some_jobs(product, some).await?.1);
         }
-        jobs.whole()
+        Ok(jobs)
+    }
+
+    /// One job; `None` if it is no longer known. Whoever asks within a short window shares a call, and `freshness` says
+    /// how old an answer may be.
+    ///
+    /// # Errors
+    ///
+    /// As [`Cloud::jobs`].
+    pub async fn job(
+        &self,
+        product: Product,
+        id: &str,
+        freshness: Freshness,
+    ) -> Result<Option<Job>, Error> {
+        let cloud = self.clone();
+        let fetch: Fetch<_> = Arc::new(move |ids| {
+            let cloud = cloud.clone();
+            async move {
+                let ids: Vec<_> = ids.iter().map(String::as_str).collect();
+                let (begun, jobs) = cloud.some_jobs(product, &ids).await?;
+                let rows = jobs.into_iter().map(|job| (job.id.clone(), job));
+                Ok((begun, rows.collect()))
+            }
+            .boxed()
+        });
+        let rows = &self.transport.shared().jobs;
+        let found = self.shared(rows, service(product), id, freshness, fetch);
+        Ok(found.await?.map(|(_, job)| job))
+    }
+
+    async fn some_jobs(
+        &self,
+        product: Product,
+        ids: &[&str],
+    ) -> Result<(Instant, Vec<Job>), Error> {
+        let action = "ListAsynJobs";
+        // NLB's call knows no page size; ids that fit into one page are all that is asked for.
+        let size = (product == Product::Alb).then_some(100);
+        let arguments = json!({"JobIds": ids, "MaxResults": size});
+        let call = Call::new(service(product), action, Effect::Reads, &arguments);
+        let (begun, answer) = self.read(&call).await?;
+        let reply: Jobs = decode(action, answer)?;
+        let mut jobs = Pages::new(action);
+        let rows = reply.jobs.into_iter().map(Row::into_job).collect();
+        jobs.take(rows, None, |job| job.id.clone())?;
+        Ok((begun, jobs.whole()?))
     }
 }
 

@@ -1,17 +1,20 @@
 //! Members of server groups, the same for the four products; where they differ stands in a table here.
 
-use std::{fmt, net::IpAddr};
+use std::{collections::BTreeMap, fmt, net::IpAddr, sync::Arc};
 
+use futures::FutureExt;
 use serde::Deserialize;
 use serde_json::{Value, json};
 use server_group_core::product::Product;
+use tokio::time::Instant;
 
 use super::{
-    Answer, Cloud,
+    Answer, Cloud, Freshness,
     call::{Call, Effect, Service},
     error::Error,
     list::{Pages, settled},
     reply::{decode, malformed, number, text},
+    together::Fetch,
 };
 
 /// What a member is.
@@ -85,8 +88,10 @@ pub struct Member {
 pub struct GroupView {
     /// Every member, once.
     pub members: Vec<Member>,
-    /// What the group is doing; read after the members.
+    /// What the group is doing.
     pub status: GroupStatus,
+    /// When the first of the calls that show this left.
+    pub begun: Instant,
 }
 
 /// One member as a change names it.
@@ -106,7 +111,7 @@ pub struct MemberChange {
 
 /// The service whose API changes the groups of `product`.
 #[must_use]
-pub(super) const fn service(product: Product) -> Service {
+pub const fn service(product: Product) -> Service {
     match product {
         Product::Clb => Service::Slb,
         Product::Alb => Service::Alb,
@@ -160,12 +165,40 @@ impl Cloud {
     ///
     /// Source: `DescribeVServerGroupAttribute`; `ListServerGroupServers`, then `ListServerGroups`.
     pub async fn members(&self, product: Product, group: &str) -> Result<GroupView, Error> {
+        self.members_since(product, group, Freshness::now()).await
+    }
+
+    /// The same; where `freshness` accepts what is older, the group's status may have been read before its members,
+    /// together with that of other groups. The members themselves are read now.
+    ///
+    /// # Errors
+    ///
+    /// As [`Cloud::members`].
+    pub async fn members_since(
+        &self,
+        product: Product,
+        group: &str,
+        freshness: Freshness,
+    ) -> Result<GroupView, Error> {
         if product == Product::Clb {
             return self.vserver_group(group).await;
         }
-        let members = settled(|| self.list_server_group_servers(product, group)).await?;
-        let status = self.server_group_status(product, group).await?;
-        Ok(GroupView { members, status })
+        let list = || settled(|| self.list_server_group_servers(product, group));
+        let (at, status, listed, members);
+        if freshness.keep.is_zero() {
+            (listed, members) = list().await?;
+            // After the members: what is idle then was idle when they were read, or shows it in their states.
+            let since = Freshness::now();
+            (at, status) = self.server_group_status(product, group, since).await?;
+        } else {
+            (at, status) = self.server_group_status(product, group, freshness).await?;
+            (listed, members) = list().await?;
+        }
+        Ok(GroupView {
+            members,
+            status,
+            begun: at.min(listed),
+        })
     }
 
     /// Puts `members` (1 to the product's limit, which the caller keeps) into a group.
@@ -262,12 +295,14 @@ impl Cloud {
         let action = "DescribeVServerGroupAttribute";
         let arguments = json!({"RegionId": self.region(), "VServerGroupId": group});
         let call = Call::new(Service::Slb, action, Effect::Reads, &arguments);
-        let reply: Reply = decode(action, self.send(&call).await?)?;
+        let (begun, answer) = self.read(&call).await?;
+        let reply: Reply = decode(action, answer)?;
         let mut pages = Pages::new(action);
         pages.take(reply.backend_servers.into_members(), None, row_key)?;
         Ok(GroupView {
             members: pages.whole()?,
             status: GroupStatus::Available,
+            begun,
         })
     }
 
@@ -275,7 +310,7 @@ impl Cloud {
         &self,
         product: Product,
         group: &str,
-    ) -> Result<Vec<Member>, Error> {
+    ) -> Result<(Instant, Vec<Member>), Error> {
         #[derive(Deserialize)]
         #[serde(rename_all = "PascalCase")]
         struct Reply {
@@ -288,6 +323,7 @@ impl Cloud {
         let action = "ListServerGroupServers";
         let mut pages = Pages::new(action);
         let mut token: Option<String> = None;
+        let mut begun = None;
         loop {
             let call = list_members(
                 product,
@@ -296,7 +332,9 @@ impl Cloud {
                 token.as_deref(),
                 self.region(),
             );
-            let reply: Reply = decode(action, self.send(&call).await?)?;
+            let (left, answer) = self.read(&call).await?;
+            let begun = *begun.get_or_insert(left);
+            let reply: Reply = decode(action, answer)?;
             let stray = |row: &Row| row.server_group_id.as_deref().is_some_and(|id| id != group);
             if reply.servers.iter().any(stray) {
                 return Err(malformed(action, "a row is of another group"));
@@ -308,7 +346,7 @@ impl Cloud {
                     pages.turn(&next)?;
                     token = Some(next);
                 }
-                None => return pages.whole(),
+                None => return Ok((begun, pages.whole()?)),
             }
         }
     }
@@ -317,7 +355,25 @@ impl Cloud {
         &self,
         product: Product,
         group: &str,
-    ) -> Result<GroupStatus, Error> {
+        freshness: Freshness,
+    ) -> Result<(Instant, GroupStatus), Error> {
+        let cloud = self.clone();
+        let fetch: Fetch<_> = Arc::new(move |ids| {
+            let cloud = cloud.clone();
+            async move { cloud.statuses(product, &ids).await }.boxed()
+        });
+        let rows = &self.transport.shared().statuses;
+        let asked = Instant::now();
+        let found = self.shared(rows, service(product), group, freshness, fetch);
+        let unknown = || (asked, GroupStatus::Unknown(String::new()));
+        Ok(found.await?.unwrap_or_else(unknown))
+    }
+
+    async fn statuses(
+        &self,
+        product: Product,
+        groups: &[String],
+    ) -> Result<(Instant, BTreeMap<String, GroupStatus>), Error> {
         #[derive(Deserialize)]
         #[serde(rename_all = "PascalCase")]
         struct Reply {
@@ -329,20 +385,12 @@ impl Cloud {
             server_group_id: String,
             server_group_status: String,
         }
-        let action = "ListServerGroups";
-        let reply: Reply = decode(
-            action,
-            self.send(&list_groups(product, &[group], self.region()))
-                .await?,
-        )?;
-        let found = reply
-            .server_groups
-            .into_iter()
-            .find(|row| row.server_group_id == group);
-        Ok(found.map_or_else(
-            || GroupStatus::Unknown(String::new()),
-            |row| row.server_group_status.into(),
-        ))
+        let call = list_groups(product, groups, self.region());
+        let (begun, answer) = self.read(&call).await?;
+        let reply: Reply = decode("ListServerGroups", answer)?;
+        let rows = reply.server_groups.into_iter();
+        let rows = rows.map(|row| (row.server_group_id, row.server_group_status.into()));
+        Ok((begun, rows.collect()))
     }
 }
 
@@ -364,7 +412,7 @@ fn list_members(
 }
 
 /// The call that lists up to 20 groups by id.
-fn list_groups(product: Product, groups: &[&str], region: &str) -> Call {
+fn list_groups(product: Product, groups: &[String], region: &str) -> Call {
     let arguments = json!({"RegionId": region_of(product, region), "ServerGroupIds": groups, "MaxResults": 100});
     Call::new(
         service(product),

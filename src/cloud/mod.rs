@@ -15,15 +15,20 @@ mod jobs;
 mod list;
 mod load_balancer;
 mod members;
+mod rate;
 mod reply;
 mod request;
 pub mod sign;
 #[cfg(test)]
 mod stub;
+mod together;
 mod transport;
 
 use serde::Deserialize;
 use serde_json::Value;
+use tokio::time::Instant;
+
+use together::{Fetch, Scope, Together};
 
 pub use attachments::attachment_action;
 pub use call::{Call, Effect, Parameters, Service};
@@ -38,9 +43,10 @@ pub use jobs::{Job, JobStatus};
 pub use load_balancer::{LoadBalancer, LoadBalancerStatus};
 pub use members::{
     GroupStatus, GroupView, Member, MemberChange, MemberStatus, ServerKind, add_action,
-    remove_action, weight_action,
+    remove_action, service, weight_action,
 };
 pub use request::Prepared;
+pub use together::Freshness;
 pub use transport::{Caller, NoClient, Signature, Transport, TransportConfig};
 
 /// The cloud as one account in one region sees it. Cheap to make and to clone.
@@ -79,11 +85,24 @@ impl Cloud {
             credential,
             region: region.to_owned(),
             network,
+            account: String::new(),
         };
         Self {
             transport: transport.clone(),
             caller,
         }
+    }
+
+    /// The same, known to act in this cloud account: its calls are counted together with those of all who do.
+    #[must_use]
+    pub fn of_account(mut self, id: &str) -> Self {
+        id.clone_into(&mut self.caller.account);
+        self
+    }
+
+    /// Waits until a changing call may leave, and counts it: to be done before the last look at what it changes.
+    pub async fn ready(&self, service: Service, action: &'static str) {
+        self.transport.ready(&self.caller, service, action).await;
     }
 
     /// What the cloud's clock says, as far as it is known.
@@ -144,6 +163,29 @@ impl Cloud {
 
     async fn send(&self, call: &Call) -> Result<Value, Error> {
         self.transport.send(&self.caller, call).await
+    }
+
+    /// Sends a reading call; with its answer comes the moment at which it left.
+    async fn read(&self, call: &Call) -> Result<(Instant, Value), Error> {
+        self.transport.exchange(&self.caller, call).await
+    }
+
+    /// One row that others may be asking for too.
+    async fn shared<R: Clone + Send + Sync + 'static>(
+        &self,
+        rows: &Together<R>,
+        service: Service,
+        id: &str,
+        freshness: Freshness,
+        fetch: Fetch<R>,
+    ) -> Result<Option<(Instant, R)>, Error> {
+        let scope = Scope {
+            access_key_id: self.access_key_id().await?,
+            region: self.caller.region.clone(),
+            network: self.caller.network,
+            service,
+        };
+        rows.ask(scope, id, freshness, fetch).await
     }
 
     /// Sends a changing call.

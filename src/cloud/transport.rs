@@ -3,12 +3,9 @@
 //! A changing call leaves here once, unless the cloud said that it did not even look at it (a used nonce, a
 //! clock that is off, an expired token). Reading calls are repeated within bounds.
 
-use std::{
-    sync::{
-        Arc,
-        atomic::{AtomicI64, Ordering},
-    },
-    time::Duration,
+use std::sync::{
+    Arc,
+    atomic::{AtomicI64, Ordering},
 };
 
 use jiff::{Timestamp, fmt::rfc2822};
@@ -18,15 +15,20 @@ use reqwest::{
     redirect,
 };
 use serde_json::Value;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 
 use super::{
     answer::{Refusal, hint},
-    call::{Call, Effect},
+    call::{Call, Effect, Service},
     credential::{Credential, Keys},
     endpoint::{Endpoints, Network},
     error::{Error, Kind, Outcome, outcome},
+    ess::ScalingGroup,
+    jobs::Job,
+    members::GroupStatus,
+    rate::{Bucket, Counted, Rates},
     request::{Prepared, authority, prepare_v1, prepare_v3},
+    together::Together,
 };
 use crate::timing::Timing;
 
@@ -69,6 +71,15 @@ struct Inner {
     config: TransportConfig,
     /// By how many seconds the cloud's clock is ahead of ours, learnt from its answers.
     ahead: AtomicI64,
+    rates: Rates,
+    shared: SharedReads,
+}
+
+/// What objects read together.
+pub(super) struct SharedReads {
+    pub(super) scaling_groups: Together<ScalingGroup>,
+    pub(super) statuses: Together<GroupStatus>,
+    pub(super) jobs: Together<Job>,
 }
 
 /// As whom and where calls are made.
@@ -80,6 +91,8 @@ pub struct Caller {
     pub region: String,
     /// Which endpoints.
     pub network: Network,
+    /// Id of the cloud account, in whose name calls are counted; empty until it is known.
+    pub account: String,
 }
 
 /// The HTTP client could not be built.
@@ -100,17 +113,45 @@ impl Transport {
         let http = Client::builder()
             .tls_certs_only(roots.collect::<Result<Vec<_>, _>>()?)
             .connect_timeout(config.timing.connect_deadline)
-            .pool_idle_timeout(Duration::from_secs(50))
+            .pool_idle_timeout(config.timing.connection_idle)
             .pool_max_idle_per_host(8)
             .redirect(redirect::Policy::none())
             .retry(reqwest::retry::never())
             .user_agent(concat!("server-group-operator/", env!("CARGO_PKG_VERSION")))
             .build()?;
+        let window = config.timing.share_window;
         Ok(Self(Arc::new(Inner {
             http,
+            rates: Rates::new(config.timing.clone()),
+            shared: SharedReads {
+                scaling_groups: Together::new(window),
+                statuses: Together::new(window),
+                jobs: Together::new(window),
+            },
             config,
             ahead: AtomicI64::new(0),
         })))
+    }
+
+    /// Waits until a changing call may leave, and counts it.
+    ///
+    /// Whoever changes something waits here before looking for the last time: a view must not age in a queue (S5),
+    /// nor the lease (S9). Reading calls wait by themselves.
+    pub async fn ready(&self, caller: &Caller, service: Service, action: &'static str) {
+        self.bucket(caller, service, action).take().await;
+    }
+
+    fn bucket(&self, caller: &Caller, service: Service, action: &'static str) -> Arc<Bucket> {
+        self.0.rates.bucket(Counted {
+            account: caller.account.clone(),
+            region: caller.region.clone(),
+            service,
+            action,
+        })
+    }
+
+    pub(super) fn shared(&self) -> &SharedReads {
+        &self.0.shared
     }
 
     /// Sends `call` and returns the decoded answer.
@@ -119,18 +160,36 @@ impl Transport {
     ///
     /// [`Error`], with [`Outcome::Unknown`] where a change may have taken effect.
     pub async fn send(&self, caller: &Caller, call: &Call) -> Result<Value, Error> {
+        let answered = self.exchange(caller, call).await;
+        answered.map(|(_, answer)| answer)
+    }
+
+    /// The same, with the moment at which the answered attempt left.
+    ///
+    /// # Errors
+    ///
+    /// As [`Transport::send`].
+    pub async fn exchange(&self, caller: &Caller, call: &Call) -> Result<(Instant, Value), Error> {
+        let bucket = self.bucket(caller, call.service, call.action);
         let mut corrected = Vec::new();
         let mut attempt = 1;
         loop {
+            if call.effect == Effect::Reads {
+                bucket.take().await;
+            }
             let keys = caller
                 .credential
                 .keys()
                 .await
                 .map_err(|error| unavailable(call, &error.0))?;
+            let left = Instant::now();
             let error = match self.attempt(caller, call, &keys).await {
-                Ok(answer) => return Ok(answer),
+                Ok(answer) => return Ok((left, answer)),
                 Err(error) => error,
             };
+            if error.kind == Kind::Throttled {
+                bucket.throttled(error.retry_after);
+            }
             if let Some(correction) =
                 correction(&error).filter(|correction| !corrected.contains(correction))
             {

@@ -21,7 +21,7 @@ use super::{
     report::{Counts, Seen, plain_message},
     shown_plan,
 };
-use crate::api::ScalingGroupAttachment;
+use crate::{api::ScalingGroupAttachment, cloud::Freshness};
 
 impl Pipeline for ScalingGroupAttachment {
     async fn converge(pass: &mut Pass<'_, Self>) -> Result<Judged, Stop> {
@@ -40,7 +40,8 @@ impl Pipeline for ScalingGroupAttachment {
             id: pass.object.spec.scaling_group_id.clone(),
         };
         activity::follow(pass, &group).await?;
-        let Some(observed) = observe::observe(pass, &group, &parsed).await? else {
+        let freshness = pass.freshness();
+        let Some(observed) = observe::observe(pass, &group, &parsed, freshness).await? else {
             return unlisted(pass, &group).await;
         };
         let planned = see(pass, &observed);
@@ -73,7 +74,8 @@ impl Pipeline for ScalingGroupAttachment {
             return Ok(judged(pass, &planned, applied.accepted));
         }
         // What was sent is not believed but looked at.
-        let Some(observed) = observe::observe(pass, &group, &parsed).await? else {
+        let Some(observed) = observe::observe(pass, &group, &parsed, Freshness::now()).await?
+        else {
             return unlisted(pass, &group).await;
         };
         let planned = see(pass, &observed);
@@ -84,7 +86,7 @@ impl Pipeline for ScalingGroupAttachment {
 /// Plans, and notes what was seen for whoever reports next.
 fn see(pass: &mut Pass<'_, ScalingGroupAttachment>, observed: &observe::Observed) -> Plan {
     let planned = plan(&observed.world);
-    pass.forget_absent(&planned.absent);
+    pass.forget_absent(&planned.absent, observed.begun);
     let counts = planned.counts;
     pass.seen = Some(Seen {
         counts: Counts {

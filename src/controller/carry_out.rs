@@ -18,7 +18,7 @@ use super::{
 };
 use crate::{
     api::status::Phase,
-    cloud::{self, Answer, Kind, Outcome},
+    cloud::{self, Answer, Cloud, Kind, Outcome, Service},
 };
 
 /// Throttled or unsent calls that are tried again within a pass.
@@ -27,6 +27,8 @@ const TRIES: u32 = 6;
 /// How an API action behaves.
 #[derive(Clone, Copy, Debug)]
 pub struct Manner {
+    /// Whose API it is.
+    pub service: Service,
     /// Its name, as status and events give it.
     pub action: &'static str,
     /// Members one call may name.
@@ -41,6 +43,8 @@ pub struct Manner {
 pub trait Step<M: Managed>: Send {
     /// How it behaves.
     fn manner(&self) -> Manner;
+    /// As whom and where it is sent.
+    fn cloud(&self) -> &Cloud;
     /// Notes a batch that the cloud accepted.
     fn accepted(&self, _pass: &Pass<'_, M>, _batch: &[M::Key]) {}
     /// Checks everything again, on the newest view, and returns what of `batch` may be sent.
@@ -206,6 +210,8 @@ async fn one_batch<M: Managed>(
     let manner = step.manner();
     let mut unanswered: Option<(Duration, Vec<M::Key>)> = None;
     for attempt in 0..TRIES {
+        // What has to wait waits before the last look, which must not get old meanwhile.
+        step.cloud().ready(manner.service, manner.action).await;
         batch = match step.prepare(pass, batch, unanswered.is_some()).await {
             Ok(batch) => batch,
             Err(stop) => match unanswered {
@@ -216,18 +222,25 @@ async fn one_batch<M: Managed>(
             },
         };
         if let Some((sent, before)) = &unanswered {
-            // A repetition settles the call only if it says the same thing.
-            if *before != batch {
+            let reusable = pass.ctx.now() < *sent + pass.ctx.timing.token_reuse_max;
+            // A repetition settles the call only if it says the same thing, and soon enough (S10).
+            if !reusable || *before != batch {
                 return Err(lost(*sent, before, "the group changed meanwhile"));
             }
         } else if batch.is_empty() {
             return Ok(Next::Batch);
         }
+        if let Err(stop) = pass.may_start() {
+            return match unanswered {
+                Some((sent, batch)) => Err(lost(sent, &batch, "the lease is about to end")),
+                None => Ok(Next::End(End::Stopped(stop))),
+            };
+        }
         let sent = pass.ctx.now();
-        let error = match step
-            .send(&batch, &operation::token(id, manner.action, &batch))
-            .await
-        {
+        let token = operation::token(id, manner.action, &batch);
+        let answer = step.send(&batch, &token).await;
+        pass.group_changed();
+        let error = match answer {
             Ok(answer) => {
                 step.accepted(pass, &batch);
                 done.accepted.extend(batch);

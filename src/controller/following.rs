@@ -71,6 +71,7 @@ impl<M: Managed> Pass<'_, M> {
             }
             Standing::Running | Standing::Ended => {}
         }
+        self.group_changed();
         self.turn.answered.insert(operation.id);
         self.close_answered();
         Ok(())

@@ -23,6 +23,7 @@ use super::{
     shown_plan,
 };
 use crate::api::ServerGroupMembership;
+use observe::Look;
 
 impl Pipeline for ServerGroupMembership {
     async fn converge(pass: &mut Pass<'_, Self>) -> Result<Judged, Stop> {
@@ -41,7 +42,7 @@ impl Pipeline for ServerGroupMembership {
             another_job_runs: false,
         };
         group.another_job_runs = job::follow(pass, &group).await?;
-        let Some(observed) = observe::observe(pass, &group, &parsed).await? else {
+        let Some(observed) = observe::observe(pass, &group, &parsed, Look::Shared).await? else {
             return gone(pass, &group).await;
         };
         let planned = see(pass, &observed);
@@ -74,7 +75,7 @@ impl Pipeline for ServerGroupMembership {
             return Err(stop);
         }
         // What was sent is not believed but looked at.
-        let Some(observed) = observe::observe(pass, &group, &parsed).await? else {
+        let Some(observed) = observe::observe(pass, &group, &parsed, Look::Now).await? else {
             return gone(pass, &group).await;
         };
         let planned = see(pass, &observed);
@@ -85,7 +86,7 @@ impl Pipeline for ServerGroupMembership {
 /// Plans, and notes what was seen for whoever reports next.
 fn see(pass: &mut Pass<'_, ServerGroupMembership>, observed: &observe::Observed) -> Plan {
     let planned = plan(&observed.world);
-    pass.forget_absent(&planned.absent);
+    pass.forget_absent(&planned.absent, observed.begun);
     let counts = planned.counts;
     pass.seen = Some(Seen {
         counts: Counts {

@@ -36,6 +36,8 @@ pub struct Memory<K> {
     pub gone_since: Option<Duration>,
     /// Passes that failed in a row.
     pub failures: u32,
+    /// When the last pass wanted to look again for something that it waited for.
+    pub due: Option<Duration>,
     /// The present length of the quick beat.
     pub quick_beat: Option<Duration>,
     /// Generation and `reconcile-at` of the last pass: when they change, parked entries are tried again.
@@ -73,6 +75,7 @@ impl<K> Default for Memory<K> {
             parked: BTreeMap::new(),
             gone_since: None,
             failures: 0,
+            due: None,
             quick_beat: None,
             last_seen: None,
         }

@@ -7,18 +7,31 @@ use server_group_core::{reason::Outlook, reason::Reason, verdict::Verdict};
 use super::memory::Memory;
 use crate::timing::Timing;
 
-/// How long until the next pass over an object that ended with `verdict`.
-///
-/// `changed` says that this pass changed what status says; `due` is when something that is waited for is due, from now.
+/// What the next pass depends on.
+#[derive(Clone, Copy, Debug)]
+pub struct Seen {
+    /// How this pass ended.
+    pub verdict: Verdict,
+    /// Whether it changed what status says.
+    pub changed: bool,
+    /// When something that is waited for is due, from now.
+    pub due: Option<Duration>,
+    /// How long ago the last look was asked for.
+    pub ago: Duration,
+    /// `spec.intervalSeconds`
+    pub interval: Duration,
+}
+
+/// How long until the next pass.
 #[must_use]
-pub fn pace<K>(
-    verdict: Verdict,
-    changed: bool,
-    due: Option<Duration>,
-    interval_seconds: i64,
-    memory: &mut Memory<K>,
-    timing: &Timing,
-) -> Duration {
+pub fn pace<K>(seen: Seen, memory: &mut Memory<K>, timing: &Timing) -> Duration {
+    let Seen {
+        verdict,
+        changed,
+        due,
+        ago,
+        interval,
+    } = seen;
     let failing = verdict.reason == Reason::Retrying;
     memory.failures = if failing {
         memory.failures.saturating_add(1)
@@ -37,9 +50,15 @@ pub fn pace<K>(
     } else if moving {
         beat
     } else {
-        jittered(timing.interval(interval_seconds), 0.1)
+        slow_beat(interval).saturating_sub(ago).max(timing.soon)
     };
-    due.map_or(regular, |due| regular.min(due.max(SOON)))
+    due.map_or(regular, |due| regular.min(due.max(timing.soon)))
+}
+
+/// From one look to the next at rest: spread, so that objects made together do not stay together, and short enough
+/// that with a look a tenth old, which objects share, drift is still seen within the interval.
+fn slow_beat(interval: Duration) -> Duration {
+    interval.mul_f64(0.8 + 0.1 * fastrand::f64())
 }
 
 /// A delay that doubles with each failure in a row, with full jitter above the least.
@@ -55,10 +74,34 @@ pub fn backoff(failures: u32, timing: &Timing) -> Duration {
             .mul_f64(fastrand::f64())
 }
 
-/// `duration`, more or less by up to `share`, so that objects made together do not stay together.
-fn jittered(duration: Duration, share: f64) -> Duration {
-    duration.mul_f64(1.0 - share + 2.0 * share * fastrand::f64())
-}
+#[cfg(test)]
+mod tests {
+    use super::*;
 
-/// The least delay before something that is already due, so that a mistake cannot spin.
-const SOON: Duration = Duration::from_millis(5);
+    fn at_rest(ago: u64) -> Duration {
+        let seen = Seen {
+            verdict: Reason::Converged.into(),
+            changed: false,
+            due: None,
+            ago: Duration::from_secs(ago),
+            interval: Duration::from_mins(5),
+        };
+        pace(seen, &mut Memory::<u8>::default(), &Timing::production())
+    }
+
+    #[test]
+    fn drift_is_looked_for_within_the_interval_also_with_a_shared_look() {
+        for _ in 0..1000 {
+            let next = at_rest(0).as_secs_f64();
+            assert!((240.0..=270.0).contains(&next), "{next}");
+        }
+    }
+
+    #[test]
+    fn who_shares_a_look_shares_the_next_one_too() {
+        for _ in 0..1000 {
+            let next = 25.0 + at_rest(25).as_secs_f64();
+            assert!((240.0..=270.0).contains(&next), "{next}");
+        }
+    }
+}

@@ -17,7 +17,7 @@ use server_group_core::{
     settle::{Settling, Waits},
     verdict::Verdict,
 };
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 
 use super::{
     Context,
@@ -34,7 +34,7 @@ use crate::{
     api::{
         ABANDON, CredentialType, DeletionPolicy, FINALIZER, RECONCILE_AT, condition::InSync, status,
     },
-    cloud::{self, Cloud, Credential},
+    cloud::{self, Cloud, Credential, Freshness},
 };
 
 /// Why a pass ended before its end.
@@ -132,6 +132,10 @@ pub struct Pass<'c, M: Managed> {
     pub turn: Turn,
     /// What was seen last; `None` until the group was observed.
     pub seen: Option<Seen<M::Key>>,
+    /// When the last look was asked for, since the start of the process.
+    pub looked_at: Option<Duration>,
+    /// Whether the spec changed, or a person asked for a look.
+    pub asked: bool,
     /// What would be changed, in `Plan` mode.
     pub plan: Option<status::Plan>,
     /// Whether a quota refused an addition in this pass.
@@ -160,6 +164,8 @@ impl<'c, M: Managed> Pass<'c, M> {
             memory,
             turn,
             seen: None,
+            looked_at: None,
+            asked: false,
             plan: None,
             quota_reached: false,
             remark: None,
@@ -218,6 +224,7 @@ impl<'c, M: Managed> Pass<'c, M> {
         let mut memory = self.memory.lock();
         let before = memory.last_seen.replace(now.clone());
         if before.is_some_and(|before| before != now) {
+            self.asked = true;
             memory.parked.clear();
             memory.awaited.clear();
             memory.trials.clear();
@@ -227,6 +234,50 @@ impl<'c, M: Managed> Pass<'c, M> {
             drop(memory);
             self.record.parked.clear();
         }
+    }
+
+    /// How old the look may be that this pass begins with, so that objects can share it.
+    ///
+    /// While anything moves, as old as the object's own last look would be by now; else a tenth of the interval. Never
+    /// from before a change to the group, nor from before something that was waited for.
+    #[must_use]
+    pub fn freshness(&self) -> Freshness {
+        let (now, timing) = (self.ctx.now(), &self.ctx.timing);
+        let memory = self.memory.lock();
+        let keep = if self.asked || memory.failures > 0 {
+            Duration::ZERO
+        } else {
+            let slow = timing.interval(self.object.interval_seconds()) / 10;
+            memory.quick_beat.unwrap_or(slow).min(timing.view_age_max)
+        };
+        let due = memory.due.filter(|due| *due <= now);
+        let since = [Some(now.saturating_sub(keep)), due, self.turn.changed_at];
+        let since = since.into_iter().flatten().max().unwrap_or(now);
+        Freshness {
+            since: self.ctx.started + since,
+            keep,
+        }
+    }
+
+    /// Whether anything is under way that a look has to be newer than.
+    #[must_use]
+    pub fn in_motion(&self) -> bool {
+        self.record.operation.is_some()
+            || !self.record.draining.is_empty()
+            || !self.turn.unsettled.is_empty()
+            || self.memory.lock().quick_beat.is_some()
+    }
+
+    /// Notes that the group was changed, so that no look from before counts any more (S5).
+    pub fn group_changed(&mut self) {
+        self.turn.changed_at = Some(self.ctx.now());
+        self.turn.view = None;
+    }
+
+    /// A moment of the cloud client as time since the start of the process.
+    #[must_use]
+    pub fn at(&self, moment: Instant) -> Duration {
+        moment.saturating_duration_since(self.ctx.started)
     }
 
     /// The account and grant under which the object acts.
@@ -265,6 +316,7 @@ impl<'c, M: Managed> Pass<'c, M> {
                 ),
             )),
             _ => {
+                let cloud = cloud.of_account(&account);
                 self.record.cloud_account_id = Some(account);
                 Ok(cloud)
             }
@@ -437,11 +489,13 @@ impl<'c, M: Managed> Pass<'c, M> {
     }
 
     /// Takes ledger entries off that two whole views in succession lacked (S2).
-    pub fn forget_absent(&mut self, absent: &BTreeSet<M::Key>) {
+    ///
+    /// The view was asked for at `begun`.
+    pub fn forget_absent(&mut self, absent: &BTreeSet<M::Key>, begun: Duration) {
         let (now, waits) = (self.ctx.now(), self.waits());
         let releasing = self.deleting();
         let mut memory = self.memory.lock();
-        for key in memory.absences.look(absent, now, waits, releasing) {
+        for key in memory.absences.look(absent, begun, now, waits, releasing) {
             self.record.ledger.forget(&key);
         }
         let soon = memory
@@ -525,7 +579,12 @@ impl<'c, M: Managed> Pass<'c, M> {
         self.authorize().map(drop)
     }
 
-    fn may_start(&self) -> Result<(), Stop> {
+    /// Checks that a changing call would end within the lease (S9).
+    ///
+    /// # Errors
+    ///
+    /// [`Stop::Superseded`] if not.
+    pub fn may_start(&self) -> Result<(), Stop> {
         let call = self.ctx.timing.mutation_deadline;
         self.ctx
             .leadership

@@ -92,17 +92,19 @@ pub async fn reconcile<M: Pipeline>(
     let next = match conclude(&mut pass, &before, ended).await {
         Ok(Some(verdict)) => {
             let changed = !pass.object.same_status(&before);
-            let due = pass.due.map(|due| due.saturating_sub(ctx.now()));
-            let memory = Arc::clone(&pass.memory);
-            let mut memory = memory.lock();
-            pace::pace(
+            let now = ctx.now();
+            let seen = pace::Seen {
                 verdict,
                 changed,
-                due,
-                pass.object.interval_seconds(),
-                &mut memory,
-                &ctx.timing,
-            )
+                due: pass.due.map(|due| due.saturating_sub(now)),
+                ago: pass
+                    .looked_at
+                    .map_or(Duration::ZERO, |at| now.saturating_sub(at)),
+                interval: ctx.timing.interval(pass.object.interval_seconds()),
+            };
+            let mut memory = pass.memory.lock();
+            memory.due = pass.due;
+            pace::pace(seen, &mut memory, &ctx.timing)
         }
         Ok(None) => {
             forget::<M>(&ctx, &pass.object);

@@ -6,11 +6,14 @@
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap},
     sync::Arc,
+    time::Duration,
 };
 
 use parking_lot::Mutex;
 use server_group_core::settle::Settling;
 use tokio::sync::OwnedMutexGuard;
+
+use crate::cloud::GroupView;
 
 /// A server group or a scaling group, as a key for turns: `cn-hangzhou/CLB/rsp-1`, `cn-hangzhou/ESS/asg-1`.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -31,6 +34,10 @@ pub struct GroupMemory {
     pub answered: BTreeSet<String>,
     /// Operations whose outcome is unknown, by id.
     pub unsettled: BTreeMap<String, Unsettled>,
+    /// When a call that changes it was last sent, answered or found to be over.
+    pub changed_at: Option<Duration>,
+    /// The last look at it, for the other objects on it.
+    pub view: Option<GroupView>,
     /// Whether the group had rows when it was last seen: then an empty list is read again (S5).
     pub had_rows: bool,
 }

@@ -60,7 +60,8 @@ impl<S: PartialEq> Settling<S> {
 pub struct Absences<K> {
     views: BTreeMap<K, u32>,
     stay_until: BTreeMap<K, Duration>,
-    looked: bool,
+    /// When the last view was asked for: the same one is not taken in twice.
+    looked: Option<Duration>,
 }
 
 impl<K> Default for Absences<K> {
@@ -68,7 +69,7 @@ impl<K> Default for Absences<K> {
         Self {
             views: BTreeMap::new(),
             stay_until: BTreeMap::new(),
-            looked: false,
+            looked: None,
         }
     }
 }
@@ -90,25 +91,27 @@ impl<K: Ord + Clone> Absences<K> {
         kept.map(|(key, _)| key.clone())
     }
 
-    /// Takes in which unlisted ledger entries a whole view lacked, and returns those that may leave.
+    /// Takes in which unlisted ledger entries a whole view lacked that was asked for at `begun`, and returns those that
+    /// may leave.
     ///
     /// What is absent in the very first view after a takeover lingers, because nobody knows why it is absent.
     /// A release does not linger.
     pub fn look(
         &mut self,
         absent: &BTreeSet<K>,
+        begun: Duration,
         now: Duration,
         waits: Waits,
         releasing: bool,
     ) -> BTreeSet<K> {
-        if !self.looked {
-            self.looked = true;
+        if self.looked.is_none() {
             self.keep(absent.iter().cloned(), now + waits.linger);
         }
+        let another = self.looked.replace(begun) != Some(begun);
         self.views.retain(|key, _| absent.contains(key));
         self.stay_until.retain(|_, until| *until > now);
         for key in absent {
-            *self.views.entry(key.clone()).or_default() += 1;
+            *self.views.entry(key.clone()).or_default() += u32::from(another);
         }
         let stays = |key: &K| !releasing && self.stay_until.contains_key(key);
         self.views
@@ -193,35 +196,57 @@ mod tests {
     #[test]
     fn an_entry_leaves_after_two_views_in_succession_that_lack_it() {
         let mut absences = Absences::default();
-        absences.look(&BTreeSet::new(), at(0), WAITS, false);
-        assert!(absences.look(&one(), at(1), WAITS, false).is_empty());
+        absences.look(&BTreeSet::new(), at(0), at(0), WAITS, false);
+        assert!(absences.look(&one(), at(1), at(1), WAITS, false).is_empty());
         assert!(
             absences
-                .look(&BTreeSet::new(), at(2), WAITS, false)
+                .look(&BTreeSet::new(), at(2), at(2), WAITS, false)
                 .is_empty(),
             "it was back"
         );
-        assert!(absences.look(&one(), at(3), WAITS, false).is_empty());
-        assert_eq!(absences.look(&one(), at(4), WAITS, false), one());
+        assert!(absences.look(&one(), at(3), at(3), WAITS, false).is_empty());
+        assert_eq!(absences.look(&one(), at(4), at(4), WAITS, false), one());
+    }
+
+    #[test]
+    fn one_view_that_is_looked_at_twice_is_one_view() {
+        let mut absences = Absences::default();
+        absences.look(&BTreeSet::new(), at(0), at(0), WAITS, false);
+        for now in [1, 2, 3] {
+            let left = absences.look(&one(), at(1), at(now), WAITS, false);
+            assert!(left.is_empty(), "{left:?} at {now}");
+        }
+        assert_eq!(absences.look(&one(), at(4), at(4), WAITS, false), one());
     }
 
     #[test]
     fn what_a_takeover_finds_absent_lingers_but_a_release_does_not_wait() {
         let mut absences = Absences::default();
-        absences.look(&one(), at(0), WAITS, false);
-        assert!(absences.look(&one(), at(10), WAITS, false).is_empty());
+        absences.look(&one(), at(0), at(0), WAITS, false);
+        assert!(
+            absences
+                .look(&one(), at(10), at(10), WAITS, false)
+                .is_empty()
+        );
         assert_eq!(absences.next_end(), Some(at(900)));
-        assert_eq!(absences.clone().look(&one(), at(11), WAITS, true), one());
-        assert_eq!(absences.look(&one(), at(900), WAITS, false), one());
+        assert_eq!(
+            absences.clone().look(&one(), at(11), at(11), WAITS, true),
+            one()
+        );
+        assert_eq!(absences.look(&one(), at(900), at(900), WAITS, false), one());
     }
 
     #[test]
     fn what_an_unsettled_call_named_lingers() {
         let mut absences = Absences::default();
-        absences.look(&BTreeSet::new(), at(0), WAITS, false);
+        absences.look(&BTreeSet::new(), at(0), at(0), WAITS, false);
         absences.keep([1], at(100));
-        absences.look(&one(), at(50), WAITS, false);
-        assert!(absences.look(&one(), at(99), WAITS, false).is_empty());
-        assert_eq!(absences.look(&one(), at(100), WAITS, false), one());
+        absences.look(&one(), at(50), at(50), WAITS, false);
+        assert!(
+            absences
+                .look(&one(), at(99), at(99), WAITS, false)
+                .is_empty()
+        );
+        assert_eq!(absences.look(&one(), at(100), at(100), WAITS, false), one());
     }
 }

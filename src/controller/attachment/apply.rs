@@ -28,7 +28,7 @@ use super::{
 };
 use crate::{
     api::ScalingGroupAttachment,
-    cloud::{self, Answer, Force},
+    cloud::{self, Answer, Cloud, Force, Freshness, Service},
 };
 
 /// Carries out `planned`: attach, detach, swap.
@@ -123,6 +123,7 @@ const fn noun(family: Family) -> &'static str {
 /// How a call that attaches or detaches behaves: it is over when answered, unless the answer refers to an activity.
 pub(super) const fn manner(family: Family, attaches: bool) -> Manner {
     Manner {
+        service: Service::Ess,
         action: cloud::attachment_action(family, attaches),
         limit: ATTACHMENTS_PER_CALL,
         over_when_answered: true,
@@ -141,6 +142,10 @@ struct Attach<'g> {
 }
 
 impl Step<ScalingGroupAttachment> for Attach<'_> {
+    fn cloud(&self) -> &Cloud {
+        &self.group.cloud
+    }
+
     fn manner(&self) -> Manner {
         manner(self.family, true)
     }
@@ -189,6 +194,10 @@ struct Undo<'g> {
 }
 
 impl Step<ScalingGroupAttachment> for Undo<'_> {
+    fn cloud(&self) -> &Cloud {
+        &self.group.cloud
+    }
+
     fn manner(&self) -> Manner {
         manner(self.family, false)
     }
@@ -214,7 +223,7 @@ impl Step<ScalingGroupAttachment> for Undo<'_> {
             self.turns.clear();
             self.turns = take_server_groups(pass, self.group, &batch).await?;
         }
-        let observed = observe(pass, self.group, self.parsed).await?;
+        let observed = observe(pass, self.group, self.parsed, Freshness::now()).await?;
         let observed = observed.ok_or(Stop::Superseded("the scaling group is no longer listed"))?;
         if !observed.open() {
             return Err(Stop::because(

@@ -26,7 +26,7 @@ use super::{
 };
 use crate::{
     api::{Ownership, ScalingGroupAttachment, ServerGroupMembership, status::Phase},
-    cloud::{AttachedGroup, Cloud, Kind, MemberStatus, ScalingGroup},
+    cloud::{AttachedGroup, Cloud, Freshness, Kind, MemberStatus, ScalingGroup},
 };
 
 /// A scaling group, and as whom it is changed.
@@ -43,6 +43,8 @@ pub(super) struct Observed {
     pub world: World,
     /// Whether no other object has a call under way on this scaling group.
     pub idle: bool,
+    /// When it was asked for, since the start of the process.
+    pub begun: Duration,
 }
 
 impl Observed {
@@ -52,7 +54,8 @@ impl Observed {
     }
 }
 
-/// Looks at the scaling group; `None` if the list leaves it out, which proves nothing.
+/// Looks at the scaling group; `None` if the list leaves it out, which proves nothing. `freshness` says how old the
+/// look may be, which others may have asked for.
 ///
 /// # Errors
 ///
@@ -61,8 +64,9 @@ pub(super) async fn observe(
     pass: &mut Pass<'_, ScalingGroupAttachment>,
     group: &Group,
     parsed: &Parsed,
+    freshness: Freshness,
 ) -> Result<Option<Observed>, Stop> {
-    let Some((attached, begun)) = look(pass, group).await? else {
+    let Some((attached, begun)) = look(pass, group, freshness).await? else {
         return Ok(None);
     };
     pass.turn.had_rows = !attached.is_empty();
@@ -142,6 +146,7 @@ pub(super) async fn observe(
     Ok(Some(Observed {
         world,
         idle: idle && quiet,
+        begun,
     }))
 }
 
@@ -151,13 +156,16 @@ type Attached = BTreeMap<AttachmentKey, Option<Weight>>;
 async fn look(
     pass: &mut Pass<'_, ScalingGroupAttachment>,
     group: &Group,
+    first: Freshness,
 ) -> Result<Option<(Attached, Duration)>, Stop> {
     for second in [false, true] {
-        let begun = pass.ctx.now();
-        let found = group.cloud.describe_scaling_groups(&[&group.id]).await?;
-        let Some(found) = found.into_iter().find(|found| found.id == group.id) else {
+        let freshness = if second { Freshness::now() } else { first };
+        let found = group.cloud.scaling_group(&group.id, freshness).await?;
+        let Some((begun, found)) = found else {
             return Ok(None);
         };
+        let begun = pass.at(begun);
+        pass.looked_at = Some(begun);
         pass.remark = found.suspended.then(|| {
             format!(
                 "ESS has suspended {} after failures in a row: it starts and replaces no instances until that is resumed",

@@ -23,7 +23,7 @@ use super::{
 };
 use crate::{
     api::ScalingGroupAttachment,
-    cloud::{self, Answer, Force},
+    cloud::{self, Answer, Cloud, Force},
 };
 
 /// Lets go of what was registered, without a view.
@@ -103,6 +103,10 @@ struct Blind<'g> {
 }
 
 impl Step<ScalingGroupAttachment> for Blind<'_> {
+    fn cloud(&self) -> &Cloud {
+        &self.group.cloud
+    }
+
     fn manner(&self) -> Manner {
         manner(self.family, false)
     }

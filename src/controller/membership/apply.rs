@@ -23,12 +23,12 @@ use super::{
         pass::{Pass, Stop},
         record::Draining,
     },
-    observe::{Group, claimant, neighbours, observe},
+    observe::{Group, Look, claimant, neighbours, observe},
     parse::Parsed,
 };
 use crate::{
     api::ServerGroupMembership,
-    cloud::{self, Answer, MemberChange},
+    cloud::{self, Answer, Cloud, MemberChange},
 };
 
 /// Carries out `planned`: additions, weights, removals.
@@ -85,7 +85,7 @@ pub(super) async fn apply(
     let (mut drains, mut removals) = (planned.drain.clone(), planned.remove.clone());
     if pass.quota_reached && applied.stopped.is_none() {
         // There is no room: how far the swap may dip shows only now (S3).
-        let observed = observe(pass, group, parsed)
+        let observed = observe(pass, group, parsed, Look::Now)
             .await?
             .ok_or(Stop::Superseded("the group is gone"))?;
         let planned = plan(&observed.world);
@@ -163,6 +163,7 @@ const REMOVING: Wording = Wording {
 fn manner(group: &Group, action: &'static str, limit: usize) -> Manner {
     let product = group.product;
     Manner {
+        service: cloud::service(product),
         action,
         limit,
         over_when_answered: product.changes_at_once(),
@@ -177,6 +178,10 @@ struct Add<'g> {
 }
 
 impl Step<ServerGroupMembership> for Add<'_> {
+    fn cloud(&self) -> &Cloud {
+        &self.group.cloud
+    }
+
     fn manner(&self) -> Manner {
         let product = self.group.product;
         manner(
@@ -236,6 +241,10 @@ struct Remove<'g> {
 }
 
 impl Step<ServerGroupMembership> for Remove<'_> {
+    fn cloud(&self) -> &Cloud {
+        &self.group.cloud
+    }
+
     fn manner(&self) -> Manner {
         let product = self.group.product;
         manner(
@@ -292,6 +301,10 @@ struct Drain<'g> {
 }
 
 impl Step<ServerGroupMembership> for Drain<'_> {
+    fn cloud(&self) -> &Cloud {
+        &self.group.cloud
+    }
+
     fn manner(&self) -> Manner {
         weight_manner(self.group)
     }
@@ -329,6 +342,10 @@ struct Reweigh<'g> {
 }
 
 impl Step<ServerGroupMembership> for Reweigh<'_> {
+    fn cloud(&self) -> &Cloud {
+        &self.group.cloud
+    }
+
     fn manner(&self) -> Manner {
         weight_manner(self.group)
     }
@@ -397,7 +414,7 @@ async fn look_again(
     parsed: &Parsed,
 ) -> Result<World, Stop> {
     pass.still_wanted_for_sure().await?;
-    let observed = observe(pass, group, parsed)
+    let observed = observe(pass, group, parsed, Look::Now)
         .await?
         .ok_or(Stop::Superseded("the group is gone"))?;
     if !observed.open() {

@@ -1,5 +1,7 @@
 //! Follows the jobs that carry out changes to ALB and NLB groups.
 
+use futures::future::try_join_all;
+
 use super::{
     super::{
         following::Standing,
@@ -13,7 +15,7 @@ use crate::{
     cloud::{Job, JobStatus},
 };
 
-/// Looks at the jobs of every object on the group, all in one call, and closes our own if it ended.
+/// Looks at the jobs of every object on the group, all together, and closes our own if it ended.
 ///
 /// Returns whether another object's job runs (S6).
 ///
@@ -32,16 +34,10 @@ pub(super) async fn follow(
         .filter(|operation| !pass.turn.answered.contains(&operation.id))
         .filter_map(|operation| operation.reference)
         .collect();
-    let ids: Vec<_> = ours
-        .iter()
-        .map(|(_, id)| id)
-        .chain(&others)
-        .map(String::as_str)
-        .collect();
-    if ids.is_empty() {
-        return Ok(false);
-    }
-    let jobs = group.cloud.jobs(group.product, &ids).await?;
+    let freshness = pass.freshness();
+    let ids = ours.iter().map(|(_, id)| id).chain(&others);
+    let asked = ids.map(|id| group.cloud.job(group.product, id, freshness));
+    let jobs: Vec<_> = try_join_all(asked).await?.into_iter().flatten().collect();
     let runs = |id: &String| {
         jobs.iter()
             .any(|job| job.id == *id && standing(job) == Standing::Running)

@@ -28,8 +28,8 @@ use super::{
 use crate::{
     api::{ServerGroupMembership, status::Phase},
     cloud::{
-        Cloud, GroupStatus, GroupView, Kind, Member, MemberStatus, ServerKind as CloudKind,
-        add_action,
+        Cloud, Freshness, GroupStatus, GroupView, Kind, Member, MemberStatus,
+        ServerKind as CloudKind, add_action,
     },
 };
 
@@ -45,12 +45,23 @@ pub(super) struct Group {
     pub another_job_runs: bool,
 }
 
+/// Which look is wanted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Look {
+    /// One that others on the group, or in the region, may have asked for a little earlier.
+    Shared,
+    /// One that is asked for now.
+    Now,
+}
+
 /// A whole view and what follows from it.
 pub(super) struct Observed {
     /// Everything a decision may depend on.
     pub world: World,
     /// Whether the cloud works on nothing in this group.
     pub idle: bool,
+    /// When it was asked for, since the start of the process.
+    pub begun: Duration,
 }
 
 impl Observed {
@@ -69,8 +80,9 @@ pub(super) async fn observe(
     pass: &mut Pass<'_, ServerGroupMembership>,
     group: &Group,
     parsed: &Parsed,
+    wanted: Look,
 ) -> Result<Option<Observed>, Stop> {
-    let Some((view, begun)) = look(pass, group).await? else {
+    let Some((view, begun)) = look(pass, group, wanted).await? else {
         return Ok(None);
     };
     let rows = rows(group.product, &view);
@@ -159,20 +171,43 @@ pub(super) async fn observe(
     world.foreigners = foreigners(pass, group, &world, begun).await;
     world.view_permits_removal =
         pass.ctx.now().saturating_sub(begun) < pass.ctx.timing.view_age_max;
-    Ok(Some(Observed { world, idle }))
+    Ok(Some(Observed { world, idle, begun }))
 }
 
 /// Reads the group's list. One that was not empty and now reads empty is read again (S5).
 async fn look(
     pass: &mut Pass<'_, ServerGroupMembership>,
     group: &Group,
+    wanted: Look,
 ) -> Result<Option<(GroupView, Duration)>, Stop> {
+    let accepted = match wanted {
+        Look::Shared => pass.freshness(),
+        Look::Now => Freshness::now(),
+    };
+    let known = pass.turn.view.as_ref();
+    if let Some(view) = known.filter(|view| view.begun >= accepted.since) {
+        let begun = pass.at(view.begun);
+        pass.looked_at = Some(begun);
+        return Ok(Some((view.clone(), begun)));
+    }
+    let alone = neighbours(pass.ctx, &pass.object).is_empty();
+    let first = if pass.in_motion() {
+        Freshness::now()
+    } else {
+        accepted
+    };
     for second in [false, true] {
-        let begun = pass.ctx.now();
-        match group.cloud.members(group.product, &group.id).await {
+        let freshness = if second { Freshness::now() } else { first };
+        let looked = group
+            .cloud
+            .members_since(group.product, &group.id, freshness);
+        match looked.await {
             Ok(view) if view.members.is_empty() && pass.turn.had_rows && !second => {}
             Ok(view) => {
                 pass.memory.lock().gone_since = None;
+                pass.turn.view = (!alone).then(|| view.clone());
+                let begun = pass.at(view.begun);
+                pass.looked_at = Some(begun);
                 return Ok(Some((view, begun)));
             }
             Err(error) if error.kind == Kind::GroupNotFound => return Ok(None),

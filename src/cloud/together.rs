@@ -1,0 +1,463 @@
+//! Reads that objects share: rows asked for by id within a short window travel in one call.
+//!
+//! Room that is left in a call is given to ids that will be asked for next, so that objects which look once in an
+//! interval keep each other company. An answer is handed out again only to who accepts one that old; a row that was
+//! not there is asked for anew by everybody. One id that spoils a call for the others is asked for by itself.
+
+use std::{
+    collections::{BTreeMap, HashMap},
+    sync::Arc,
+    time::Duration,
+};
+
+use futures::{
+    FutureExt,
+    future::{BoxFuture, Shared},
+};
+use parking_lot::Mutex;
+use tokio::{
+    sync::Notify,
+    time::{Instant, sleep},
+};
+
+use super::{
+    call::Service,
+    endpoint::Network,
+    error::{Error, Kind},
+};
+
+/// How old an answer may be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Freshness {
+    /// It was asked for no earlier than this.
+    pub since: Instant,
+    /// For how long the next one may be kept for whoever asked now.
+    pub keep: Duration,
+}
+
+impl Freshness {
+    /// Nothing that was asked for before now.
+    #[must_use]
+    pub fn now() -> Self {
+        Self {
+            since: Instant::now(),
+            keep: Duration::ZERO,
+        }
+    }
+}
+
+/// As whom and where something is asked: answers are shared within, never across.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(super) struct Scope {
+    pub(super) access_key_id: String,
+    pub(super) region: String,
+    pub(super) network: Network,
+    pub(super) service: Service,
+}
+
+/// Rows by id, and the moment from which they were asked for.
+pub(super) type Fetched<R> = Result<(Instant, BTreeMap<String, R>), Error>;
+
+/// Sends one call for up to [`IDS_PER_CALL`] ids.
+pub(super) type Fetch<R> = Arc<dyn Fn(Vec<String>) -> BoxFuture<'static, Fetched<R>> + Send + Sync>;
+
+/// Ids that one call may name.
+///
+/// Source: `ListServerGroups` 20, `DescribeScalingGroups` 20; for `ListAsynJobs` as the cloud's own controller manager has it.
+pub(super) const IDS_PER_CALL: usize = 20;
+
+/// After how many times what it is kept for a row is forgotten that nobody asks for: an object looks every nine or ten.
+const FORGOTTEN_AFTER: u32 = 12;
+
+/// One kind of row.
+pub(super) struct Together<R>(Arc<Inner<R>>);
+
+struct Inner<R> {
+    window: Duration,
+    scopes: Mutex<HashMap<Scope, Scoped<R>>>,
+}
+
+struct Scoped<R> {
+    known: BTreeMap<String, Known<R>>,
+    open: Option<Open<R>>,
+    opened: u64,
+}
+
+impl<R> Default for Scoped<R> {
+    fn default() -> Self {
+        Self {
+            known: BTreeMap::new(),
+            open: None,
+            opened: 0,
+        }
+    }
+}
+
+struct Known<R> {
+    row: R,
+    begun: Instant,
+    asked: Instant,
+    keep: Duration,
+}
+
+/// A call that has not left yet.
+struct Open<R> {
+    number: u64,
+    ids: Arc<Mutex<Ids>>,
+    full: Arc<Notify>,
+    answer: Shared<BoxFuture<'static, Answer<R>>>,
+}
+
+/// Ids, and for how long the answer about each may be kept.
+type Ids = BTreeMap<String, Duration>;
+
+type Answer<R> = Result<Arc<(Instant, BTreeMap<String, R>)>, Failed>;
+
+#[derive(Clone)]
+struct Failed {
+    error: Error,
+    ids: usize,
+}
+
+impl Failed {
+    /// Whether another id of the call may be at fault: not when the call as such did not get through.
+    fn may_be_anothers(&self) -> bool {
+        let of_the_call = matches!(
+            self.error.kind,
+            Kind::Throttled | Kind::Transient | Kind::Credentials | Kind::ClockSkew
+        );
+        self.ids > 1 && !of_the_call
+    }
+}
+
+impl<R: Clone + Send + Sync + 'static> Together<R> {
+    /// Waits for others for `window` before a call leaves.
+    pub(super) fn new(window: Duration) -> Self {
+        Self(Arc::new(Inner {
+            window,
+            scopes: Mutex::default(),
+        }))
+    }
+
+    /// One row, and the moment from which it was asked for; `None` if there is none with this id.
+    ///
+    /// # Errors
+    ///
+    /// What `fetch` ends with.
+    pub(super) async fn ask(
+        &self,
+        scope: Scope,
+        id: &str,
+        freshness: Freshness,
+        fetch: Fetch<R>,
+    ) -> Result<Option<(Instant, R)>, Error> {
+        let answer = {
+            let mut scopes = self.0.scopes.lock();
+            let scoped = scopes.entry(scope.clone()).or_default();
+            if let Some(known) = scoped.known.get_mut(id) {
+                known.asked = Instant::now();
+                known.keep = freshness.keep;
+                if known.begun >= freshness.since {
+                    return Ok(Some((known.begun, known.row.clone())));
+                }
+            }
+            let open = scoped.open.get_or_insert_with(|| {
+                scoped.opened += 1;
+                self.0.open(scoped.opened, scope, Arc::clone(&fetch))
+            });
+            let answer = open.answer.clone();
+            let asked = {
+                let mut ids = open.ids.lock();
+                ids.insert(id.to_owned(), freshness.keep);
+                ids.len()
+            };
+            if asked >= IDS_PER_CALL {
+                open.full.notify_one();
+                scoped.open = None;
+            }
+            answer
+        };
+        match answer.await {
+            Ok(answered) => {
+                let row = answered.1.get(id);
+                Ok(row.map(|row| (answered.0, row.clone())))
+            }
+            Err(failed) if failed.may_be_anothers() => {
+                let (begun, mut rows) = fetch(vec![id.to_owned()]).await?;
+                Ok(rows.remove(id).map(|row| (begun, row)))
+            }
+            Err(failed) => Err(failed.error),
+        }
+    }
+}
+
+impl<R: Clone + Send + Sync + 'static> Inner<R> {
+    /// A call that leaves when it is full, or when nobody joined it for a while.
+    ///
+    /// Whoever waits for it carries it on, so that it does not end with the one who asked first.
+    fn open(self: &Arc<Self>, number: u64, scope: Scope, fetch: Fetch<R>) -> Open<R> {
+        let (ids, full) = (Arc::<Mutex<Ids>>::default(), Arc::new(Notify::new()));
+        let (inner, joined, filled) = (Arc::clone(self), Arc::clone(&ids), Arc::clone(&full));
+        let answer = async move {
+            tokio::select! {
+                () = sleep(inner.window) => {}
+                () = filled.notified() => {}
+            }
+            let asked = inner.close(&scope, number, &joined);
+            let named = inner.in_company(&scope, &asked);
+            let ids = named.len();
+            match fetch(named).await {
+                Ok((begun, rows)) => {
+                    inner.learn(&scope, &asked, begun, &rows);
+                    Ok(Arc::new((begun, rows)))
+                }
+                Err(error) => Err(Failed { error, ids }),
+            }
+        };
+        Open {
+            number,
+            ids,
+            full,
+            answer: answer.boxed().shared(),
+        }
+    }
+
+    /// Lets nobody join any more, and returns who did.
+    fn close(&self, scope: &Scope, number: u64, joined: &Mutex<Ids>) -> Ids {
+        let mut scopes = self.scopes.lock();
+        let scoped = scopes.entry(scope.clone()).or_default();
+        if scoped
+            .open
+            .as_ref()
+            .is_some_and(|open| open.number == number)
+        {
+            scoped.open = None;
+        }
+        std::mem::take(&mut joined.lock())
+    }
+
+    /// The ids to name: those asked for, and those that will be asked for next as far as there is room.
+    fn in_company(&self, scope: &Scope, asked: &Ids) -> Vec<String> {
+        let now = Instant::now();
+        let mut scopes = self.scopes.lock();
+        let scoped = scopes.entry(scope.clone()).or_default();
+        scoped
+            .known
+            .retain(|_, known| now < known.asked + known.keep * FORGOTTEN_AFTER);
+        let mut next: Vec<_> = scoped
+            .known
+            .iter()
+            .filter(|(id, _)| !asked.contains_key(*id))
+            .map(|(id, known)| (known.asked, id))
+            .collect();
+        next.sort_unstable();
+        let next = next.into_iter().map(|(_, id)| id);
+        asked
+            .keys()
+            .chain(next)
+            .take(IDS_PER_CALL.max(asked.len()))
+            .cloned()
+            .collect()
+    }
+
+    fn learn(&self, scope: &Scope, asked: &Ids, begun: Instant, rows: &BTreeMap<String, R>) {
+        let mut scopes = self.scopes.lock();
+        let known = &mut scopes.entry(scope.clone()).or_default().known;
+        for (id, row) in rows {
+            match (known.get_mut(id), asked.get(id)) {
+                (Some(known), _) if known.begun <= begun => {
+                    (known.row, known.begun) = (row.clone(), begun);
+                }
+                (None, Some(keep)) if !keep.is_zero() => {
+                    let known_now = Known {
+                        row: row.clone(),
+                        begun,
+                        asked: Instant::now(),
+                        keep: *keep,
+                    };
+                    known.insert(id.clone(), known_now);
+                }
+                _ => {}
+            }
+        }
+        // What is gone is nobody's company.
+        known.retain(|id, _| rows.contains_key(id) || !asked.contains_key(id));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use futures::future::join_all;
+
+    use super::*;
+    use crate::cloud::error::Outcome;
+
+    const WINDOW: Duration = Duration::from_millis(20);
+
+    fn scope(account: &str) -> Scope {
+        Scope {
+            access_key_id: account.into(),
+            region: "cn-hangzhou".into(),
+            network: Network::Public,
+            service: Service::Ess,
+        }
+    }
+
+    /// A far side that counts its calls and says for each id its length; it refuses every call that names `bad`.
+    #[derive(Clone, Default)]
+    struct Far {
+        calls: Arc<AtomicUsize>,
+        most: Arc<AtomicUsize>,
+        bad: &'static str,
+    }
+
+    impl Far {
+        fn fetch(&self) -> Fetch<usize> {
+            let far = self.clone();
+            Arc::new(move |ids| {
+                let far = far.clone();
+                let begun = Instant::now();
+                async move {
+                    far.calls.fetch_add(1, Ordering::SeqCst);
+                    far.most.fetch_max(ids.len(), Ordering::SeqCst);
+                    sleep(Duration::from_millis(5)).await;
+                    if ids.iter().any(|id| id == far.bad) {
+                        return Err(refusal());
+                    }
+                    let rows = ids.into_iter().filter(|id| id != "none");
+                    Ok((begun, rows.map(|id| (id.clone(), id.len())).collect()))
+                }
+                .boxed()
+            })
+        }
+
+        fn calls(&self) -> usize {
+            self.calls.load(Ordering::SeqCst)
+        }
+    }
+
+    fn refusal() -> Error {
+        Error {
+            action: "DescribeScalingGroups",
+            code: "Forbidden.RAM".into(),
+            message: String::new(),
+            request_id: None,
+            http_status: Some(403),
+            kind: Kind::Denied,
+            outcome: Outcome::Refused,
+            retry_after: None,
+        }
+    }
+
+    fn keep() -> Freshness {
+        Freshness {
+            since: Instant::now(),
+            keep: Duration::from_secs(30),
+        }
+    }
+
+    async fn all(together: &Together<usize>, far: &Far, count: usize) -> Vec<Option<usize>> {
+        let ids: Vec<_> = (0..count).map(|number| format!("asg-{number}")).collect();
+        let asks = ids
+            .iter()
+            .map(|id| together.ask(scope("a"), id, keep(), far.fetch()));
+        let answers = join_all(asks).await;
+        answers
+            .into_iter()
+            .map(|answer| answer.unwrap().map(|(_, row)| row))
+            .collect()
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_hundred_that_ask_together_take_five_calls() {
+        let (together, far) = (Together::new(WINDOW), Far::default());
+        let rows = all(&together, &far, 100).await;
+        assert!(rows.iter().all(Option::is_some));
+        assert_eq!((far.calls(), far.most.load(Ordering::SeqCst)), (5, 20));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn twenty_that_look_at_other_times_of_one_interval_share_a_call() {
+        let (together, far) = (Together::new(WINDOW), Far::default());
+        all(&together, &far, 20).await;
+        for round in 1..=3_usize {
+            sleep(Duration::from_mins(4)).await;
+            for number in 0..20 {
+                let accepts = Freshness {
+                    since: Instant::now().checked_sub(Duration::from_secs(30)).unwrap(),
+                    keep: Duration::from_secs(30),
+                };
+                let id = format!("asg-{number}");
+                let row = together.ask(scope("a"), &id, accepts, far.fetch()).await;
+                assert!(row.unwrap().is_some());
+                sleep(Duration::from_secs(1)).await;
+            }
+            assert_eq!(far.calls(), 1 + round);
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn nobody_gets_an_answer_that_is_older_than_accepted() {
+        let (together, far) = (Together::new(WINDOW), Far::default());
+        all(&together, &far, 1).await;
+        let asked = Instant::now();
+        let row = together
+            .ask(scope("a"), "asg-0", Freshness::now(), far.fetch())
+            .await;
+        assert!(row.unwrap().unwrap().0 >= asked);
+        assert_eq!(far.calls(), 2);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn answers_are_not_shared_between_accounts() {
+        let (together, far) = (Together::new(WINDOW), Far::default());
+        let (one, other) = (
+            together.ask(scope("a"), "asg-1", keep(), far.fetch()),
+            together.ask(scope("b"), "asg-1", keep(), far.fetch()),
+        );
+        let (one, other) = futures::join!(one, other);
+        assert!(one.is_ok() && other.is_ok());
+        assert_eq!(far.calls(), 2);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn one_id_that_spoils_the_call_does_not_spoil_it_for_the_others() {
+        let far = Far {
+            bad: "asg-2",
+            ..Far::default()
+        };
+        let together = Together::new(WINDOW);
+        let ids = ["asg-1", "asg-2", "asg-3"];
+        let asks = ids.map(|id| together.ask(scope("a"), id, keep(), far.fetch()));
+        let answers = join_all(asks).await;
+        assert_eq!(
+            answers.iter().map(Result::is_ok).collect::<Vec<_>>(),
+            [true, false, true]
+        );
+        assert_eq!(far.calls(), 4, "together, then each by itself");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_is_not_there_is_asked_for_anew() {
+        let (together, far) = (Together::new(WINDOW), Far::default());
+        for times in 1..=2 {
+            let row = together.ask(scope("a"), "none", keep(), far.fetch()).await;
+            assert!(row.unwrap().is_none());
+            assert_eq!(far.calls(), times);
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_others_get_their_answer_when_the_first_gives_up() {
+        let (together, far) = (Together::new(WINDOW), Far::default());
+        let mut first = Box::pin(together.ask(scope("a"), "asg-1", keep(), far.fetch()));
+        let mut second = Box::pin(together.ask(scope("a"), "asg-2", keep(), far.fetch()));
+        assert!(futures::poll!(&mut first).is_pending());
+        assert!(futures::poll!(&mut second).is_pending());
+        drop(first);
+        assert!(second.await.unwrap().is_some());
+        assert_eq!(far.calls(), 1);
+    }
+}
