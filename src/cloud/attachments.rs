@@ -6,7 +6,8 @@ use server_group_core::{
 };
 
 use super::{
-    Answer, AttachedGroup, AttachedLoadBalancer, AttachedVServerGroup, Cloud, Force, error::Error,
+    Answer, AttachedGroup, AttachedLoadBalancer, AttachedVServerGroup, Cloud, Force, Kind,
+    error::Error,
 };
 
 /// The action that makes or undoes attachments of a family.
@@ -27,7 +28,7 @@ impl Cloud {
     ///
     /// # Errors
     ///
-    /// As [`Cloud::attach_server_groups`].
+    /// As [`Cloud::attach_server_groups`]; [`Kind::BadMember`] if one of them does not exist.
     pub async fn attach(
         &self,
         group: &str,
@@ -36,7 +37,7 @@ impl Cloud {
         force: Force,
         token: &str,
     ) -> Result<Answer, Error> {
-        match family {
+        let answer = match family {
             Family::ServerGroups => {
                 let groups: Vec<_> = attachments.iter().filter_map(server_group).collect();
                 self.attach_server_groups(group, &groups, force, token)
@@ -52,14 +53,15 @@ impl Cloud {
                 self.attach_load_balancers(group, &load_balancers, force, token)
                     .await
             }
-        }
+        };
+        answer.map_err(|error| as_one_of_several(error, Kind::BadMember))
     }
 
     /// Undoes up to 5 attachments, all of `family`, of a scaling group.
     ///
     /// # Errors
     ///
-    /// As [`Cloud::attach_server_groups`]; [`super::Kind::GroupNotFound`] if a load balancer is not attached.
+    /// As [`Cloud::attach_server_groups`]; [`Kind::MemberNotFound`] if one is not attached, or does not exist.
     pub async fn detach(
         &self,
         group: &str,
@@ -69,7 +71,7 @@ impl Cloud {
         token: &str,
     ) -> Result<Answer, Error> {
         let bare: Vec<_> = attachments.iter().map(|key| (*key, None)).collect();
-        match family {
+        let answer = match family {
             Family::ServerGroups => {
                 let groups: Vec<_> = bare.iter().filter_map(server_group).collect();
                 self.detach_server_groups(group, &groups, force, token)
@@ -87,7 +89,17 @@ impl Cloud {
                     .collect();
                 self.detach_load_balancers(group, &ids, force, token).await
             }
-        }
+        };
+        answer.map_err(|error| as_one_of_several(error, Kind::MemberNotFound))
+    }
+}
+
+/// A server group or load balancer that does not exist is one of several that the call names; what the call is about
+/// is the scaling group.
+fn as_one_of_several(error: Error, kind: Kind) -> Error {
+    match error.kind {
+        Kind::GroupNotFound => Error { kind, ..error },
+        _ => error,
     }
 }
 

@@ -118,6 +118,8 @@ pub enum ActivityStatus {
 pub enum Force {
     /// They stay as they are.
     No,
+    /// They stay as they are, and no activity is started for it, which an inactive scaling group would refuse.
+    NoActivity,
     /// They join or leave the server group; a scaling activity does it.
     Yes,
 }
@@ -403,7 +405,8 @@ impl Cloud {
             .await
     }
 
-    /// Detaches the default groups of up to 5 CLB instances; the answer refers to a scaling activity.
+    /// Detaches the default groups of up to 5 CLB instances; the answer refers to a scaling activity, but for
+    /// [`Force::NoActivity`].
     ///
     /// # Errors
     ///
@@ -419,7 +422,7 @@ impl Cloud {
     ) -> Result<Answer, Error> {
         let arguments = json!({
             "ScalingGroupId": group, "LoadBalancers": load_balancers, "ForceDetach": force == Force::Yes,
-            "Async": true, "ClientToken": token,
+            "Async": force != Force::NoActivity, "ClientToken": token,
         });
         self.change(self.ess("DetachLoadBalancers", Effect::Changes, arguments))
             .await

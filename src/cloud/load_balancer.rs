@@ -1,5 +1,7 @@
 //! CLB instances: whether they can be used, and who is in their default groups.
 
+use std::fmt;
+
 use serde::Deserialize;
 use serde_json::json;
 
@@ -32,6 +34,17 @@ pub enum LoadBalancerStatus {
     Locked,
     /// Something that this version does not know.
     Unknown(String),
+}
+
+impl fmt::Display for LoadBalancerStatus {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Active => "active",
+            Self::Inactive => "inactive",
+            Self::Locked => "locked",
+            Self::Unknown(text) => text,
+        })
+    }
 }
 
 impl Cloud {

@@ -90,6 +90,8 @@ pub struct GroupView {
     pub members: Vec<Member>,
     /// What the group is doing.
     pub status: GroupStatus,
+    /// The load balancer that the group belongs to, where the list says: CLB.
+    pub load_balancer: Option<String>,
     /// When the first of the calls that show this left.
     pub begun: Instant,
 }
@@ -197,6 +199,7 @@ impl Cloud {
         Ok(GroupView {
             members,
             status,
+            load_balancer: None,
             begun: at.min(listed),
         })
     }
@@ -291,6 +294,8 @@ impl Cloud {
         #[serde(rename_all = "PascalCase")]
         struct Reply {
             backend_servers: Backends,
+            #[serde(default, deserialize_with = "text")]
+            load_balancer_id: Option<String>,
         }
         let action = "DescribeVServerGroupAttribute";
         let arguments = json!({"RegionId": self.region(), "VServerGroupId": group});
@@ -302,6 +307,7 @@ impl Cloud {
         Ok(GroupView {
             members: pages.whole()?,
             status: GroupStatus::Available,
+            load_balancer: reply.load_balancer_id,
             begun,
         })
     }

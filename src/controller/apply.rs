@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use server_group_core::reason::Reason;
+use server_group_core::{ledger::Ledger, reason::Reason};
 
 use super::{
     carry_out::{End, Step, carry_out},
@@ -20,6 +20,8 @@ pub struct Applied {
     pub accepted: usize,
     /// What stopped it; nothing of the plan follows in this pass.
     pub stopped: Option<Stop>,
+    /// What the cloud refused some time ago and would refuse again; the rest of the plan goes on without it.
+    pub refused: Option<Stop>,
 }
 
 /// How an action is told: `adding 25 servers to rsp-1`, `added 25 servers to rsp-1`.
@@ -57,7 +59,40 @@ pub async fn change_ledger<M: Managed>(
     }
 }
 
-/// Carries out one action of a plan, unless an earlier one stopped it or there is nothing to do.
+/// Writes down that `keys` are about to be put there, and returns the ledger as it was.
+pub fn register<'k, M: Managed>(
+    pass: &mut Pass<'_, M>,
+    keys: impl Iterator<Item = &'k M::Key>,
+) -> Ledger<M::Key> {
+    let before = pass.record.ledger.clone();
+    for key in keys {
+        pass.record.ledger.register(key.clone());
+    }
+    before
+}
+
+/// Takes back what [`register`] wrote of keys that were certainly not put there by us: should somebody else do it, they
+/// are theirs (S1).
+pub fn take_back<'k, M: Managed>(
+    pass: &mut Pass<'_, M>,
+    keys: impl Iterator<Item = &'k M::Key>,
+    before: &Ledger<M::Key>,
+    accepted: &BTreeSet<M::Key>,
+) {
+    let open = pass.record.operation.as_ref();
+    let open = open.map_or_else(BTreeSet::new, |open| open.names.clone());
+    for key in keys.filter(|key| !accepted.contains(key) && !open.contains(key)) {
+        if !before.registered.contains(key) {
+            pass.record.ledger.forget(key);
+        }
+        if before.adopted.contains(key) {
+            pass.record.ledger.adopt(key.clone());
+        }
+    }
+}
+
+/// Carries out one action of a plan, unless an earlier one stopped it or there is nothing to do. Returns what the cloud
+/// accepted.
 ///
 /// # Errors
 ///
@@ -69,9 +104,14 @@ pub async fn act<M: Managed>(
     wording: Wording,
     group: &str,
     applied: &mut Applied,
-) -> Result<(), Stop> {
+) -> Result<BTreeSet<M::Key>, Stop> {
     if names.is_empty() || applied.stopped.is_some() {
-        return Ok(());
+        return Ok(BTreeSet::new());
+    }
+    let action = step.manner().action;
+    if let Some(refused) = pass.still_refused(action) {
+        applied.refused.get_or_insert(refused);
+        return Ok(BTreeSet::new());
     }
     applied.called = true;
     let Wording {
@@ -81,10 +121,15 @@ pub async fn act<M: Managed>(
         preposition,
         event,
     } = wording;
-    let message = format!(
+    let mut message = format!(
         "{doing} {} {preposition} {group}",
         counted(names.len(), noun)
     );
+    if let Some(failure) = &pass.memory.lock().last_failure {
+        message.push_str(" (before: ");
+        message.push_str(failure);
+        message.push(')');
+    }
     let done = carry_out(pass, step, names, &message).await?;
     applied.accepted += done.accepted.len();
     pass.accepted += done.accepted.len();
@@ -110,9 +155,14 @@ pub async fn act<M: Managed>(
                 format!("{message}: the cloud is working on it"),
             ));
         }
+        End::Refused(error) => {
+            let stop = Stop::from(error);
+            pass.remember_refusal(action, &stop);
+            applied.stopped = Some(stop);
+        }
         End::Stopped(stop) => applied.stopped = Some(stop),
     }
-    Ok(())
+    Ok(done.accepted)
 }
 
 /// `1 server`, `25 servers`.

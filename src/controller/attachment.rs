@@ -2,14 +2,17 @@
 
 mod activity;
 mod apply;
+mod feeds;
 mod managed;
 mod observe;
 pub mod parse;
 mod release;
 
+use std::collections::BTreeSet;
+
 use server_group_core::{
-    attachment::{Plan, plan},
-    reason::Reason,
+    attachment::{AttachmentKey, Plan, plan},
+    reason::{Hold, Reason},
     verdict::{Facts, Verdict, judge},
 };
 
@@ -21,7 +24,10 @@ use super::{
     report::{Counts, Seen, plain_message},
     shown_plan,
 };
-use crate::{api::ScalingGroupAttachment, cloud::Freshness};
+use crate::{
+    api::{ScalingGroupAttachment, status},
+    cloud::{Freshness, attachment_action},
+};
 
 impl Pipeline for ScalingGroupAttachment {
     async fn converge(pass: &mut Pass<'_, Self>) -> Result<Judged, Stop> {
@@ -54,11 +60,7 @@ impl Pipeline for ScalingGroupAttachment {
                 message: plain_message(Reason::Suspended).into(),
             });
         }
-        let shown = shown_plan::shown(
-            planned.attach.keys(),
-            planned.detach.iter(),
-            planned.swap.iter(),
-        );
+        let shown = shown(&planned, &parsed);
         if pass.object.planning() && !pass.deleting() {
             return Ok(pass.planned(shown));
         }
@@ -71,7 +73,9 @@ impl Pipeline for ScalingGroupAttachment {
             return Err(stop);
         }
         if !applied.called {
-            return Ok(judged(pass, &planned, applied.accepted));
+            return applied
+                .refused
+                .map_or_else(|| Ok(judged(pass, &planned, applied.accepted)), Err);
         }
         // What was sent is not believed but looked at.
         let Some(observed) = observe::observe(pass, &group, &parsed, Freshness::now()).await?
@@ -79,7 +83,14 @@ impl Pipeline for ScalingGroupAttachment {
             return unlisted(pass, &group).await;
         };
         let planned = see(pass, &observed);
-        Ok(judged(pass, &planned, applied.accepted))
+        let judged = judged(pass, &planned, applied.accepted);
+        if judged.verdict.reason == Reason::QuotaExceeded {
+            let stop = Stop::because(Reason::QuotaExceeded, judged.message.clone());
+            for key in planned.attach.keys() {
+                pass.remember_refusal(attachment_action(key.family(), true), &stop);
+            }
+        }
+        applied.refused.map_or(Ok(judged), Err)
     }
 }
 
@@ -99,6 +110,22 @@ fn see(pass: &mut Pass<'_, ScalingGroupAttachment>, observed: &observe::Observed
         held: planned.held.clone(),
     });
     planned
+}
+
+/// The plan as status shows it: what waits for its replacement is detached too, though later.
+fn shown(planned: &Plan, parsed: &parse::Parsed) -> status::Plan {
+    let waits = |(_, hold): &(&AttachmentKey, &Hold)| **hold == Hold::WaitsForReplacement;
+    let waiting = planned.held.iter().filter(waits).map(|(key, _)| key);
+    let detached: BTreeSet<_> = waiting
+        .chain(&planned.detach)
+        .chain(&planned.leave)
+        .collect();
+    let weight = |key| parsed.get(key).copied().flatten();
+    shown_plan::shown(
+        planned.attach.iter().map(|(key, weight)| (key, *weight)),
+        detached,
+        planned.swap.iter().map(|key| (key, weight(key))),
+    )
 }
 
 /// How a pass over a scaling group ended that was seen.
@@ -130,7 +157,10 @@ fn judged(pass: &Pass<'_, ScalingGroupAttachment>, planned: &Plan, accepted: usi
         Reason::Conflict => {
             let named: Vec<_> =
                 planned.conflicts.iter().take(3).map(|(key, other)| format!("{key} is claimed by {other}")).collect();
-            format!("{}; list each attachment in one object only", named.join(", "))
+            format!(
+                "{}; list each attachment in one object only, and of the instances that a forced detach takes along all or none",
+                named.join(", ")
+            )
         }
         Reason::LastServing if !planned.nobody_wanted => {
             "detaching would leave a server group without anybody who serves, or the scaling group with nothing attached; add \
@@ -170,7 +200,9 @@ async fn may_go(
         return Ok(true);
     }
     let mut left = pass.record.ledger.registered.clone();
-    left.retain(|key| !planned.hand_over.contains(key));
+    left.retain(|key| {
+        !planned.hand_over.contains(key) && planned.held.get(key) != Some(&Hold::Contended)
+    });
     Ok(left.is_empty())
 }
 

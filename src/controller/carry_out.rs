@@ -69,6 +69,8 @@ pub trait Step<M: Managed>: Send {
 pub struct Done<K> {
     /// What the cloud accepted.
     pub accepted: BTreeSet<K>,
+    /// What the cloud says is not there to be removed, each asked for by itself.
+    pub absent: BTreeSet<K>,
     /// The cloud's id of the last answer.
     pub request_id: Option<String>,
     /// Why there may be more to do.
@@ -86,6 +88,8 @@ pub enum End {
     LookAgain,
     /// A quota was reached.
     Quota(String),
+    /// The cloud would refuse it again: until somebody does something, it need not be tried.
+    Refused(cloud::Error),
     /// Something else stopped it.
     Stopped(Stop),
 }
@@ -134,6 +138,7 @@ pub async fn carry_out<M: Managed>(
     pass.running = Some(id.clone());
     let mut done = Done {
         accepted: BTreeSet::new(),
+        absent: BTreeSet::new(),
         request_id: None,
         end: End::Complete,
     };
@@ -282,6 +287,17 @@ async fn one_batch<M: Managed>(
                 pass.failed_later(manner.action, &batch.into_iter().collect(), &told(&error));
                 return Ok(Next::End(End::LookAgain));
             }
+            // One of several attachments is gone already; the others still have to go.
+            (_, Kind::MemberNotFound) if manner.service == Service::Ess => {
+                match halve(&batch) {
+                    Ok([left, right]) => {
+                        queue.push_front(right);
+                        queue.push_front(left);
+                    }
+                    Err(absent) => _ = done.absent.insert(absent),
+                }
+                return Ok(Next::Batch);
+            }
             (_, Kind::MemberNotFound | Kind::AlreadyMember) => {
                 return Ok(Next::End(End::LookAgain));
             }
@@ -290,6 +306,7 @@ async fn one_batch<M: Managed>(
                 return Ok(refused(pass, manner.action, &batch, &error, queue));
             }
             (_, Kind::Quota) => return Ok(Next::End(End::Quota(told(&error)))),
+            (_, Kind::Denied | Kind::Unusable) => return Ok(Next::End(End::Refused(error))),
             _ => return Ok(Next::End(End::Stopped(error.into()))),
         }
     }
@@ -371,4 +388,4 @@ impl<M: Managed> Pass<'_, M> {
 }
 
 /// Entries that status lists as parked.
-const PARKED_MAX: usize = 100;
+pub const PARKED_MAX: usize = 100;

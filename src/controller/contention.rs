@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeSet, time::Duration};
 
-use super::{managed::Managed, pass::Pass};
+use super::{carry_out::PARKED_MAX, managed::Managed, pass::Pass};
 
 /// Returns after which an entry is left to whoever brings it (S8).
 const RETURNS_MAX: u32 = 3;
@@ -53,25 +53,29 @@ impl<M: Managed> Pass<'_, M> {
                 Some(true) if removed.gone && recent => {
                     removed.gone = false;
                     removed.returns += 1;
-                    if removed.returns == RETURNS_MAX {
-                        contended.push(key.clone());
-                    }
                 }
                 Some(true) => {}
             }
-            recent
+            if removed.returns >= RETURNS_MAX {
+                contended.push(key.clone());
+            }
+            recent || removed.returns >= RETURNS_MAX
         });
-        for key in contended {
+        for key in &contended {
+            if self.record.parked.contains_key(key) || self.record.parked.len() >= PARKED_MAX {
+                continue;
+            }
             let reason = format!(
                 "{CONTENDED}: removed, and back {RETURNS_MAX} times; it is left to whoever brings it"
             );
             self.newly_parked.push(format!("{key} ({reason})"));
-            self.record.parked.insert(key, reason);
+            self.record.parked.insert(key.clone(), reason);
         }
         let parked = self.record.parked.iter();
+        let parked = parked.filter(|(_, reason)| is_contended(reason));
         parked
-            .filter(|(_, reason)| is_contended(reason))
             .map(|(key, _)| key.clone())
+            .chain(contended)
             .collect()
     }
 

@@ -66,6 +66,8 @@ pub trait Managed:
     fn with_status(&self, report: &Report<Self::Key>, record: &Record<Self::Key>) -> Self;
     /// What its status shows as left alone, and why.
     fn held(&self) -> Vec<(&str, HoldReason)>;
+    /// Generation and `reconcile-at` as its status echoes them; `None` if nobody has looked at it.
+    fn last_seen(&self) -> Option<(i64, Option<String>)>;
     /// The conditions of its status.
     fn conditions(&self) -> &[Condition];
     /// The status, for comparison.

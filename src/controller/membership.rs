@@ -7,10 +7,14 @@ mod job;
 mod managed;
 mod observe;
 pub mod parse;
+mod scaling_groups;
+
+use std::collections::BTreeSet;
 
 use server_group_core::{
     membership::{Plan, plan},
-    reason::Reason,
+    reason::{Hold, Reason},
+    server::ServerKey,
     verdict::{Facts, Verdict, judge},
 };
 
@@ -22,7 +26,10 @@ use super::{
     report::{Counts, Seen, plain_message},
     shown_plan,
 };
-use crate::api::ServerGroupMembership;
+use crate::{
+    api::{ServerGroupMembership, status},
+    cloud::add_action,
+};
 use observe::Look;
 
 impl Pipeline for ServerGroupMembership {
@@ -55,11 +62,7 @@ impl Pipeline for ServerGroupMembership {
                 message: plain_message(Reason::Suspended).into(),
             });
         }
-        let shown = shown_plan::shown(
-            planned.add.keys(),
-            planned.drain.keys().chain(&planned.remove),
-            planned.reweigh.keys(),
-        );
+        let shown = shown(&planned);
         if pass.object.planning() && !pass.deleting() {
             return Ok(pass.planned(shown));
         }
@@ -68,18 +71,25 @@ impl Pipeline for ServerGroupMembership {
             return Ok(judged(pass, &planned, 0));
         }
         let applied = apply::apply(pass, &group, &parsed, &planned).await?;
-        if !applied.called {
-            return Ok(judged(pass, &planned, applied.accepted));
-        }
         if let Some(stop) = applied.stopped {
             return Err(stop);
+        }
+        if !applied.called {
+            return applied
+                .refused
+                .map_or_else(|| Ok(judged(pass, &planned, applied.accepted)), Err);
         }
         // What was sent is not believed but looked at.
         let Some(observed) = observe::observe(pass, &group, &parsed, Look::Now).await? else {
             return gone(pass, &group).await;
         };
         let planned = see(pass, &observed);
-        Ok(judged(pass, &planned, applied.accepted))
+        let judged = judged(pass, &planned, applied.accepted);
+        if judged.verdict.reason == Reason::QuotaExceeded {
+            let stop = Stop::because(Reason::QuotaExceeded, judged.message.clone());
+            pass.remember_refusal(add_action(group.product), &stop);
+        }
+        applied.refused.map_or(Ok(judged), Err)
     }
 }
 
@@ -99,6 +109,24 @@ fn see(pass: &mut Pass<'_, ServerGroupMembership>, observed: &observe::Observed)
         held: planned.held.clone(),
     });
     planned
+}
+
+/// The plan as status shows it: what waits for its replacement leaves too, though later.
+fn shown(planned: &Plan) -> status::Plan {
+    let waits = |(_, hold): &(&ServerKey, &Hold)| **hold == Hold::WaitsForReplacement;
+    let waiting = planned.held.iter().filter(waits).map(|(key, _)| key);
+    let removed: BTreeSet<_> = waiting
+        .chain(planned.drain.keys())
+        .chain(&planned.remove)
+        .collect();
+    shown_plan::shown(
+        planned.add.iter().map(|(key, wish)| (key, wish.weight)),
+        removed,
+        planned
+            .reweigh
+            .iter()
+            .map(|(key, weight)| (key, Some(*weight))),
+    )
 }
 
 /// How a pass over a group ended that was seen whole.
@@ -179,9 +207,12 @@ async fn may_go(
         events::publish(pass, Change::Retained, note).await;
         return Ok(true);
     }
-    // What was handed over, and what two views lacked, has left the ledger; the rest is on its way out.
+    // What was handed over, and what two views lacked, has left the ledger; what keeps coming back is left to whoever
+    // brings it; the rest is on its way out.
     let mut left = pass.record.ledger.registered.clone();
-    left.retain(|key| !planned.hand_over.contains(key));
+    left.retain(|key| {
+        !planned.hand_over.contains(key) && planned.held.get(key) != Some(&Hold::Contended)
+    });
     Ok(left.is_empty() && !gives_back)
 }
 
@@ -190,7 +221,7 @@ async fn gone(
     pass: &mut Pass<'_, ServerGroupMembership>,
     group: &observe::Group,
 ) -> Result<Judged, Stop> {
-    if pass.gone_for_sure() && pass.deleting() {
+    if pass.deleting() && pass.gone_for_sure() {
         return Err(pass.let_go().await?);
     }
     let message = format!(

@@ -9,7 +9,7 @@ use std::{
     time::Duration,
 };
 
-use super::contention::Removed;
+use super::{contention::Removed, refusals::Refusal};
 use parking_lot::Mutex;
 use server_group_core::{refusal::Trials, settle::Absences};
 
@@ -24,6 +24,8 @@ pub struct Memory<K> {
     pub trials: BTreeMap<String, Trials<K>>,
     /// The last such failure, until the object has converged.
     pub last_failure: Option<String>,
+    /// Actions that the cloud refused and would refuse again.
+    pub refusals: BTreeMap<&'static str, Refusal>,
     /// The job or scaling activity that is followed, and since when.
     pub following: Option<(String, Duration)>,
     /// What we removed lately, and how often it came back.
@@ -69,6 +71,7 @@ impl<K> Default for Memory<K> {
             awaited: Vec::new(),
             trials: BTreeMap::new(),
             last_failure: None,
+            refusals: BTreeMap::new(),
             following: None,
             removed: BTreeMap::new(),
             strangers: BTreeMap::new(),

@@ -22,6 +22,7 @@ pub mod pace;
 pub mod pass;
 pub mod reconcile;
 pub mod record;
+pub mod refusals;
 pub mod registry;
 pub mod report;
 pub mod shown_plan;

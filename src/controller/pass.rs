@@ -132,6 +132,8 @@ pub struct Pass<'c, M: Managed> {
     pub turn: Turn,
     /// What was seen last; `None` until the group was observed.
     pub seen: Option<Seen<M::Key>>,
+    /// What the group looks like, as far as a refusal may depend on it.
+    pub sight: String,
     /// When the last look was asked for, since the start of the process.
     pub looked_at: Option<Duration>,
     /// Whether the spec changed, or a person asked for a look.
@@ -164,6 +166,7 @@ impl<'c, M: Managed> Pass<'c, M> {
             memory,
             turn,
             seen: None,
+            sight: String::new(),
             looked_at: None,
             asked: false,
             plan: None,
@@ -222,12 +225,15 @@ impl<'c, M: Managed> Pass<'c, M> {
             self.asked_at(),
         );
         let mut memory = self.memory.lock();
-        let before = memory.last_seen.replace(now.clone());
+        // After a restart status says what was seen last.
+        let told = self.object.last_seen();
+        let before = memory.last_seen.replace(now.clone()).or(told);
         if before.is_some_and(|before| before != now) {
             self.asked = true;
             memory.parked.clear();
             memory.awaited.clear();
             memory.trials.clear();
+            memory.refusals.clear();
             memory.last_failure = None;
             memory.removed.clear();
             memory.quick_beat = None;
@@ -393,8 +399,14 @@ impl<'c, M: Managed> Pass<'c, M> {
         now >= since + gap
     }
 
-    /// Comes back no later than `at`, since the start of the process.
+    /// Comes back no later than `at`, since the start of the process; on the quick beat if that is past already, for
+    /// then something else is being waited for too.
     pub fn wake_at(&mut self, at: Duration) {
+        let now = self.ctx.now();
+        let at = match at > now {
+            true => at,
+            false => now + self.ctx.timing.quick_beat_min,
+        };
         self.due = Some(self.due.map_or(at, |due| due.min(at)));
     }
 

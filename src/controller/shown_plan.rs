@@ -4,6 +4,8 @@ use std::fmt::Display;
 
 use sha2::{Digest, Sha256};
 
+use server_group_core::server::Weight;
+
 use super::{managed::number, operation::hex};
 use crate::api::status::{Plan, PlanTotals};
 
@@ -12,24 +14,28 @@ const SHOWN: usize = 50;
 
 /// Shows a plan. Keys come in their own order, so equal plans have equal hashes.
 ///
-/// The hash is SHA-256 over one line for each change: `add KEY`, then `remove KEY`, then `update KEY`.
-pub fn shown<K: Display>(
-    add: impl IntoIterator<Item = K>,
-    remove: impl IntoIterator<Item = K>,
-    update: impl IntoIterator<Item = K>,
+/// The hash is SHA-256 over one line for each change: `add KEY` or `add KEY WEIGHT`, then `remove KEY`, then
+/// `update KEY WEIGHT`. What is removed later, because its replacement does not serve yet, is removed all the same.
+pub fn shown<'k, K: Display + 'k>(
+    add: impl IntoIterator<Item = (&'k K, Option<Weight>)>,
+    remove: impl IntoIterator<Item = &'k K>,
+    update: impl IntoIterator<Item = (&'k K, Option<Weight>)>,
 ) -> Plan {
     let mut hash = Sha256::new();
-    let mut list = |verb: &str, keys: Vec<String>| {
-        for key in &keys {
-            hash.update(format!("{verb} {key}\n"));
+    let mut list = |verb: &str, changes: Vec<(String, Option<Weight>)>| {
+        for (key, weight) in &changes {
+            let weight = weight.map_or(String::new(), |weight| format!(" {weight}"));
+            hash.update(format!("{verb} {key}{weight}\n"));
         }
-        let total = number(keys.len());
-        (keys.into_iter().take(SHOWN).collect(), total)
+        let total = number(changes.len());
+        let keys = changes.into_iter().map(|(key, _)| key);
+        (keys.take(SHOWN).collect(), total)
     };
-    let texts = |keys: Vec<K>| keys.iter().map(ToString::to_string).collect();
-    let (add, added) = list("add", texts(add.into_iter().collect()));
-    let (remove, removed) = list("remove", texts(remove.into_iter().collect()));
-    let (update, updated) = list("update", texts(update.into_iter().collect()));
+    let weighted = |(key, weight): (&K, _)| (key.to_string(), weight);
+    let (add, added) = list("add", add.into_iter().map(weighted).collect());
+    let remove = remove.into_iter().map(|key| (key.to_string(), None));
+    let (remove, removed) = list("remove", remove.collect());
+    let (update, updated) = list("update", update.into_iter().map(weighted).collect());
     let hash = hex(&hash.finalize());
     Plan {
         hash,
@@ -55,15 +61,13 @@ mod tests {
 
     #[test]
     fn the_hash_is_documented_and_covers_what_is_not_shown() {
-        let plan = shown(["b", "c"], ["a"], []);
-        let lines = "add b\nadd c\nremove a\n";
+        let plan = shown([(&"b", None), (&"c", Some(5))], [&"a"], [(&"d", Some(0))]);
+        let lines = "add b\nadd c 5\nremove a\nupdate d 0\n";
         let expected = hex(&Sha256::digest(lines));
         assert_eq!(plan.hash, expected);
         let many: Vec<_> = (0..60).map(|number| format!("i-{number:02}")).collect();
-        let (all, but_one) = (
-            shown(many.clone(), vec![], vec![]),
-            shown(many[..59].to_vec(), vec![], vec![]),
-        );
+        let adding = |keys: &[String]| shown(keys.iter().map(|key| (key, None)), [], []);
+        let (all, but_one) = (adding(&many), adding(&many[..59]));
         assert_eq!((all.add.len(), all.totals.add), (SHOWN, 60));
         assert_ne!(all.hash, but_one.hash);
     }

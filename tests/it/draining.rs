@@ -189,3 +189,30 @@ async fn a_release_drains_too() {
     stage.gone::<Membership>("web").await;
     assert_eq!(weights(&stage, group), [100]);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_retained_while_others_serve_gets_its_weight_back_and_nothing_else_is_touched() {
+    let (stage, group) = three("drain-retain-others", Product::Clb).await;
+    stage
+        .simulator
+        .world()
+        .put_member(group, "i-other", "", 80, 100);
+    one_drains_beside(&stage, group).await;
+    list(&stage, group, 2, LONG, json!({"deletionPolicy": "Retain"})).await;
+    stage.delete::<Membership>("web").await;
+    stage.gone::<Membership>("web").await;
+    assert_eq!(weights(&stage, group), [100, 100, 70, 100]);
+}
+
+/// As [`one_drains`], where somebody else serves too.
+async fn one_drains_beside(stage: &Stage, group: &str) {
+    list(stage, group, 3, LONG, json!({})).await;
+    stage.reason::<Membership>("web", "Converged").await;
+    stage
+        .simulator
+        .world()
+        .put_member(group, &instance(2), "", 80, 70);
+    list(stage, group, 2, LONG, json!({})).await;
+    stage.reason::<Membership>("web", "Draining").await;
+    assert_eq!(weights(stage, group), [100, 100, 0, 100]);
+}

@@ -228,3 +228,25 @@ async fn a_strange_attachment_is_detached_when_it_was_one_for_a_minute() {
     let world = stage.simulator.world();
     assert_eq!(world.scaling_groups["asg-1"].attachments.len(), 1);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_stalled_object_lists_is_no_stranger() {
+    let stage = stage("stalled-claim").await;
+    let mut twice = instances(7, 1, Some(80));
+    twice.push(twice[0].clone());
+    stage
+        .membership("other", "rsp-web", &twice, json!({}))
+        .await;
+    stage.reason::<Membership>("other", "InvalidSpec").await;
+    stage
+        .simulator
+        .world()
+        .put_member("rsp-web", &instance(7), "", 80, 50);
+    let put = stage.simulator.world().now;
+    eventually("five minutes", async || {
+        (stage.simulator.world().now >= put + 300.0).then_some(())
+    })
+    .await;
+    stage.reason::<Membership>("web", "Converged").await;
+    assert_eq!(ids(&stage), [0, 1, 7].map(instance));
+}

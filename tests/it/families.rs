@@ -199,3 +199,36 @@ async fn a_load_balancer_that_no_grant_covers_stalls_without_a_call() {
     assert_eq!(condition(&feed, "Stalled").unwrap().0, "True");
     assert_eq!(stage.all_calls(), 0);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn one_group_that_does_not_exist_does_not_stop_the_others() {
+    let stage = stage("one-missing").await;
+    let alb = |id: &str| json!({"type": "ALB", "id": id, "port": 80, "weight": 10});
+    let groups = json!([
+        alb("sgp-1"),
+        alb("sgp-gone"),
+        alb("sgp-2"),
+        vserver(1, 80, 50)
+    ]);
+    list(&stage, json!({"serverGroups": groups})).await;
+    let feed: Attachment = stage.reason("feed", "PartlyApplied").await;
+    assert_eq!(attached(&stage).len(), 3);
+    let parked = feed.status.unwrap().parked;
+    assert_eq!(parked.len(), 1, "{parked:?}");
+    assert_eq!(parked[0].server_group, "ALB/sgp-gone:80");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn default_groups_are_released_from_an_inactive_scaling_group() {
+    let stage = stage("blind-default").await;
+    list(&stage, json!({"serverGroups": [vserver(1, 80, 50)], "loadBalancers": [{"id": "lb-2", "weight": 40}]})).await;
+    stage.reason::<Attachment>("feed", "Converged").await;
+    let inactive = |inactive| {
+        let mut world = stage.simulator.world();
+        world.scaling_groups.get_mut("asg-1").unwrap().inactive = inactive;
+    };
+    inactive(true);
+    stage.delete::<Attachment>("feed").await;
+    stage.gone::<Attachment>("feed").await;
+    assert!(attached(&stage).is_empty());
+}

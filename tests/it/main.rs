@@ -16,6 +16,7 @@ mod events;
 mod exclusive;
 mod families;
 mod generated;
+mod instances;
 mod leader;
 mod membership;
 mod ownership;

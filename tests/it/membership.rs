@@ -7,7 +7,7 @@ use serde_json::json;
 use server_group_operator::api::ServerGroupMembership;
 use server_group_sim::world::{Product, Status};
 
-use crate::stage::{Stage, condition, instance, instances, message};
+use crate::stage::{Stage, condition, eventually, instance, instances, message};
 
 type Membership = ServerGroupMembership;
 
@@ -358,6 +358,20 @@ async fn a_group_that_does_not_exist_is_said_and_its_release_ends() {
     stage.simulator.world().groups.remove("rsp-web");
     let web: Membership = stage.reason("web", "GroupNotFound").await;
     assert!(message(&web).contains("rsp-web"));
+    // On the slow beat of 30 s, not in a loop.
+    let looks = || {
+        let world = stage.simulator.world();
+        let list = "DescribeVServerGroupAttribute";
+        let asked = world.audit.iter().filter(|call| call.action == list);
+        (world.now, asked.count())
+    };
+    let before = looks();
+    eventually("five minutes", async || {
+        (looks().0 >= before.0 + 300.0).then_some(())
+    })
+    .await;
+    let seen = looks().1 - before.1;
+    assert!((5..=20).contains(&seen), "{seen} looks in five minutes");
     stage.delete::<Membership>("web").await;
     stage.gone::<Membership>("web").await;
 }

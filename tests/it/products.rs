@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 use server_group_operator::api::ServerGroupMembership;
 use server_group_sim::world::{Product, Status};
 
-use crate::stage::{Stage, events, instance, instances, message};
+use crate::stage::{Stage, events, eventually, instance, instances, message};
 
 type Membership = ServerGroupMembership;
 
@@ -331,4 +331,81 @@ async fn one_server_that_clings_does_not_stop_the_others() {
             .values()
             .all(|member| member.status == Status::Available)
     );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_failed_job_is_named_in_status_with_the_words_of_the_cloud() {
+    let (stage, group) = stage("failed-in-status", Product::Nlb).await;
+    // For long enough that the second try is seen running.
+    stage.simulator.world().failing_jobs = 1;
+    stage.simulator.world().durations.adding = 60.0;
+    stage
+        .membership("x", group, &instances(0, 5, Some(80)), json!({}))
+        .await;
+    let named = |object: &Membership| {
+        let message = message(object);
+        message.contains("job job-") && message.contains("failed:")
+    };
+    stage.until("the failure in status", "x", named).await;
+    stage.reason::<Membership>("x", "Converged").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_weight_that_cannot_be_changed_is_parked_and_left_alone() {
+    let (stage, group) = stage("bad-weight", Product::Alb).await;
+    stage
+        .membership("x", group, &instances(0, 8, Some(80)), json!({}))
+        .await;
+    stage.reason::<Membership>("x", "Converged").await;
+    stage.simulator.world().failing_servers.insert(instance(3));
+    let mut servers = instances(0, 8, Some(80));
+    for server in &mut servers {
+        server["weight"] = json!(10);
+    }
+    stage
+        .membership("x", group, &servers, json!({"intervalSeconds": 30}))
+        .await;
+    let x: Membership = stage.reason("x", "PartlyApplied").await;
+    assert_eq!(parked(&x).len(), 1, "{:?}", parked(&x));
+    let looks = || stage.simulator.world().calls("ListServerGroupServers");
+    let (changes, seen) = (stage.changes(), looks());
+    eventually("ten more looks", async || {
+        (looks() >= seen + 10).then_some(())
+    })
+    .await;
+    assert_eq!(stage.changes(), changes, "it is not tried again and again");
+    let light = stage.simulator.world().groups[group]
+        .members
+        .values()
+        .filter(|member| member.weight == 10)
+        .count();
+    assert_eq!(light, 7);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_server_that_was_refused_and_then_added_by_hand_is_not_ours_to_take_along() {
+    let (stage, group) = stage("refused-then-by-hand", Product::Clb).await;
+    stage.simulator.world().bad_servers.insert(instance(1));
+    stage
+        .membership(
+            "x",
+            group,
+            &instances(0, 2, Some(80)),
+            json!({"intervalSeconds": 30}),
+        )
+        .await;
+    let x: Membership = stage.reason("x", "PartlyApplied").await;
+    let ledger = x.status.unwrap().ledger.unwrap();
+    assert_eq!(ledger.registered, ["i-0000:80"]);
+    stage
+        .simulator
+        .world()
+        .put_member(group, &instance(1), "", 80, 100);
+    let x: Membership = stage.reason("x", "Converged").await;
+    assert_eq!(x.status.unwrap().ledger.unwrap().adopted, ["i-0001:80"]);
+    stage.delete::<Membership>("x").await;
+    stage.gone::<Membership>("x").await;
+    let world = stage.simulator.world();
+    let left: Vec<_> = world.groups[group].ids().into_iter().collect();
+    assert_eq!(left, [instance(1)]);
 }

@@ -409,6 +409,21 @@ async fn a_quota_that_stays_used_up_is_said() {
         10,
         "what fits is in"
     );
+    let looks = || {
+        stage
+            .simulator
+            .world()
+            .calls("DescribeVServerGroupAttribute")
+    };
+    let (changes, seen) = (stage.changes(), looks());
+    eventually("ten more looks", async || {
+        (looks() >= seen + 10).then_some(())
+    })
+    .await;
+    let later: Membership = stage.reason("web", "QuotaExceeded").await;
+    assert_eq!(stage.changes(), changes, "nothing is tried in vain");
+    assert_eq!(later.status, web.status);
+    assert_eq!(later.resource_version(), web.resource_version());
     stage
         .simulator
         .world()
@@ -416,6 +431,15 @@ async fn a_quota_that_stays_used_up_is_said() {
         .get_mut("rsp-web")
         .unwrap()
         .quota = 20;
+    // Whoever raised it says so; else it is tried again after an hour.
+    stage
+        .membership(
+            "web",
+            "rsp-web",
+            &instances(0, 12, Some(80)),
+            json!({"intervalSeconds": 60}),
+        )
+        .await;
     stage.reason::<Membership>("web", "Converged").await;
 }
 

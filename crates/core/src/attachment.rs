@@ -18,13 +18,17 @@ use crate::{
     server::Weight,
 };
 
-/// Who serves in a server group, seen from one scaling group.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// Who is in a server group, seen from one scaling group.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Feed {
     /// Serving members that are instances of this scaling group.
     pub ours: usize,
     /// Serving members from elsewhere.
     pub elsewhere: usize,
+    /// Members that are instances of this scaling group and stay to themselves: no live object lists them.
+    pub unclaimed: usize,
+    /// A live, granted, enforcing object that lists one of the instances: that one is not to leave (S1).
+    pub claimed_by: Option<String>,
 }
 
 /// Everything a decision may depend on.
@@ -58,7 +62,7 @@ pub struct World {
     pub spoken_of: BTreeSet<Family>,
     /// What is known of attachments that no live object claims; empty unless the list is the whole truth (S7).
     pub foreigners: BTreeMap<AttachmentKey, Foreigner>,
-    /// Who serves in the server groups that a forced detach would touch; read only for those.
+    /// Who is in the server groups that a forced detach would touch; read only for those.
     pub feeds: BTreeMap<AttachmentKey, Feed>,
 }
 
@@ -69,6 +73,8 @@ pub struct Plan {
     pub attach: BTreeMap<AttachmentKey, Option<Weight>>,
     /// Ours and no longer listed: detached as the spec says, forced or not.
     pub detach: BTreeSet<AttachmentKey>,
+    /// As `detach`, and never by force: other objects list every instance that would leave, so these change hands.
+    pub leave: BTreeSet<AttachmentKey>,
     /// Listed and attached at another weight: detached without force, and attached again by a later pass.
     pub swap: BTreeSet<AttachmentKey>,
     /// Listed and already attached.
@@ -123,7 +129,7 @@ impl Change {
 type Rule = fn(&World, &AttachmentKey, Change) -> Option<Hold>;
 
 /// Asked in order. The first objection wins.
-const RULES: [Rule; 8] = [
+const RULES: [Rule; 9] = [
     claimed_by_another,
     in_flight,
     parked,
@@ -131,6 +137,7 @@ const RULES: [Rule; 8] = [
     perhaps_not_a_stranger,
     not_seen_whole,
     nothing_would_be_wanted,
+    claimed_instances_would_leave,
     nobody_else_serves,
 ];
 
@@ -177,15 +184,31 @@ fn nothing_would_be_wanted(world: &World, _: &AttachmentKey, change: Change) -> 
     (change.removes() && world.lists_nobody()).then_some(Hold::LastServing)
 }
 
-/// S4: a forced detach needs a serving member from elsewhere in that server group.
-fn nobody_else_serves(world: &World, key: &AttachmentKey, change: Change) -> Option<Hold> {
-    if change != Change::Detach || !world.force_detach || world.allow_empty {
+/// S1: a forced detach takes no instance out that another object lists, and leaves none behind that nobody lists.
+fn claimed_instances_would_leave(
+    world: &World,
+    key: &AttachmentKey,
+    change: Change,
+) -> Option<Hold> {
+    if change != Change::Detach || !world.force_detach {
         return None;
     }
     match world.feeds.get(key) {
         None => Some(Hold::ViewIncomplete),
-        Some(feed) => (feed.ours > 0 && feed.elsewhere == 0).then_some(Hold::LastServing),
+        Some(feed) => {
+            (feed.claimed_by.is_some() && !world.leaves_instances(key)).then_some(Hold::Conflict)
+        }
     }
+}
+
+/// S4: a forced detach needs a serving member from elsewhere in that server group.
+fn nobody_else_serves(world: &World, key: &AttachmentKey, change: Change) -> Option<Hold> {
+    let forced = change == Change::Detach && world.force_detach && !world.leaves_instances(key);
+    if !forced || world.allow_empty {
+        return None;
+    }
+    let feed = world.feeds.get(key)?;
+    (feed.ours > 0 && feed.elsewhere == 0).then_some(Hold::LastServing)
 }
 
 impl World {
@@ -208,6 +231,17 @@ impl World {
     #[must_use]
     pub fn speaks_of(&self, key: &AttachmentKey) -> bool {
         self.purpose == Purpose::Release || self.spoken_of.contains(&key.family())
+    }
+
+    /// Whether a detach of `key`, though it shall be forced, leaves the instances where they are: other objects list
+    /// them all, or at deletion one of them, and a deletion must not wait for anybody's list (L4).
+    #[must_use]
+    pub fn leaves_instances(&self, key: &AttachmentKey) -> bool {
+        let feed = self.feeds.get(key).filter(|_| self.force_detach);
+        feed.is_some_and(|feed| {
+            let released = self.purpose == Purpose::Release;
+            feed.claimed_by.is_some() && (feed.unclaimed == 0 || released)
+        })
     }
 
     /// What is attached, not listed, and ours or a stranger: what a forced detach would be about.
@@ -237,6 +271,12 @@ pub fn plan(world: &World) -> Plan {
                 ) {
                     plan.conflicts.insert(key.clone(), name.to_owned());
                 }
+                let feed = world.feeds.get(&key);
+                if let (Hold::Conflict, Some(name)) =
+                    (hold, feed.and_then(|feed| feed.claimed_by.clone()))
+                {
+                    plan.conflicts.insert(key.clone(), name);
+                }
                 plan.held.insert(key, hold);
             }
             None => allowed.push((key, change)),
@@ -257,6 +297,7 @@ pub fn plan(world: &World) -> Plan {
                 plan.attach.insert(key, weight);
             }
             (None, Change::Adopt) => _ = plan.adopt.insert(key),
+            (None, Change::Detach) if world.leaves_instances(&key) => _ = plan.leave.insert(key),
             (None, Change::Detach) => _ = plan.detach.insert(key),
             (None, Change::Swap) => _ = plan.swap.insert(key),
         }
@@ -265,6 +306,7 @@ pub fn plan(world: &World) -> Plan {
     if world.purpose == Purpose::Release && held_back {
         plan.retain = true;
         plan.detach.clear();
+        plan.leave.clear();
     }
     plan.counts = counts(world, &plan);
     plan
@@ -399,7 +441,7 @@ fn counts(world: &World, plan: &Plan) -> Counts {
         .keys()
         .filter(|key| !world.desired.contains_key(key))
     {
-        if plan.detach.contains(key) {
+        if plan.detach.contains(key) || plan.leave.contains(key) {
             counts.detaching += 1;
         } else if !world.owns(key) || plan.hand_over.contains(key) {
             counts.foreign += 1;
@@ -420,7 +462,10 @@ impl Plan {
     /// Whether it needs no call that changes the cloud.
     #[must_use]
     pub fn calls_nothing(&self) -> bool {
-        self.attach.is_empty() && self.detach.is_empty() && self.swap.is_empty()
+        self.attach.is_empty()
+            && self.detach.is_empty()
+            && self.leave.is_empty()
+            && self.swap.is_empty()
     }
 }
 

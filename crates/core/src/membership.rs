@@ -50,11 +50,17 @@ pub struct Policy {
 
 /// Everything a decision may depend on.
 #[derive(Clone, Debug)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "each may hold without the others"
+)]
 pub struct World {
     /// Whose group it is.
     pub product: Product,
     /// Make it match, or let go of it.
     pub purpose: Purpose,
+    /// Whether a release leaves everything: `Retain`, or deleted while suspended or planning.
+    pub keep: bool,
     /// How far removals may go.
     pub policy: Policy,
     /// What the spec lists, resolved against the rows; empty on release.
@@ -83,6 +89,9 @@ pub struct World {
     pub draining: BTreeMap<ServerKey, Drain>,
     /// What is known of members that no live object claims; empty unless the list is the whole truth (S7).
     pub foreigners: BTreeMap<ServerKey, Foreigner>,
+    /// Instances of scaling groups that another object attaches here: they change hands, they are not removed (S1).
+    /// `None` if that could not be asked.
+    pub brought: Option<BTreeSet<ServerKey>>,
 }
 
 /// A member that was sent weight 0 by us.
@@ -130,7 +139,7 @@ pub struct Plan {
     pub conflicts: BTreeMap<ServerKey, String>,
     /// The list has nobody to serve and that is not allowed (S4): more likely a mistake than a wish.
     pub nobody_wanted: bool,
-    /// Releasing would leave nobody serving: everything stays (L4).
+    /// Everything stays: so asked, or releasing would leave nobody serving (L4).
     pub retain: bool,
     /// How far it is.
     pub counts: Counts,
@@ -191,13 +200,14 @@ pub enum Change {
 type Rule = fn(&World, &ServerKey, Change) -> Option<Hold>;
 
 /// Asked in order. The first objection wins.
-const RULES: [Rule; 8] = [
+const RULES: [Rule; 9] = [
     claimed_by_another,
     in_flight,
     in_transition,
     parked,
     contended,
     perhaps_not_a_stranger,
+    perhaps_brought,
     not_seen_whole,
     nobody_would_be_wanted,
 ];
@@ -259,6 +269,13 @@ fn perhaps_not_a_stranger(world: &World, key: &ServerKey, change: Change) -> Opt
     }
 }
 
+/// S1: what an attached scaling group might bring is left alone while that cannot be asked.
+fn perhaps_brought(world: &World, key: &ServerKey, change: Change) -> Option<Hold> {
+    let kind = world.rows.get(key)?.kind;
+    let scales = matches!(kind, ServerKind::Ecs | ServerKind::Eci);
+    (change.leads_out() && scales && world.brought.is_none()).then_some(Hold::ViewIncomplete)
+}
+
 /// S5: nothing is removed, or sent nothing, on a view that might lack something.
 fn not_seen_whole(world: &World, _: &ServerKey, change: Change) -> Option<Hold> {
     let takes_away = change.leads_out() || change == Change::Reweigh(0);
@@ -300,6 +317,14 @@ impl World {
             Purpose::Converge => self.ledger.holds(key),
             Purpose::Release => self.ledger.registered.contains(key),
         }
+    }
+
+    /// Whether another object's scaling group brings `key`.
+    #[must_use]
+    pub fn brings(&self, key: &ServerKey) -> bool {
+        self.brought
+            .as_ref()
+            .is_some_and(|brought| brought.contains(key))
     }
 
     /// Whether `key` is neither listed nor to stay: ours, or a stranger in a group whose list is the whole truth.
@@ -401,7 +426,7 @@ pub fn plan(world: &World) -> Plan {
             (None, Change::Remove) => _ = plan.remove.insert(key),
         }
     }
-    keep_everything_if_nobody_would_be_left(world, &mut plan);
+    keep_everything_if_asked_or_nobody_would_be_left(world, &mut plan);
     plan.counts = counts(world, &plan);
     plan
 }
@@ -436,7 +461,8 @@ fn differences(world: &World, plan: &mut Plan) -> Vec<(ServerKey, Change)> {
     for key in world.ledger.iter().filter(|key| !listed(key)) {
         let ours = claim::owner(key, &world.age, true, &world.others) == Owner::Us;
         let stays_on_release = world.purpose == Purpose::Release && !world.owns(key);
-        if !ours || stays_on_release || claim::wanted_by(key, &world.others).is_some() {
+        let wanted = claim::wanted_by(key, &world.others).is_some() || world.brings(key);
+        if !ours || stays_on_release || wanted {
             match weight_to_restore(world, key) {
                 // It changes hands as it was found.
                 Some(weight) => changes.push((key.clone(), Change::Restore(weight))),
@@ -535,13 +561,14 @@ impl Budget {
     }
 }
 
-/// L4: a release that would leave nobody serving is none; everything stays as with `Retain`.
-fn keep_everything_if_nobody_would_be_left(world: &World, plan: &mut Plan) {
+/// L4: with `Retain` everything stays, and a release that would leave nobody serving is none either. What was sent
+/// nothing gets its weight back.
+fn keep_everything_if_asked_or_nobody_would_be_left(world: &World, plan: &mut Plan) {
     let held_back = plan
         .held
         .values()
         .any(|hold| matches!(hold, Hold::LastServing | Hold::WaitsForReplacement));
-    if world.purpose == Purpose::Release && held_back {
+    if world.purpose == Purpose::Release && (held_back || world.keep) {
         plan.retain = true;
         plan.remove.clear();
         plan.drain.clear();
@@ -586,7 +613,7 @@ fn counts(world: &World, plan: &Plan) -> Counts {
             || plan.drain.contains_key(key)
             || plan.held.get(key) == Some(&Hold::InFlight);
         let ours = world.owns(key) && !plan.hand_over.contains(key);
-        if leaves && (ours || world.is_surplus(key)) {
+        if leaves && (ours || world.is_surplus(key) || waits) {
             counts.leaving += 1;
             counts.draining += usize::from(waits && !plan.remove.contains(key));
         } else if !ours {

@@ -127,6 +127,8 @@ prop_compose! {
         drains in any::<bool>(),
         draining in draining(),
         foreigners in foreigners(),
+        brought in prop_oneof![4 => Just(Some(BTreeSet::new())), 1 => keys().prop_map(Some), 1 => Just(None)],
+        keep in proptest::bool::weighted(0.2),
     ) -> World {
         let adopted = adopted.difference(&registered).cloned().collect();
         World {
@@ -146,6 +148,8 @@ prop_compose! {
             drains,
             draining,
             foreigners: if release { BTreeMap::new() } else { foreigners },
+            brought,
+            keep: keep && release,
         }
     }
 }

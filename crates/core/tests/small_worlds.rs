@@ -61,6 +61,8 @@ fn world(
         drains: false,
         draining: BTreeMap::new(),
         foreigners: BTreeMap::new(),
+        brought: Some(BTreeSet::new()),
+        keep: false,
     };
     for (number, (standing, claim)) in members.iter().zip(claims).enumerate() {
         let key = ServerKey::new(&format!("i-{number}"), None, Some(80));

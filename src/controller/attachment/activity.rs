@@ -12,6 +12,9 @@ use crate::{
     cloud::{Activity, ActivityStatus},
 };
 
+/// What `status.operation.reference` says of a forced call whose answer names no activity.
+pub(super) const ANY_ACTIVITY: &str = "any activity of the scaling group";
+
 /// Looks at the activity that the open operation refers to, if there is one.
 ///
 /// # Errors
@@ -24,6 +27,15 @@ pub(super) async fn follow(
     let Some((operation, reference)) = pass.followed() else {
         return Ok(());
     };
+    if reference == ANY_ACTIVITY {
+        let standing = match group.cloud.scaling_group_is_busy(&group.id).await? {
+            true => Standing::Running,
+            false => Standing::Ended,
+        };
+        return pass
+            .follow(operation, "scaling activity", "without a name", standing)
+            .await;
+    }
     let activity = group.cloud.describe_scaling_activity(&reference).await?;
     // One that is no longer known ended some time ago, one way or the other.
     let standing = activity.map_or(Standing::Ended, standing);

@@ -1,6 +1,6 @@
 //! Carries out a plan: attach first, then detach, then swap weights, each on the newest view.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use server_group_core::{
     attachment::{
@@ -16,14 +16,15 @@ use server_group_core::{
 
 use super::{
     super::{
-        apply::{Applied, Wording, act, change_ledger},
+        apply::{Applied, Wording, act, change_ledger, register, take_back},
         carry_out::{Manner, Step},
         events::Change,
         managed::age,
         pass::{Pass, Stop},
         turns::{GroupId, Turn},
     },
-    observe::{Group, claimant, neighbours, observe, server_group_in_use},
+    activity::ANY_ACTIVITY,
+    observe::{Group, claimant, fed_group_in_use, neighbours, observe},
     parse::Parsed,
 };
 use crate::{
@@ -51,9 +52,8 @@ pub(super) async fn apply(
     )
     .await;
     let mut applied = Applied::default();
-    for key in planned.attach.keys() {
-        pass.record.ledger.register(key.clone());
-    }
+    let before = register(pass, planned.attach.keys());
+    let mut accepted = BTreeSet::new();
     let forced = |force| if force { Force::Yes } else { Force::No };
     let force = forced(pass.object.spec.force_attach);
     for family in Family::ALL {
@@ -72,13 +72,16 @@ pub(super) async fn apply(
             preposition: "to",
             event: Change::Attached,
         };
-        act(pass, &mut attach, names, wording, &group.id, &mut applied).await?;
+        accepted
+            .append(&mut act(pass, &mut attach, names, wording, &group.id, &mut applied).await?);
     }
+    take_back(pass, planned.attach.keys(), &before, &accepted);
     // What is attached again at another weight by a later pass is never forced: its instances stay where they are.
     let force = forced(pass.object.spec.force_detach);
-    for (force, names, swaps) in [
-        (force, &planned.detach, false),
-        (Force::No, &planned.swap, true),
+    for (force, names, undoing) in [
+        (force, &planned.detach, Undoing::Detach),
+        (Force::No, &planned.leave, Undoing::Leave),
+        (Force::No, &planned.swap, Undoing::Swap),
     ] {
         for family in Family::ALL {
             let mut undo = Undo {
@@ -86,7 +89,7 @@ pub(super) async fn apply(
                 parsed,
                 family,
                 force,
-                swaps,
+                undoing,
                 turns: Vec::new(),
             };
             let names = of_family(family, names);
@@ -176,19 +179,31 @@ impl Step<ScalingGroupAttachment> for Attach<'_> {
             .map(|key| (key, self.weights.get(key).copied().flatten()))
             .collect();
         let (cloud, id) = (&self.group.cloud, &self.group.id);
-        cloud
+        let answer = cloud
             .attach(id, self.family, &pairs, self.force, token)
-            .await
+            .await?;
+        Ok(followed(answer, self.force))
     }
 }
 
-/// Undoes attachments: for good, or to make them again at another weight.
+/// Why attachments are undone.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Undoing {
+    /// For good, as the spec says.
+    Detach,
+    /// For good, and the instances stay, whatever the spec says: they change hands.
+    Leave,
+    /// To be made again at another weight.
+    Swap,
+}
+
+/// Undoes attachments.
 struct Undo<'g> {
     group: &'g Group,
     parsed: &'g Parsed,
     family: Family,
     force: Force,
-    swaps: bool,
+    undoing: Undoing,
     /// Held while a forced call is under way.
     turns: Vec<Turn>,
 }
@@ -203,7 +218,7 @@ impl Step<ScalingGroupAttachment> for Undo<'_> {
     }
 
     fn accepted(&self, pass: &Pass<'_, ScalingGroupAttachment>, batch: &[AttachmentKey]) {
-        if !self.swaps {
+        if self.undoing != Undoing::Swap {
             pass.note_removed(batch);
         }
     }
@@ -233,10 +248,10 @@ impl Step<ScalingGroupAttachment> for Undo<'_> {
         }
         let world = observed.world;
         let planned = plan(&world);
-        let allowed = if self.swaps {
-            planned.swap
-        } else {
-            planned.detach
+        let allowed = match self.undoing {
+            Undoing::Detach => planned.detach,
+            Undoing::Leave => planned.leave,
+            Undoing::Swap => planned.swap,
         };
         let gone = |key: &AttachmentKey| !world.attached.contains_key(key);
         batch.retain(|key| allowed.contains(key) || (repeating && gone(key)));
@@ -258,13 +273,23 @@ impl Step<ScalingGroupAttachment> for Undo<'_> {
     async fn send(&self, batch: &[AttachmentKey], token: &str) -> Result<Answer, cloud::Error> {
         let batch: Vec<_> = batch.iter().collect();
         let (cloud, id) = (&self.group.cloud, &self.group.id);
-        cloud
+        let answer = cloud
             .detach(id, self.family, &batch, self.force, token)
-            .await
+            .await?;
+        Ok(followed(answer, self.force))
     }
 }
 
-/// Takes the turns on the server groups that a forced call moves instances in or out of (S6).
+/// A forced call moves instances by an activity also where the answer names none (vServer groups): it is over when
+/// no activity runs.
+fn followed(mut answer: Answer, force: Force) -> Answer {
+    if force == Force::Yes && answer.reference.is_none() {
+        answer.reference = Some(ANY_ACTIVITY.to_owned());
+    }
+    answer
+}
+
+/// Takes the turns on the groups that a forced call moves instances in or out of (S6).
 ///
 /// # Errors
 ///
@@ -275,9 +300,10 @@ async fn take_server_groups(
     batch: &[AttachmentKey],
 ) -> Result<Vec<Turn>, Stop> {
     let region = &pass.object.spec.region_id;
-    let groups = batch.iter().filter_map(AttachmentKey::server_group);
-    let groups: std::collections::BTreeSet<_> = groups
-        .map(|(product, id)| GroupId::new(region, &product.to_string(), id))
+    let groups: BTreeSet<_> = batch
+        .iter()
+        .map(AttachmentKey::fed_group)
+        .map(|(product, id)| GroupId::new(region, &product, id))
         .collect();
     let mut turns = Vec::new();
     for group in &groups {
@@ -285,7 +311,7 @@ async fn take_server_groups(
     }
     if let Some(key) = batch
         .iter()
-        .find(|key| server_group_in_use(pass.ctx, &pass.object, key))
+        .find(|key| fed_group_in_use(pass.ctx, &pass.object, key))
     {
         return Err(Stop::because(
             Reason::Changing,

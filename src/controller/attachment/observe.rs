@@ -8,7 +8,7 @@ use std::{
 
 use kube::{Resource, ResourceExt};
 use server_group_core::{
-    attachment::{AttachmentKey, Feed, World},
+    attachment::{AttachmentKey, World},
     claim::{Claimant, Standing, claimed},
     membership::Foreigner,
     product::Product,
@@ -22,11 +22,12 @@ use super::{
         managed::{Managed, age},
         pass::{Pass, Stop},
     },
+    feeds::feeds,
     parse::{self, Parsed},
 };
 use crate::{
     api::{Ownership, ScalingGroupAttachment, ServerGroupMembership, status::Phase},
-    cloud::{AttachedGroup, Cloud, Freshness, Kind, MemberStatus, ScalingGroup},
+    cloud::{AttachedGroup, Cloud, Freshness, ScalingGroup},
 };
 
 /// A scaling group, and as whom it is changed.
@@ -75,9 +76,10 @@ pub(super) async fn observe(
         .iter()
         .filter_map(|other| other.record().operation)
         .collect();
-    let idle = open
+    // Whoever made the call may not be able to follow its activity any more; the scaling group can be asked.
+    let another_runs = open
         .iter()
-        .all(|operation| operation.phase != Phase::Accepted);
+        .any(|operation| operation.phase == Phase::Accepted);
     let open: Vec<_> = open
         .into_iter()
         .chain(pass.object.record().operation)
@@ -89,9 +91,9 @@ pub(super) async fn observe(
             )
         })
         .collect();
-    let nothing_open = open.is_empty() && pass.turn.unsettled.is_empty();
+    let nothing_open = open.is_empty() && pass.turn.unsettled.is_empty() && !another_runs;
     // An activity may be what became of a call that was not answered.
-    let quiet = nothing_open || !group.cloud.scaling_group_is_busy(&group.id).await?;
+    let idle = nothing_open || !group.cloud.scaling_group_is_busy(&group.id).await?;
     let shown = |name: &str| match name
         .parse::<AttachmentKey>()
         .ok()
@@ -100,16 +102,17 @@ pub(super) async fn observe(
         Some(weight) => format!("{weight:?}"),
         None => "absent".to_owned(),
     };
-    let unsettled = pass.settle(open, shown, quiet && idle, begun);
+    let unsettled = pass.settle(open, shown, idle, begun);
     let desired = if pass.deleting() {
         Parsed::new()
     } else {
         parsed.clone()
     };
     let ledger = pass.record.ledger.clone();
+    let exclusive = pass.object.spec.ownership == Ownership::Exclusive;
     let parked = pass.parked_now(|key| match desired.get(key) {
         Some(weight) => attached.get(key).is_none_or(|now| now != weight),
-        None => ledger.holds(key) && attached.contains_key(key),
+        None => (ledger.holds(key) || exclusive) && attached.contains_key(key),
     });
     let contended = pass
         .notice_returns(|key| (!desired.contains_key(key)).then_some(attached.contains_key(key)));
@@ -138,16 +141,12 @@ pub(super) async fn observe(
         feeds: BTreeMap::new(),
     };
     world.foreigners = foreigners(pass, &world, begun);
-    if world.force_detach && !world.allow_empty && !world.lists_nobody() {
-        world.feeds = feeds(group, &world).await?;
+    if world.force_detach && !world.lists_nobody() {
+        world.feeds = feeds(pass, group, &world).await?;
     }
     world.view_permits_removal =
         pass.ctx.now().saturating_sub(begun) < pass.ctx.timing.view_age_max;
-    Ok(Some(Observed {
-        world,
-        idle: idle && quiet,
-        begun,
-    }))
+    Ok(Some(Observed { world, idle, begun }))
 }
 
 type Attached = BTreeMap<AttachmentKey, Option<Weight>>;
@@ -173,6 +172,7 @@ async fn look(
             )
         });
         let attached = attached(&found);
+        pass.sight = format!("{} with {} attachments", found.lifecycle, attached.len());
         if !attached.is_empty() || !pass.turn.had_rows || second {
             pass.memory.lock().gone_since = None;
             return Ok(Some((attached, begun)));
@@ -240,54 +240,6 @@ fn foreigners(
     strangers.into_iter().map(known).collect()
 }
 
-/// Who serves in the server groups that a forced detach would touch.
-async fn feeds(group: &Group, world: &World) -> Result<BTreeMap<AttachmentKey, Feed>, Stop> {
-    let surplus: Vec<_> = world.surplus().cloned().collect();
-    if surplus.is_empty() {
-        return Ok(BTreeMap::new());
-    }
-    let instances = group.cloud.describe_scaling_instances(&group.id).await?;
-    let mut feeds = BTreeMap::new();
-    for key in surplus {
-        let members = match &key {
-            AttachmentKey::LoadBalancer { id } => {
-                let found = group.cloud.load_balancer(id).await;
-                found.map(|load_balancer| load_balancer.members)
-            }
-            AttachmentKey::ServerGroup { product, id, .. } => group
-                .cloud
-                .members(*product, id)
-                .await
-                .map(|view| view.members),
-            AttachmentKey::VServerGroup { id, .. } => {
-                let view = group.cloud.members(Product::Clb, id).await;
-                view.map(|view| view.members)
-            }
-        };
-        let feed = match members {
-            Ok(members) => {
-                let serving = members.iter().filter(|member| {
-                    member.status == MemberStatus::Available && member.weight != Some(0)
-                });
-                let (ours, elsewhere): (Vec<_>, Vec<_>) =
-                    serving.partition(|member| instances.contains(&member.id));
-                Feed {
-                    ours: ours.len(),
-                    elsewhere: elsewhere.len(),
-                }
-            }
-            // Nobody serves in a group that does not exist.
-            Err(error) if error.kind == Kind::GroupNotFound => Feed {
-                ours: 0,
-                elsewhere: 0,
-            },
-            Err(error) => return Err(error.into()),
-        };
-        feeds.insert(key, feed);
-    }
-    Ok(feeds)
-}
-
 /// The other objects on this scaling group.
 pub(super) fn neighbours(
     ctx: &Context,
@@ -303,10 +255,10 @@ pub(super) fn neighbours(
 
 /// What another object claims on its scaling group.
 pub(super) fn claimant(ctx: &Context, other: &ScalingGroupAttachment) -> Claimant<AttachmentKey> {
-    let parsed = parse::parse(&other.spec).ok();
+    let consistent = parse::parse(&other.spec).is_ok();
     let granted = authorize(&ctx.accounts, other).is_ok();
     let leaving = other.meta().deletion_timestamp.is_some();
-    let acts = granted && !other.spec.suspend && !other.planning() && parsed.is_some();
+    let acts = granted && !other.spec.suspend && !other.planning() && consistent;
     Claimant {
         name: format!(
             "{}/{}",
@@ -314,9 +266,9 @@ pub(super) fn claimant(ctx: &Context, other: &ScalingGroupAttachment) -> Claiman
             other.name_any()
         ),
         age: age(other),
-        lists: match parsed {
-            Some(parsed) if granted && !leaving => parsed.into_keys().collect(),
-            _ => BTreeSet::new(),
+        lists: match granted && !leaving {
+            true => parse::claims(&other.spec),
+            false => BTreeSet::new(),
         },
         ledger: other.record().ledger.keys(),
         standing: match (acts, leaving) {
@@ -327,31 +279,29 @@ pub(super) fn claimant(ctx: &Context, other: &ScalingGroupAttachment) -> Claiman
     }
 }
 
-/// Whether another object has a call under way that names the server group of `key` (S6).
-pub(super) fn server_group_in_use(
+/// Whether another object has a call under way that names the group that `key` feeds (S6).
+pub(super) fn fed_group_in_use(
     ctx: &Context,
     object: &ScalingGroupAttachment,
     key: &AttachmentKey,
 ) -> bool {
-    let Some((_, id)) = key.server_group() else {
-        return false;
-    };
     let region = &object.spec.region_id;
     let changed_by_membership = |other: &ServerGroupMembership| {
         other.spec.region_id == *region
-            && other.spec.server_group.id == id
+            && key
+                .server_group()
+                .is_some_and(|(_, id)| other.spec.server_group.id == id)
             && other.record().operation.is_some()
     };
+    // Whatever its spec says by now: the open call may have been forced.
     let moved_by_attachment = |other: &ScalingGroupAttachment| {
-        let names_it =
-            |key: &AttachmentKey| key.server_group().is_some_and(|(_, group)| group == id);
+        let operation = other.record().operation;
         other.uid() != object.uid()
             && other.spec.region_id == *region
-            && (other.spec.force_attach || other.spec.force_detach)
-            && other
-                .record()
-                .operation
-                .is_some_and(|operation| operation.names.iter().any(names_it))
+            && operation.is_some_and(|operation| {
+                let names_it = |name: &AttachmentKey| name.fed_group() == key.fed_group();
+                operation.names.iter().any(names_it)
+            })
     };
     ctx.memberships
         .all()

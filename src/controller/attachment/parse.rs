@@ -39,6 +39,18 @@ pub fn parse(spec: &ScalingGroupAttachmentSpec) -> Result<Parsed, Invalid> {
     Ok(server_groups?.into_iter().chain(load_balancers?).collect())
 }
 
+/// What a spec lays claim to, however it contradicts itself: every entry that can be read (S7).
+#[must_use]
+pub fn claims(spec: &ScalingGroupAttachmentSpec) -> BTreeSet<AttachmentKey> {
+    let server_groups = spec.server_groups.iter().flatten().map(attachment);
+    let server_groups = server_groups.filter_map(|read| read.ok().map(|(key, _)| key));
+    let load_balancers = spec.load_balancers.iter().flatten();
+    let load_balancers = load_balancers.map(|listed| AttachmentKey::LoadBalancer {
+        id: listed.id.clone(),
+    });
+    server_groups.chain(load_balancers).collect()
+}
+
 /// The families of attachments that a spec has a list for.
 pub fn spoken_of(spec: &ScalingGroupAttachmentSpec) -> BTreeSet<Family> {
     let server_groups = spec.server_groups.iter();

@@ -3,7 +3,7 @@
 //! It may be gone, or only inactive. An unforced detach of the ledger's own pairs is the one removal that is sent
 //! without a view: it moves no instance, and its answer says which of the two it is.
 
-use std::collections::BTreeSet;
+use std::{collections::BTreeSet, sync::Arc};
 
 use server_group_core::{
     attachment::{AttachmentKey, Family},
@@ -14,15 +14,17 @@ use server_group_core::{
 use super::{
     super::{
         carry_out::{End, Manner, Step, carry_out},
+        managed::Managed,
         pass::{Pass, Stop},
         reconcile::Judged,
+        record::texts,
         report::plain_message,
     },
     apply::{manner, of_family},
     observe::{Group, claimant, neighbours},
 };
 use crate::{
-    api::ScalingGroupAttachment,
+    api::{ScalingGroupAttachment, status::Phase},
     cloud::{self, Answer, Cloud, Force},
 };
 
@@ -38,7 +40,11 @@ pub(super) async fn unseen(
     if pass.keeps_everything() {
         return Err(pass.let_go().await?);
     }
-    let others: Vec<_> = neighbours(pass.ctx, &pass.object)
+    let neighbours = neighbours(pass.ctx, &pass.object);
+    if something_is_open(pass, &neighbours) {
+        return Ok(releasing());
+    }
+    let others: Vec<_> = neighbours
         .iter()
         .map(|other| claimant(pass.ctx, other))
         .collect();
@@ -64,6 +70,31 @@ pub(super) async fn unseen(
     Err(pass.let_go().await?)
 }
 
+fn releasing() -> Judged {
+    Judged {
+        verdict: Reason::Releasing.into(),
+        message: plain_message(Reason::Releasing).into(),
+    }
+}
+
+/// Whether a call on the scaling group, ours or a neighbour's, may still land: it is given the time that two agreeing
+/// views would take, though there is no view.
+fn something_is_open(
+    pass: &mut Pass<'_, ScalingGroupAttachment>,
+    neighbours: &[Arc<ScalingGroupAttachment>],
+) -> bool {
+    let open = neighbours
+        .iter()
+        .filter_map(|other| other.record().operation)
+        .chain(pass.record.operation.clone())
+        .filter(|operation| operation.phase != Phase::Accepted)
+        .map(|operation| (operation.id, texts(&operation.names).into_iter().collect()))
+        .collect();
+    let now = pass.ctx.now();
+    let unsettled = pass.settle(open, |_| "not listed".to_owned(), true, now);
+    !unsettled.is_empty()
+}
+
 /// Detaches all of `names`; says how it stands if that is not done yet.
 async fn detach(
     pass: &mut Pass<'_, ScalingGroupAttachment>,
@@ -79,20 +110,18 @@ async fn detach(
         "detaching from a scaling group that is not listed",
     )
     .await?;
-    let releasing = Judged {
-        verdict: Reason::Releasing.into(),
-        message: plain_message(Reason::Releasing).into(),
-    };
     match done.end {
-        End::Complete if done.accepted.len() == count => Ok(None),
+        // What is not attached any more needs no detaching.
+        End::Complete if done.accepted.len() + done.absent.len() == count => Ok(None),
         End::Stopped(Stop::Verdict { verdict, .. }) if verdict.reason == Reason::GroupNotFound => {
             if pass.gone_for_sure() {
                 return Err(pass.let_go().await?);
             }
-            Ok(Some(releasing))
+            Ok(Some(releasing()))
         }
         End::Stopped(stop) => Err(stop),
-        _ => Ok(Some(releasing)),
+        End::Refused(error) => Err(error.into()),
+        _ => Ok(Some(releasing())),
     }
 }
 
@@ -125,7 +154,7 @@ impl Step<ScalingGroupAttachment> for Blind<'_> {
         let batch: Vec<_> = batch.iter().collect();
         let (cloud, id) = (&self.group.cloud, &self.group.id);
         cloud
-            .detach(id, self.family, &batch, Force::No, token)
+            .detach(id, self.family, &batch, Force::NoActivity, token)
             .await
     }
 }

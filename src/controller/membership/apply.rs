@@ -15,7 +15,7 @@ use server_group_core::{
 
 use super::{
     super::{
-        apply::{Applied, Wording, act, change_ledger},
+        apply::{Applied, Wording, act, change_ledger, register, take_back},
         carry_out::{Manner, Step},
         events::Change,
         managed::age,
@@ -51,22 +51,14 @@ pub(super) async fn apply(
     )
     .await;
     let mut applied = Applied::default();
-    for key in planned.add.keys() {
-        pass.record.ledger.register(key.clone());
-    }
+    let before = register(pass, planned.add.keys());
     let mut add = Add {
         group,
         wishes: planned.add.clone(),
     };
-    act(
-        pass,
-        &mut add,
-        planned.add.keys().cloned().collect(),
-        ADDING,
-        &group.id,
-        &mut applied,
-    )
-    .await?;
+    let names = planned.add.keys().cloned().collect();
+    let accepted = act(pass, &mut add, names, ADDING, &group.id, &mut applied).await?;
+    take_back(pass, planned.add.keys(), &before, &accepted);
     let mut reweigh = Reweigh {
         group,
         parsed,

@@ -148,7 +148,8 @@ fn named(ctx: &Context, region: &str, group: &Group, scaling_group: &str) -> boo
         object.spec.region_id == region
             && object.spec.scaling_group_id == scaling_group
             && (object.record().ledger.iter().any(names)
-                || super::super::attachment::parse::parse(&object.spec)
-                    .is_ok_and(|listed| listed.keys().any(names)))
+                || super::super::attachment::parse::claims(&object.spec)
+                    .iter()
+                    .any(names))
     })
 }

@@ -194,6 +194,15 @@ impl Managed for ServerGroupMembership {
             .collect()
     }
 
+    fn last_seen(&self) -> Option<(i64, Option<String>)> {
+        let status = self.status.as_ref()?;
+        let seen = (
+            status.observed_generation,
+            status.last_handled_reconcile_at.clone(),
+        );
+        (seen.0 >= 0).then_some(seen)
+    }
+
     fn conditions(&self) -> &[Condition] {
         self.status
             .as_ref()

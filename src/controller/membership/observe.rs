@@ -5,10 +5,7 @@ use std::{collections::BTreeMap, collections::BTreeSet, time::Duration};
 use kube::{Resource, ResourceExt};
 use server_group_core::{
     claim::{Claimant, Standing},
-    membership::{
-        World,
-        resolve::{self, resolve},
-    },
+    membership::{World, resolve::resolve},
     product::Product,
     reason::Reason,
     server::{Row, Rows, ServerKey, ServerKind, State},
@@ -20,15 +17,17 @@ use super::{
         authorize::authorize,
         managed::{Managed, age},
         pass::{Pass, Stop},
+        record::texts,
     },
     draining::{self, drains},
     foreigners::foreigners,
     parse::{self, Parsed},
+    scaling_groups::{brought, instances_are_moved},
 };
 use crate::{
-    api::{ServerGroupMembership, status::Phase},
+    api::{Ownership, ServerGroupMembership, status::Phase},
     cloud::{
-        Cloud, Freshness, GroupStatus, GroupView, Kind, Member, MemberStatus,
+        Cloud, Freshness, GroupStatus, GroupView, Kind, LoadBalancerStatus, Member, MemberStatus,
         ServerKind as CloudKind, add_action,
     },
 };
@@ -88,33 +87,12 @@ pub(super) async fn observe(
     let rows = rows(group.product, &view);
     pass.turn.had_rows = !rows.is_empty();
     pass.record.ledger.take_addresses(&rows);
-    pass.remark = match &view.status {
-        GroupStatus::Available => None,
-        status => Some(format!(
-            "server group {} is {status}, so nothing is changed in it until it is Available",
-            group.id
-        )),
-    };
+    describe(pass, group, &view).await;
     let idle = view.status == GroupStatus::Available
         && !group.another_job_runs
-        && !forced_call_runs(pass.ctx, &pass.object);
+        && !instances_are_moved(pass, group).await;
     let neighbours = neighbours(pass.ctx, &pass.object);
-    let open = std::iter::once(pass.object.clone())
-        .chain(
-            neighbours
-                .iter()
-                .map(|other| ServerGroupMembership::clone(other)),
-        )
-        .filter_map(|object| object.record().operation)
-        // What is accepted is known; its job is followed.
-        .filter(|operation| operation.phase != Phase::Accepted)
-        .map(|operation| {
-            (
-                operation.id,
-                operation.names.iter().map(ToString::to_string).collect(),
-            )
-        })
-        .collect();
+    let open = open_operations(pass, &neighbours);
     let unsettled = pass.settle(open, |name| shown(&rows, name), idle, begun);
     let desired = if pass.deleting() {
         BTreeMap::new()
@@ -140,11 +118,15 @@ pub(super) async fn observe(
     let in_flight = pass.may_still_change(&unsettled);
     let draining = draining::look(pass, group, &rows, &desired, &in_flight);
     let ledger = pass.record.ledger.clone();
-    let parked = pass.parked_now(|key| match desired.contains_key(key) {
-        true => rows
-            .get(key)
-            .is_none_or(|row| row.state != State::Available),
-        false => ledger.holds(key) && rows.contains_key(key),
+    let exclusive = pass.object.spec.ownership == Ownership::Exclusive;
+    let parked = pass.parked_now(|key| match (desired.get(key), rows.get(key)) {
+        (Some(_), None) => true,
+        (Some(wish), Some(row)) => {
+            let another_weight = wish.weight.is_some() && wish.weight != row.weight;
+            row.state != State::Available || another_weight || draining.contains_key(key)
+        }
+        (None, Some(_)) => ledger.holds(key) || exclusive || draining.contains_key(key),
+        (None, None) => false,
     });
     let others = neighbours
         .iter()
@@ -153,6 +135,7 @@ pub(super) async fn observe(
     let mut world = World {
         product: group.product,
         purpose: pass.purpose(),
+        keep: pass.deleting() && pass.keeps_everything(),
         policy: parsed.policy,
         desired,
         view_permits_removal: false,
@@ -166,12 +149,54 @@ pub(super) async fn observe(
         drains: drains(pass, group),
         draining,
         foreigners: BTreeMap::new(),
+        brought: None,
         rows,
     };
+    world.brought = brought(pass, group, &world).await;
     world.foreigners = foreigners(pass, group, &world, begun).await;
     world.view_permits_removal =
         pass.ctx.now().saturating_sub(begun) < pass.ctx.timing.view_age_max;
     Ok(Some(Observed { world, idle, begun }))
+}
+
+/// Notes what the group looks like, as far as a person or a later try depends on it.
+async fn describe(pass: &mut Pass<'_, ServerGroupMembership>, group: &Group, view: &GroupView) {
+    pass.remark = match &view.status {
+        GroupStatus::Available => None,
+        status => Some(format!(
+            "server group {} is {status}, so nothing is changed in it until it is Available",
+            group.id
+        )),
+    };
+    pass.sight = format!("{} members", view.members.len());
+    if pass.state_was_in_the_way()
+        && let Some(id) = &view.load_balancer
+    {
+        // A vServer group has no state of its own; its load balancer has.
+        let trouble = match group.cloud.load_balancer(id).await {
+            Ok(found) if found.status == LoadBalancerStatus::Active => None,
+            Ok(found) => Some(format!("load balancer {id} is {}", found.status)),
+            Err(error) => Some(error.words()),
+        };
+        pass.sight.push_str(trouble.as_deref().unwrap_or_default());
+        pass.remark = trouble;
+    }
+}
+
+/// Every operation on the group whose outcome is not known: its id and what it names.
+fn open_operations(
+    pass: &Pass<'_, ServerGroupMembership>,
+    neighbours: &[std::sync::Arc<ServerGroupMembership>],
+) -> Vec<(String, BTreeSet<String>)> {
+    let others = neighbours
+        .iter()
+        .filter_map(|other| other.record().operation);
+    let operations = pass.object.record().operation.into_iter().chain(others);
+    operations
+        // What is accepted is known; its job is followed.
+        .filter(|operation| operation.phase != Phase::Accepted)
+        .map(|operation| (operation.id, texts(&operation.names).into_iter().collect()))
+        .collect()
 }
 
 /// Reads the group's list. One that was not empty and now reads empty is read again (S5).
@@ -310,25 +335,6 @@ pub(super) fn neighbours(
         .collect()
 }
 
-/// Whether an attachment has a call under way that moves instances in or out of this group (S6).
-fn forced_call_runs(ctx: &Context, object: &ServerGroupMembership) -> bool {
-    let id = &object.spec.server_group.id;
-    let names_us = |key: &server_group_core::attachment::AttachmentKey| {
-        key.server_group().is_some_and(|(_, group)| group == id)
-    };
-    ctx.attachments
-        .all()
-        .iter()
-        .filter(|other| other.spec.region_id == object.spec.region_id)
-        .any(|other| {
-            (other.spec.force_attach || other.spec.force_detach)
-                && other
-                    .record()
-                    .operation
-                    .is_some_and(|operation| operation.names.iter().any(names_us))
-        })
-}
-
 /// What another object claims in a group that shows `rows`.
 pub(super) fn claimant(
     ctx: &Context,
@@ -337,18 +343,23 @@ pub(super) fn claimant(
 ) -> Claimant<ServerKey> {
     let mut ledger = other.record().ledger;
     ledger.take_addresses(rows);
-    let parsed = parse::parse(&other.spec).ok();
+    let product = parse::product(other.spec.server_group.type_);
     let granted = authorize(&ctx.accounts, other).is_ok();
     let leaving = other.meta().deletion_timestamp.is_some();
-    let acts = granted && !other.spec.suspend && !other.planning() && parsed.is_some();
-    let lists = match parsed {
-        Some(parsed) if granted && !leaving => {
-            match resolve(parsed.product, &parsed.entries, &ledger, rows) {
-                Ok(desired) => desired.into_keys().collect(),
-                Err(_) => parsed.entries.iter().map(resolve::Entry::key).collect(),
-            }
+    let consistent = parse::parse(&other.spec).is_ok();
+    let acts = granted && !other.spec.suspend && !other.planning() && consistent;
+    let lists = if granted && !leaving {
+        let entries = parse::claims(&other.spec);
+        match resolve(product, &entries, &ledger, rows) {
+            Ok(desired) => desired.into_keys().collect(),
+            // Whichever is meant, it is claimed.
+            Err(_) => entries
+                .iter()
+                .flat_map(|entry| with_address(entry.key(), rows))
+                .collect(),
         }
-        _ => BTreeSet::new(),
+    } else {
+        BTreeSet::new()
     };
     Claimant {
         name: format!(

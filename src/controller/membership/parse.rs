@@ -1,6 +1,6 @@
 //! A list of servers into entries of the core; contradictions that admission cannot see end here.
 
-use std::net::IpAddr;
+use std::{collections::BTreeSet, net::IpAddr};
 
 use server_group_core::{
     amount::Amount,
@@ -74,6 +74,18 @@ pub fn parse(spec: &ServerGroupMembershipSpec) -> Result<Parsed, Invalid> {
         });
     }
     Err(invalid(problems))
+}
+
+/// What a spec lays claim to, however it contradicts itself: every entry that can be read, once (S7).
+#[must_use]
+pub fn claims(spec: &ServerGroupMembershipSpec) -> Vec<Entry> {
+    let product = product(spec.server_group.type_);
+    let mut claimed = BTreeSet::new();
+    let entries = spec.servers.iter();
+    let entries = entries.filter_map(|server| entry(product, server).ok());
+    entries
+        .filter(|entry| claimed.insert(entry.key()))
+        .collect()
 }
 
 /// What a release needs of a spec: a list that contradicts itself must not keep an object from going.

@@ -96,6 +96,13 @@ pub fn detach(world: &World, batch: &[AttachmentKey], how: Detach) -> Result<(),
         if how == Detach::Forced && !world.allow_empty && nobody_left {
             return violates("S4", key);
         }
+        let claimed = world
+            .feeds
+            .get(key)
+            .is_none_or(|feed| feed.claimed_by.is_some());
+        if how == Detach::Forced && claimed {
+            return violates("S1", key);
+        }
     }
     let left = world
         .attached

@@ -73,6 +73,18 @@ impl AttachmentKey {
         }
     }
 
+    /// The group that instances join through it, as turns and messages name it: `ALB`, `sgp-1`, or `LB`, `lb-1`.
+    #[must_use]
+    pub fn fed_group(&self) -> (String, &str) {
+        match (self, self.server_group()) {
+            (_, Some((product, id))) => (product.to_string(), id),
+            (Self::LoadBalancer { id }, None) => ("LB".to_owned(), id),
+            (_, None) => {
+                unreachable!("only default groups of load balancers have no id of their own")
+            }
+        }
+    }
+
     /// The load balancer it names.
     #[must_use]
     pub fn load_balancer(&self) -> Option<&str> {

@@ -62,12 +62,15 @@ fn world(text: &str) -> World {
             "release" => world.purpose = Purpose::Release,
             "partial" => world.view_permits_removal = false,
             "feeds" => {
-                let [name, ours, elsewhere] = rest else {
-                    panic!("feeds NAME OURS ELSEWHERE")
+                let [name, ours, elsewhere, claimed @ ..] = rest else {
+                    panic!("feeds NAME OURS ELSEWHERE [UNCLAIMED CLAIMANT]")
                 };
+                let number = |word: &str| word.parse().unwrap();
                 let feed = Feed {
-                    ours: ours.parse().unwrap(),
-                    elsewhere: elsewhere.parse().unwrap(),
+                    ours: number(ours),
+                    elsewhere: number(elsewhere),
+                    unclaimed: claimed.first().map_or(0, |word| number(word)),
+                    claimed_by: claimed.get(1).map(|name| (*name).to_owned()),
                 };
                 world.feeds.insert(key(name).0, feed);
             }
@@ -98,6 +101,7 @@ fn told(plan: &Plan) -> String {
         list("attach", plan.attach.keys()),
         list("adopt", plan.adopt.iter()),
         list("detach", plan.detach.iter()),
+        list("leave", plan.leave.iter()),
         list("swap", plan.swap.iter()),
         list("hand-over", plan.hand_over.iter()),
         list("absent", plan.absent.iter()),
@@ -186,7 +190,7 @@ fn a_forced_detach_needs_somebody_else_who_serves() {
     check("forced; want a; have a b; own a b; feeds b 0 0", "detach b");
     check("forced; want a; have a b; own a b", "hold b ViewIncomplete");
     check(
-        "forced; want a; have a b; own a b; empty-allowed",
+        "forced; want a; have a b; own a b; empty-allowed; feeds b 3 0",
         "detach b",
     );
     check(
@@ -282,4 +286,27 @@ fn the_guard_objects_to_each_rule_by_itself() {
         let violation = guard::detach(&world(text), &[key(name).0], how).expect_err(text);
         assert_eq!(violation.rule, rule, "in the world {text:?}");
     }
+}
+
+#[test]
+fn a_forced_detach_takes_no_instance_out_that_another_object_lists() {
+    // All of them are listed elsewhere: they change hands, and nobody else has to serve.
+    check(
+        "forced; want a; have a b; own a b; feeds b 3 0 0 ns/web",
+        "leave b",
+    );
+    // Some are: it would take those out, or leave the rest behind.
+    check(
+        "forced; want a; have a b; own a b; feeds b 3 2 1 ns/web",
+        "hold b Conflict",
+    );
+    // A deletion waits for nobody's list.
+    check(
+        "forced; release; have a; own a; feeds a 3 2 1 ns/web",
+        "leave a",
+    );
+    check(
+        "forced; empty-allowed; want a; have a b; own a b",
+        "hold b ViewIncomplete",
+    );
 }

@@ -86,6 +86,11 @@ fn leaving(world: &World, batch: &[ServerKey], limit: usize) -> Result<(), Viola
         if !(ours || stranger)
             || world.desired.contains_key(server)
             || claim::wanted_by(server, &world.others).is_some()
+            || world
+                .brought
+                .as_ref()
+                .is_some_and(|brought| brought.contains(server))
+            || world.keep
         {
             return violates("S1", server);
         }

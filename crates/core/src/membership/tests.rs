@@ -2,7 +2,7 @@
 //!
 //! `want a b=0` lists members and weights, `have a b=0 c!adding` is what the group holds, `own a` was
 //! registered, `kept a` adopted, `other NAME AGE enforcing|idle|leaving lists … holds …` is another object.
-//! Further words set the rest: `empty-allowed`, `min N`, `release`, `unsettled a`, `parked a`, `partial`, `gwlb`.
+//! `brought a`: an attached scaling group brings it. Further words set the rest: `empty-allowed`, `min N`, `release`, `unsettled a`, `parked a`, `partial`, `gwlb`.
 
 use super::*;
 use crate::claim::Standing;
@@ -92,6 +92,8 @@ fn world(text: &str) -> World {
         drains: false,
         draining: BTreeMap::new(),
         foreigners: BTreeMap::new(),
+        brought: Some(BTreeSet::new()),
+        keep: false,
     };
     for sentence in text.split(';') {
         let words: Vec<_> = sentence.split_whitespace().collect();
@@ -143,6 +145,9 @@ fn world(text: &str) -> World {
             }
             "no-room" => world.quota_reached = true,
             "dip" => world.policy.max_unavailable = rest[0].parse().unwrap(),
+            "brought" => world.brought = Some(keys(rest)),
+            "ess-silent" => world.brought = None,
+            "keep" => world.keep = true,
             "partial" => world.view_permits_removal = false,
             "gwlb" => world.product = Product::Gwlb,
             other => panic!("{other} is not a word of this language"),
@@ -706,4 +711,34 @@ mod resolving {
         );
         assert_eq!(unclear.registered, keys(&["eni-2:80"]));
     }
+}
+
+#[test]
+fn what_an_attached_scaling_group_brings_changes_hands() {
+    check("want a; have a b; own a b; brought b", "hand-over b");
+    check("release; have a b; own a b; brought a b", "hand-over a b");
+    check(
+        "want a; have a b=0; own a b; draining b=70; brought b",
+        "reweigh b=70",
+    );
+    check(
+        "want a; have a b; own a b; ess-silent",
+        "hold b ViewIncomplete",
+    );
+}
+
+#[test]
+fn what_is_kept_at_deletion_gets_its_weight_back_and_stays() {
+    check(
+        "release; keep; have a b=0 x; own a b; draining b=70",
+        "reweigh b=70; retain",
+    );
+    check("release; keep; empty-allowed; have a b; own a b", "retain");
+}
+
+#[test]
+fn what_drains_is_counted_whoever_it_is() {
+    let world = world("want a; have a b=0; own a; draining b=70; unconfirmed b");
+    let counts = plan(&world).counts;
+    assert_eq!((counts.leaving, counts.draining, counts.foreign), (1, 1, 0));
 }

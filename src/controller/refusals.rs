@@ -1,0 +1,72 @@
+//! Actions that the cloud refused and would refuse again: not permitted, no room, not in this state.
+//!
+//! Trying costs an intent and a verdict, two writes for nothing each time. So it is tried again after an hour, when the
+//! spec changes, when a person asks for it, or when the group looks otherwise than it did.
+
+use std::time::Duration;
+
+use server_group_core::{reason::Reason, verdict::Verdict};
+
+use super::{
+    managed::Managed,
+    pass::{Pass, Stop},
+};
+
+/// An action that was refused.
+#[derive(Clone, Debug)]
+pub struct Refusal {
+    /// When it is tried again, whatever the group looks like.
+    pub until: Duration,
+    /// What was said of it.
+    pub verdict: Verdict,
+    /// For a person.
+    pub message: String,
+    /// What the group looked like in the first pass afterwards.
+    pub sight: Option<String>,
+}
+
+impl<M: Managed> Pass<'_, M> {
+    /// Notes that `action` was refused with what `stop` says.
+    pub fn remember_refusal(&self, action: &'static str, stop: &Stop) {
+        let Stop::Verdict { verdict, message } = stop else {
+            return;
+        };
+        let refusal = Refusal {
+            until: self.ctx.now() + self.ctx.timing.parked_retry,
+            verdict: *verdict,
+            message: message.clone(),
+            sight: None,
+        };
+        self.memory.lock().refusals.insert(action, refusal);
+    }
+
+    /// What `action` was refused with, as long as there is no reason to try again.
+    pub fn still_refused(&mut self, action: &'static str) -> Option<Stop> {
+        let now = self.ctx.now();
+        let mut memory = self.memory.lock();
+        let refusal = memory.refusals.get_mut(action)?;
+        let before = refusal.sight.get_or_insert_with(|| self.sight.clone());
+        let (until, stop) = (
+            refusal.until,
+            Stop::Verdict {
+                verdict: refusal.verdict,
+                message: refusal.message.clone(),
+            },
+        );
+        if now >= until || *before != self.sight {
+            memory.refusals.remove(action);
+            return None;
+        }
+        drop(memory);
+        self.wake_at(until);
+        Some(stop)
+    }
+
+    /// Whether anything was refused because the group, or what it belongs to, was in no state for it.
+    #[must_use]
+    pub fn state_was_in_the_way(&self) -> bool {
+        let memory = self.memory.lock();
+        let by_state = |refusal: &Refusal| refusal.verdict.reason == Reason::Retrying;
+        memory.refusals.values().any(by_state)
+    }
+}
