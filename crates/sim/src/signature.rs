@@ -197,7 +197,13 @@ fn v1(request: &Received, keys: &BTreeMap<String, Key>, now: i64) -> Result<Sign
         ("SignatureVersion", "1.0"),
         ("Format", "JSON"),
     ] {
-        if need(name)? != value {
+        let asked = need(name)?;
+        // The vendor's newer SDK writes `json` where the older one writes `JSON`.
+        let usual = match name {
+            "Format" => asked.eq_ignore_ascii_case(value),
+            _ => asked == value,
+        };
+        if !usual {
             return Err(Refusal::invalid(name, "only the usual value is known here"));
         }
     }

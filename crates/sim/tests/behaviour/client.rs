@@ -131,7 +131,8 @@ impl Request {
             ("Timestamp", &self.date),
             ("Version", &self.version),
         ] {
-            query.insert(name.into(), value.into());
+            // What a test gave is sent as it is.
+            query.entry(name.into()).or_insert_with(|| value.into());
         }
         if let Some(token) = &self.token {
             query.insert("SecurityToken".into(), token.clone());

@@ -104,6 +104,25 @@ async fn both_signatures_are_taken_in_query_and_in_form() {
 }
 
 #[tokio::test]
+async fn the_format_of_an_older_signature_is_json_in_any_case() {
+    let cloud = Cloud::new().await;
+    let asking_for = |format: &str| Request {
+        query: [("Format".to_owned(), format.to_owned())].into(),
+        ..identity()
+    };
+    let vectors = vectors("signature-v1.json");
+    let recorded = vectors["cases"].as_array().unwrap().iter();
+    let recorded = recorded.filter(|vector| vector["signed_by"] == "alibabacloud-tea-openapi");
+    let formats = recorded.map(|vector| vector["query"]["Format"].as_str().unwrap());
+    for format in formats.chain(["JSON", "Json"]) {
+        let wire = asking_for(format).v1(cloud.host);
+        exchange(cloud.host, &wire).await.unwrap().ok();
+    }
+    let xml = exchange(cloud.host, &asking_for("XML").v1(cloud.host)).await;
+    assert_eq!(xml.unwrap().refusal(), "400 InvalidParameter");
+}
+
+#[tokio::test]
 async fn a_path_before_the_api_is_part_of_the_signature() {
     let cloud = Cloud::new().await;
     let under = Request {
