@@ -136,8 +136,8 @@ pub(crate) fn vserver_groups(world: &mut World, params: &Params, attaches: bool)
 }
 
 pub(crate) fn load_balancers(world: &mut World, params: &Params, attaches: bool) -> Outcome {
-    // The newer version's attaching call has no region.
-    let (scaling_group, force) = head(params, attaches, !attaches)?;
+    // The newer version's attaching call has no region, and detaching takes one without asking for it.
+    let (scaling_group, force) = head(params, attaches, false)?;
     let followed = params.flag("Async")?;
     let mut weights: BTreeMap<String, Option<u8>> = BTreeMap::new();
     for id in params.at_most("LoadBalancer", PER_CALL_MAX)? {

@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 use server_group_sim::world::{Ending, Product};
 
-use crate::cloud::{ALB, Cloud};
+use crate::cloud::{ALB, Cloud, ESS};
 
 async fn scaling() -> Cloud {
     Cloud::with(|world| {
@@ -548,6 +548,19 @@ async fn default_groups_are_attached_with_an_activity_when_asked_asynchronously(
         "404 InvalidLoadBalancerId.NotFound",
         "it is not attached"
     );
+}
+
+#[tokio::test]
+async fn default_groups_are_attached_and_detached_with_or_without_a_region() {
+    let cloud = scaling().await;
+    let call = json!({"ScalingGroupId": "asg-1", "LoadBalancer": ["lb-1"]});
+    for action in ["AttachLoadBalancers", "DetachLoadBalancers"] {
+        cloud.call(ESS, action, call.clone()).await.ok();
+    }
+    cloud.ess("AttachLoadBalancers", call.clone()).await.ok();
+    cloud.ess("DetachLoadBalancers", call).await.ok();
+    let elsewhere = cloud.call(ESS, "DetachServerGroups", groups(json!([alb(None)])));
+    assert_eq!(elsewhere.await.refusal(), "400 MissingParameter");
 }
 
 #[tokio::test]
