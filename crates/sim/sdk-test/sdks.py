@@ -88,8 +88,6 @@ class Newer(Sdk):
         "VServerGroup": "VServerGroups",
         "VServerGroupAttribute": "VServerGroupAttributes",
     }
-    # Parameters that are sent with every call, whatever the SDK thinks of them.
-    everywhere = None
 
     def __init__(self, *arguments, **more):
         super().__init__(*arguments, **more)
@@ -113,7 +111,7 @@ class Newer(Sdk):
 
     def client(self, service):
         if service not in self.clients:
-            from alibabacloud_tea_openapi.models import Config, GlobalParameters
+            from alibabacloud_tea_openapi.models import Config
 
             config = Config(
                 access_key_id=self.key[0],
@@ -122,7 +120,6 @@ class Newer(Sdk):
                 endpoint=self.simulator.host,
                 protocol="http",
                 region_id=REGION,
-                global_parameters=self.everywhere and GlobalParameters(queries=self.everywhere),
             )
             self.clients[service] = importlib.import_module(self.packages[service] + ".client").Client(config)
         client = self.clients[service]
@@ -162,9 +159,6 @@ class NewerOfOlderEss(Newer):
 
     name, tag = "newer, ESS 2014-08-28", "new14"
     packages = {"ess": "alibabacloud_ess20140828"}
-    # It asks for Format=json, and has no region for DetachLoadBalancers, where it is documented as optional. The
-    # simulator takes neither. Once it does, this is not needed.
-    everywhere = {"Format": "JSON", "RegionId": REGION}
 
 
 class Older(Sdk):
