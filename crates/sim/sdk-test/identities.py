@@ -16,7 +16,8 @@ OIDC = {"OIDCProviderArn": f"acs:ram::{ACCOUNT}:oidc-provider/ack", "OIDCToken":
 
 
 def keys_of_a_person_and_of_roles(sdk):
-    assert sdk.call("sts", "GetCallerIdentity")["AccountId"] == ACCOUNT
+    caller = sdk.call("sts", "GetCallerIdentity")
+    assert (caller["AccountId"], caller["IdentityType"]) == (ACCOUNT, "RAMUser")
     for answer in (
         sdk.call("sts", "AssumeRole", **role(OTHER_ACCOUNT)),
         sdk.call("sts", "AssumeRoleWithOIDC", **role(OTHER_ACCOUNT), **OIDC),
@@ -26,7 +27,9 @@ def keys_of_a_person_and_of_roles(sdk):
         key = (given["AccessKeyId"], given["AccessKeySecret"])
         assert given["Expiration"].endswith("Z")
         guest = sdk.signing_with(key, given["SecurityToken"])
-        assert guest.call("sts", "GetCallerIdentity")["AccountId"] == OTHER_ACCOUNT
+        caller = guest.call("sts", "GetCallerIdentity")
+        assert (caller["AccountId"], caller["IdentityType"]) == (OTHER_ACCOUNT, "AssumedRoleUser")
+        assert caller["Arn"] == answer["AssumedRoleUser"]["Arn"]
         stranger = sdk.signing_with(key, given["SecurityToken"] + "x")
         refusal = refused_to(stranger)
         assert refusal.code.startswith("InvalidSecurityToken"), refusal

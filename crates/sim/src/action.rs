@@ -8,6 +8,7 @@ use crate::{
     attach, balancer, ecs, ess, listing, members,
     params::Params,
     refusal::Refusal,
+    signature::Caller,
     slb, sts,
     world::{Product, World},
 };
@@ -152,16 +153,16 @@ pub(crate) fn with_token(
     service: &str,
     action: &str,
     params: BTreeMap<String, String>,
-    account: &str,
+    caller: &Caller,
 ) -> Result<Done, Refusal> {
     let params = Params::new(params);
-    account.clone_into(&mut world.caller);
+    world.caller.clone_from(caller);
     let token = match service {
         // CLB knows no tokens: one that is sent is a parameter too many.
         "slb" => None,
         _ => params
             .token()?
-            .map(|token| [account, service, action, token].map(str::to_owned)),
+            .map(|token| [&caller.account, service, action, token].map(str::to_owned)),
     };
     if let Some((content, body)) = token.as_ref().and_then(|token| world.tokens.get(token)) {
         if *content == params.content() {
@@ -179,7 +180,7 @@ pub(crate) fn with_token(
         let why = "The token was used with other parameters.";
         return Err(Refusal::new(400, code, why));
     }
-    let (body, effect) = act(world, service, action, &params, account).map_err(|refusal| {
+    let (body, effect) = act(world, service, action, &params).map_err(|refusal| {
         if service == "nlb" {
             refusal.in_words_of_nlb()
         } else {
@@ -197,7 +198,7 @@ pub(crate) fn with_token(
 }
 
 /// The action itself.
-fn act(world: &mut World, service: &str, action: &str, params: &Params, account: &str) -> Outcome {
+fn act(world: &mut World, service: &str, action: &str, params: &Params) -> Outcome {
     if world.denied.contains(action) || world.denied.contains(&format!("{service}:{action}")) {
         let code = match service {
             "ess" => "Forbidden.Unauthorized",
@@ -214,7 +215,7 @@ fn act(world: &mut World, service: &str, action: &str, params: &Params, account:
         _ => None,
     };
     match (service, action, product) {
-        ("sts", "GetCallerIdentity", _) => sts::identity(account, params),
+        ("sts", "GetCallerIdentity", _) => sts::identity(world, params),
         ("sts", "AssumeRole", _) => sts::assume_role(world, params),
         ("sts", "AssumeRoleWithOIDC", _) => sts::assume_role_with_oidc(world, params),
         ("ecs", "DescribeInstances", _) => ecs::describe_instances(world, params),

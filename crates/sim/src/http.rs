@@ -17,7 +17,7 @@ use crate::{
     fault::What,
     named,
     refusal::Refusal,
-    signature::{self, Received, Signed, V1_PARAMETERS},
+    signature::{self, Caller, Received, Signed, V1_PARAMETERS},
     simulator::{GoOn, Shared, When},
     world::{LateCall, World},
 };
@@ -94,7 +94,7 @@ struct Call {
     service: Service,
     entry: Entry,
     params: BTreeMap<String, String>,
-    account: String,
+    caller: Caller,
 }
 
 /// Checks who asks and what; a refusal is noted and answered.
@@ -156,7 +156,7 @@ fn admit(shared: &Shared, received: &Received) -> Result<Call, Box<Response>> {
             ..entry
         },
         params,
-        account: signed.account,
+        caller: signed.caller,
     })
 }
 
@@ -187,7 +187,7 @@ fn serve(shared: &Shared, call: Call) -> (Entry, Response, Option<What>) {
         service,
         mut entry,
         params,
-        account,
+        caller,
     } = call;
     let fault = world.faults.iter_mut().find_map(|fault| {
         fault
@@ -204,12 +204,12 @@ fn serve(shared: &Shared, call: Call) -> (Entry, Response, Option<What>) {
             due,
             entry: entry.clone(),
             params: params.clone(),
-            account: account.clone(),
+            caller: caller.clone(),
         });
     }
     let room = match scripted {
         Some(_) => Ok(()),
-        None => world.within_rate(&entry.service, &entry.action, &account),
+        None => world.within_rate(&entry.service, &entry.action, &caller.account),
     };
     let outcome = match (scripted, room) {
         (Some(refusal), _) => Err(refusal),
@@ -217,10 +217,10 @@ fn serve(shared: &Shared, call: Call) -> (Entry, Response, Option<What>) {
         (None, Ok(())) => match fault {
             Some(What::Partly { first }) => {
                 let part = named::first(params.clone(), first);
-                carry_out(&mut world, &mut entry, part, &account)
+                carry_out(&mut world, &mut entry, part, &caller)
                     .and_then(|_| Err(Refusal::new(500, "InternalError", "As scripted.")))
             }
-            _ => carry_out(&mut world, &mut entry, params.clone(), &account),
+            _ => carry_out(&mut world, &mut entry, params.clone(), &caller),
         },
     };
     let now = wall_clock(&world);
@@ -244,7 +244,7 @@ fn carry_out(
     world: &mut World,
     entry: &mut Entry,
     params: BTreeMap<String, String>,
-    account: &str,
+    caller: &Caller,
 ) -> Result<Value, Refusal> {
     // Counting who serves is only worth it where that can change.
     let before: BTreeMap<_, _> = match entry.changes {
@@ -258,7 +258,7 @@ fn carry_out(
     if entry.changes {
         world.disturb();
     }
-    let done = action::with_token(world, &entry.service, &entry.action, params, account)?;
+    let done = action::with_token(world, &entry.service, &entry.action, params, caller)?;
     entry.acted = true;
     entry.replayed = done.replayed;
     if !done.effect.resource.is_empty() {
@@ -293,7 +293,7 @@ pub(crate) fn land(world: &mut World, late: LateCall) {
         fault: Some("landed late".into()),
         ..late.entry
     };
-    if let Err(refusal) = carry_out(world, &mut entry, late.params, &late.account) {
+    if let Err(refusal) = carry_out(world, &mut entry, late.params, &late.caller) {
         entry.code = Some(refusal.code);
     }
     world.note(entry);

@@ -197,7 +197,7 @@ pub(crate) fn group<'w>(
     product: Product,
     id: &str,
 ) -> Result<&'w mut Group, Refusal> {
-    let caller = world.caller.clone();
+    let caller = world.caller.account.clone();
     let found = world.groups.get_mut(id).filter(|group| {
         group.product == product && group.account.as_ref().is_none_or(|own| *own == caller)
     });

@@ -71,11 +71,29 @@ impl Key {
     }
 }
 
+/// Who makes a call.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Caller {
+    /// The cloud account.
+    pub account: String,
+    /// The user, or the role that was assumed.
+    pub arn: String,
+}
+
+impl From<&Key> for Caller {
+    fn from(key: &Key) -> Self {
+        Self {
+            account: key.account.clone(),
+            arn: key.arn.clone(),
+        }
+    }
+}
+
 /// What a valid signature says.
 #[derive(Debug)]
 pub(crate) struct Signed {
     pub key_id: String,
-    pub account: String,
+    pub caller: Caller,
     pub nonce: String,
     pub action: String,
     pub version: String,
@@ -99,7 +117,7 @@ pub(crate) fn anonymous(request: &Received) -> Option<Signed> {
     (action == "AssumeRoleWithOIDC" && !request.headers.contains_key("authorization")).then(|| {
         Signed {
             key_id: String::new(),
-            account: String::new(),
+            caller: Caller::default(),
             nonce: String::new(),
             version: request
                 .common("x-acs-version", "Version")
@@ -178,7 +196,7 @@ fn v3(
     token(key, request.headers.get("x-acs-security-token"), now)?;
     Ok(Signed {
         key_id: id.to_owned(),
-        account: key.account.clone(),
+        caller: key.into(),
         nonce: header("x-acs-signature-nonce")?.clone(),
         action: header("x-acs-action")?.clone(),
         version: header("x-acs-version")?.clone(),
@@ -226,7 +244,7 @@ fn v1(request: &Received, keys: &BTreeMap<String, Key>, now: i64) -> Result<Sign
     in_time(&need("Timestamp")?, now)?;
     token(key, all.get("SecurityToken"), now)?;
     Ok(Signed {
-        account: key.account.clone(),
+        caller: key.into(),
         nonce: need("SignatureNonce")?,
         action: need("Action")?,
         version: need("Version")?,

@@ -319,7 +319,7 @@ fn number(value: &Value) -> Option<i64> {
 
 /// A vServer group; the default group of a load balancer is none.
 fn group<'w>(world: &'w mut World, id: &str) -> Result<&'w mut Group, Refusal> {
-    let caller = world.caller.clone();
+    let caller = world.caller.account.clone();
     let known = !world.load_balancers.contains_key(id);
     let found = world.groups.get_mut(id).filter(|group| {
         known

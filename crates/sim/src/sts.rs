@@ -6,13 +6,19 @@ use crate::{
     action::{Effect, Outcome},
     params::Params,
     refusal::Refusal,
+    signature::Caller,
     world::{Key, World},
 };
 
-pub(crate) fn identity(account: &str, params: &Params) -> Outcome {
+pub(crate) fn identity(world: &mut World, params: &Params) -> Outcome {
     params.get("RegionId");
     params.nothing_else()?;
-    let body = json!({"AccountId": account, "Arn": format!("acs:ram::{account}:user/operator"), "IdentityType": "RAMUser"});
+    let Caller { account, arn } = &world.caller;
+    let kind = match arn.contains(":assumed-role/") {
+        true => "AssumedRoleUser",
+        false => "RAMUser",
+    };
+    let body = json!({"AccountId": account, "Arn": arn, "IdentityType": kind});
     Ok((body, Effect::on(account)))
 }
 

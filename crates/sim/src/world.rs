@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use serde_json::Value;
 
-use crate::{audit::Entry, fault::Fault, group::kind_of};
+use crate::{audit::Entry, fault::Fault, group::kind_of, signature::Caller};
 pub use crate::{
     group::{Group, LoadBalancer, Member, MemberKey, Product, Status},
     rate::Rate,
@@ -40,7 +40,7 @@ pub(crate) struct LateCall {
     pub due: Seconds,
     pub entry: Entry,
     pub params: BTreeMap<String, String>,
-    pub account: String,
+    pub caller: Caller,
 }
 
 /// How long things take, in seconds of simulated time.
@@ -117,8 +117,8 @@ pub struct World {
     pub(crate) next: Seconds,
     /// Seconds that were skipped.
     pub(crate) skipped: Seconds,
-    /// The account that the call being served is made for.
-    pub(crate) caller: String,
+    /// Who makes the call being served.
+    pub(crate) caller: Caller,
     pub(crate) nonces: BTreeMap<(String, String), i64>,
     pub(crate) tokens: BTreeMap<[String; 4], (String, Value)>,
     pub(crate) late: Vec<LateCall>,
@@ -154,7 +154,7 @@ impl World {
             clock_ahead: 0,
             next: f64::NEG_INFINITY,
             skipped: 0.0,
-            caller: String::new(),
+            caller: Caller::default(),
             nonces: BTreeMap::new(),
             tokens: BTreeMap::new(),
             late: Vec::new(),
@@ -363,7 +363,7 @@ impl World {
 
     /// Whether the caller's account is one that sees what belongs to `account`.
     pub(crate) fn sees(&self, account: Option<&String>) -> bool {
-        account.is_none_or(|account| *account == self.caller)
+        account.is_none_or(|account| *account == self.caller.account)
     }
 
     /// The address that an instance is shown with where the product shows one.

@@ -52,6 +52,27 @@ async fn a_role_is_assumed_for_a_while_and_its_key_needs_its_token() {
 }
 
 #[tokio::test]
+async fn whoever_calls_is_told_to_be_a_user_or_the_role_that_was_assumed() {
+    let cloud = Cloud::new().await;
+    let who = cloud.call(STS, "GetCallerIdentity", json!({})).await.ok();
+    assert_eq!(who["IdentityType"], "RAMUser");
+    assert_eq!(who["Arn"], "acs:ram::1000000000000001:user/operator");
+    let role = json!({"RoleArn": "acs:ram::2:role/sgo", "RoleSessionName": "night"});
+    let assumed = cloud.call(STS, "AssumeRole", role).await.ok();
+    let given = |name: &str| assumed["Credentials"][name].as_str().unwrap().to_owned();
+    let as_role = Request {
+        key: given("AccessKeyId"),
+        secret: given("AccessKeySecret"),
+        token: Some(given("SecurityToken")),
+        ..Request::new(STS, "GetCallerIdentity", &json!({}))
+    };
+    let who = cloud.send(&as_role).await.ok();
+    assert_eq!(who["IdentityType"], "AssumedRoleUser");
+    assert_eq!(who["Arn"], assumed["AssumedRoleUser"]["Arn"]);
+    assert_eq!(who["Arn"], "acs:ram::2:assumed-role/sgo/night");
+}
+
+#[tokio::test]
 async fn a_role_is_asked_for_by_the_rules() {
     let cloud = Cloud::new().await;
     let role = json!({"RoleArn": "acs:ram::2:role/sgo", "RoleSessionName": "sgo"});
