@@ -38,7 +38,7 @@ pub(crate) fn describe_instances(world: &mut World, params: &Params) -> Outcome 
         params.get(&format!("Tag.{index}.Key"));
         params.get(&format!("Tag.{index}.Value"));
     }
-    let size = params.within("MaxResults", 1, 100)?.unwrap_or(10);
+    let size = params.within("MaxResults", 10, 100)?.unwrap_or(10);
     let start: usize = match params.get("NextToken").filter(|token| !token.is_empty()) {
         Some(token) => token
             .strip_prefix("page-")

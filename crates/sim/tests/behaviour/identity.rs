@@ -196,3 +196,16 @@ async fn instances_exist_unless_they_were_made_bad() {
     assert_eq!(found["TotalCount"], 1);
     assert_eq!(found["Instances"]["Instance"][0]["InstanceId"], "i-1");
 }
+
+#[tokio::test]
+async fn a_page_of_instances_has_ten_to_a_hundred_of_them() {
+    let cloud = Cloud::new().await;
+    for (size, taken) in [(9, false), (10, true), (100, true), (101, false)] {
+        let params = json!({"RegionId": "cn-hangzhou", "MaxResults": size});
+        let answer = cloud.call(ECS, "DescribeInstances", params).await;
+        match taken {
+            true => assert_eq!(answer.ok()["PageSize"], size),
+            false => assert_eq!(answer.refusal(), "400 InvalidParameter", "{size}"),
+        }
+    }
+}
