@@ -318,11 +318,7 @@ impl Call {
         if product != Product::Gwlb && verb != Verb::Remove {
             weight = params.within(&field("Weight"), 0, 100)?;
             description = params.get(&field("Description")).map(str::to_owned);
-            let fine = |text: &String| {
-                (2..=256).contains(&text.chars().count()) && !text.starts_with("http")
-            };
-            if description.as_ref().is_some_and(|text| !fine(text)) {
-                let why = "it is not of 2 to 256 characters";
+            if let Some(why) = description.as_deref().and_then(|text| unfit(product, text)) {
                 return Err(Refusal::invalid(&field("Description"), why));
             }
             if product == Product::Alb && verb == Verb::Add && kind == "Ip" {
@@ -340,6 +336,16 @@ impl Call {
             description,
         })
     }
+}
+
+/// What is wrong with a description. Links are refused by ALB alone. Source: the pages of both products.
+fn unfit(product: Product, description: &str) -> Option<&'static str> {
+    let links = ["http://", "https://"];
+    if !(2..=256).contains(&description.chars().count()) {
+        return Some("it is not of 2 to 256 characters");
+    }
+    let link = links.iter().any(|link| description.starts_with(link));
+    (product == Product::Alb && link).then_some("it begins with http:// or https://")
 }
 
 /// The address of the only member with this id and port.

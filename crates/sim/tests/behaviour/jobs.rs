@@ -292,6 +292,38 @@ async fn ports_and_types_are_those_of_the_product() {
 }
 
 #[tokio::test]
+async fn descriptions_have_a_length_and_are_no_links_in_alb() {
+    let long = "ü".repeat(256);
+    let longer = "ü".repeat(257);
+    for (description, alb, nlb) in [
+        ("x", false, false),
+        ("xy", true, true),
+        (long.as_str(), true, true),
+        (longer.as_str(), false, false),
+        ("http of the shop", true, true),
+        ("see https://shop", true, true),
+        ("http://shop", false, true),
+        ("https://shop", false, true),
+    ] {
+        for (version, product, taken, code) in [
+            (ALB, Product::Alb, alb, "400 InvalidParameter"),
+            (NLB, Product::Nlb, nlb, "400 IllegalParam"),
+        ] {
+            let cloud = shop(product, 1).await;
+            let server = |id: &str| json!([{"ServerId": id, "ServerType": "Ecs", "Port": 80, "Description": description}]);
+            for (action, servers) in [(ADD, server("i-new")), (UPDATE, server("i-0000"))] {
+                let answer = cloud.call(version, action, on(servers)).await;
+                match taken {
+                    true => _ = answer.ok(),
+                    false => assert_eq!(answer.refusal(), code, "{action} {description}"),
+                }
+                cloud.pass(2.0);
+            }
+        }
+    }
+}
+
+#[tokio::test]
 async fn some_leave_and_others_join_in_one_call_of_alb() {
     let cloud = shop(Product::Alb, 1).await;
     let params = json!({
