@@ -98,7 +98,7 @@ pub(crate) fn update(world: &mut World, product: Product, params: &Params) -> Ou
     )
 }
 
-/// ALB only: some leave and others join in one call.
+/// ALB only, and not for functions: some leave and others join in one call.
 pub(crate) fn replace(world: &mut World, params: &Params) -> Outcome {
     let (product, now) = (Product::Alb, world.now);
     let id = params.need("ServerGroupId")?.to_owned();
@@ -106,6 +106,10 @@ pub(crate) fn replace(world: &mut World, params: &Params) -> Outcome {
     let going = Call::servers(world, product, params, &id, "RemovedServers", Verb::Remove)?;
     let mut call = Call::finish(params, id, coming)?;
     let group = idle(world, product, &call.group)?.clone();
+    if group.kind == "Fc" {
+        let why = "Servers of a group of type Fc cannot be replaced.";
+        return Err(Refusal::new(400, "Mismatch.ServerType", why));
+    }
     entering(world, &group, &call.servers)?;
     leaving(world, &group, &going)?;
     let until = now + world.durations.adding;

@@ -335,6 +335,30 @@ async fn some_leave_and_others_join_in_one_call_of_alb() {
 }
 
 #[tokio::test]
+async fn functions_are_added_and_removed_and_never_replaced() {
+    let cloud = shop(Product::Alb, 0).await;
+    cloud
+        .simulator
+        .world()
+        .create_group(Product::Alb, "sgp-fc")
+        .kind = "Fc".into();
+    let function = |name: &str| {
+        let id = format!("acs:fc:cn-hangzhou:1:services/s/functions/{name}");
+        json!([{"ServerId": id, "ServerType": "Fc"}])
+    };
+    let old = json!({"ServerGroupId": "sgp-fc", "Servers": function("old")});
+    cloud.alb(ADD, old.clone()).await.ok();
+    cloud.pass(2.0);
+    let swap = json!({
+        "ServerGroupId": "sgp-fc", "AddedServers": function("new"), "RemovedServers": function("old"),
+    });
+    let answer = cloud.alb("ReplaceServersInServerGroup", swap).await;
+    assert_eq!(answer.refusal(), "400 Mismatch.ServerType");
+    assert_eq!(cloud.simulator.world().serving("sgp-fc"), 1);
+    cloud.alb(REMOVE, old).await.ok();
+}
+
+#[tokio::test]
 async fn groups_and_members_show_what_their_product_shows() {
     let cloud = shop(Product::Nlb, 1).await;
     cloud
