@@ -58,6 +58,7 @@ def roles_that_cannot_be(sdk):
         sdk.refused("InvalidParameter", 400, "sts", action, **role(ACCOUNT, DurationSeconds=899), **more)
         sdk.refused("InvalidParameter", 400, "sts", action, **role(ACCOUNT, RoleSessionName="no blanks"), **more)
         sdk.refused("InvalidParameter", 400, "sts", action, **role(ACCOUNT, RoleArn="sgo"), **more)
+        sdk.refused("InvalidParameter", 400, "sts", action, **role(ACCOUNT, Policy="p" * 2049), **more)
     sdk.refused("InvalidParameter", 400, "sts", "AssumeRole", **role(ACCOUNT, ExternalId="x"))
     short = {**OIDC, "OIDCToken": "abc"}
     sdk.refused("InvalidParameter", 400, "sts", "AssumeRoleWithOIDC", **role(ACCOUNT), **short)

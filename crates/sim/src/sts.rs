@@ -10,6 +10,9 @@ use crate::{
     world::{Key, World},
 };
 
+/// Characters of a policy that narrows a role. Source: STS 2015-04-01, both operations.
+const POLICY_MAX: usize = 2048;
+
 pub(crate) fn identity(world: &mut World, params: &Params) -> Outcome {
     params.get("RegionId");
     params.nothing_else()?;
@@ -66,7 +69,13 @@ fn grant(world: &mut World, params: &Params) -> Result<(Value, String), Refusal>
     let role = params.need("RoleArn")?.to_owned();
     let session = params.need("RoleSessionName")?.to_owned();
     let seconds = params.number::<i64>("DurationSeconds")?.unwrap_or(3600);
-    params.get("Policy");
+    let policy = params.get("Policy");
+    if policy.is_some_and(|text| text.chars().count() > POLICY_MAX) {
+        return Err(Refusal::invalid(
+            "Policy",
+            "it is longer than 2048 characters",
+        ));
+    }
     params.nothing_else()?;
     let account = role
         .strip_prefix("acs:ram::")

@@ -82,12 +82,16 @@ async fn a_role_is_asked_for_by_the_rules() {
         ("RoleSessionName", "white space"),
         ("DurationSeconds", "899"),
         ("ExternalId", "x"),
+        ("Policy", &"p".repeat(2049)),
     ] {
         let mut params = role.clone();
         params[name] = json!(wrong);
         let answer = cloud.call(STS, "AssumeRole", params).await;
         assert_eq!(answer.refusal(), "400 InvalidParameter", "{name}={wrong}");
     }
+    let mut narrowed = role;
+    narrowed["Policy"] = json!("p".repeat(2048));
+    cloud.call(STS, "AssumeRole", narrowed).await.ok();
 }
 
 #[tokio::test]
