@@ -165,6 +165,7 @@ def what_is_refused(sdk):
     refused("InvalidWeight.Malformed", 400, "SetBackendServers", BackendServers=backends("i-1", Weight="101"))
     refused("BackendServersMalformed", 400, add, BackendServers=backends("i-2"))
     refused("BackendServersMalformed", 400, add, BackendServers="no list")
+    refused("BackendServersMalformed", 400, add, BackendServers=backends("i-2", Port="80", Description="no blanks"))
     refused("MissingParameter", 400, remove)
     with balancer.simulator.servers(bad=["i-2"], clinging=["i-1"]):
         refused("ObtainIpFail", 400, add, BackendServers=backends("i-3", "i-2", Port="80"))

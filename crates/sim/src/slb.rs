@@ -280,14 +280,11 @@ fn backend(world: &World, group: &str, raw: Raw, with_ports: bool) -> Result<Bac
             Some(weight.filter(|weight| *weight <= 100).ok_or_else(refusal)?)
         }
     };
-    if raw
-        .description
-        .as_ref()
-        .is_some_and(|text| text.chars().count() > 80)
-    {
-        return Err(malformed(
-            "Description is longer than 80 characters.".into(),
-        ));
+    let letter = |letter: char| letter.is_ascii_alphanumeric() || "-/._".contains(letter);
+    let fine = |text: &String| (1..=80).contains(&text.len()) && text.chars().all(letter);
+    if raw.description.as_ref().is_some_and(|text| !fine(text)) {
+        let why = "Description is not of 1 to 80 letters, digits, '-', '/', '.', '_'.";
+        return Err(malformed(why.into()));
     }
     let ip = match (kind.as_str(), raw.server_ip) {
         ("ecs", _) => String::new(),

@@ -183,6 +183,41 @@ async fn other_parameters_that_are_wrong_have_the_same_code_and_another_message(
 }
 
 #[tokio::test]
+async fn descriptions_have_eighty_characters_of_a_few_kinds() {
+    let cloud = Cloud::with(|world| {
+        fill(world, 0);
+        world.create_load_balancer("lb-1");
+    })
+    .await;
+    let (long, longer) = ("d".repeat(80), "d".repeat(81));
+    for (number, (description, taken)) in [
+        ("k8s/shop_web-0.1", true),
+        (long.as_str(), true),
+        (longer.as_str(), false),
+        ("", false),
+        ("white space", false),
+        ("a:b", false),
+        ("é", false),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let mut server = json!({"ServerId": format!("i-{number}"), "Description": description});
+        let rows = json!([server]).to_string();
+        let default = json!({"LoadBalancerId": "lb-1", "BackendServers": rows});
+        server["Port"] = json!(80);
+        let vserver = on_web(json!([server]).to_string());
+        for (action, call) in [(ADD, vserver), ("AddBackendServers", default)] {
+            let answer = cloud.slb(action, call).await;
+            match taken {
+                true => _ = answer.ok(),
+                false => assert_eq!(answer.refusal(), "400 BackendServersMalformed", "{server}"),
+            }
+        }
+    }
+}
+
+#[tokio::test]
 async fn lower_camel_keys_and_both_forms_of_numbers_are_understood() {
     let cloud = web(0).await;
     let rows = r#"[{"serverId":"i-1","port":80,"weight":"7"},{"ServerId":"eni-1","Type":"eni","ServerIp":"10.0.0.1","Port":"80","Weight":8}]"#;

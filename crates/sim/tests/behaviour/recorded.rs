@@ -22,6 +22,12 @@ const LEFT_OUT: [&str; 9] = [
     "DescribeRegions",
 ];
 
+/// Requests with descriptions that CLB does not take: an SDK sends whatever it is given.
+const NOT_TAKEN: [&str; 2] = [
+    "slb/AddVServerGroupBackendServers/two-with-description",
+    "slb/AddVServerGroupBackendServers/unicode-description",
+];
+
 #[tokio::test]
 async fn every_recorded_request_is_understood() {
     let cloud = Cloud::new().await;
@@ -79,6 +85,11 @@ async fn every_recorded_request_is_understood() {
                 200 => String::new(),
                 _ => answer.body()["Code"].as_str().unwrap().to_owned(),
             };
+            let id = case["id"].as_str().unwrap();
+            if NOT_TAKEN.contains(&id) {
+                assert_eq!(code, "BackendServersMalformed", "{id}");
+                continue;
+            }
             let wrong = [
                 "Unsupported",
                 "Missing",
@@ -89,8 +100,7 @@ async fn every_recorded_request_is_understood() {
             ];
             assert!(
                 !wrong.iter().any(|part| code.contains(part)),
-                "{}: {}",
-                case["id"],
+                "{id}: {}",
                 answer.text
             );
             ran += 1;
