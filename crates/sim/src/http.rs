@@ -132,8 +132,8 @@ fn admit(shared: &Shared, received: &Received) -> Result<Call, Box<Response>> {
     params.extend(received.form.clone());
     if !received.headers.contains_key("authorization") {
         params.retain(|name, _| !V1_PARAMETERS.contains(&name.as_str()));
-        // The older SDKs add a region to every request, whether the action has one or not.
-        if matches!(service.name, "alb" | "gwlb") {
+        // The older SDKs add a region to every request, whether the action has one or not. NLB asks for it nowhere.
+        if matches!(service.name, "alb" | "nlb" | "gwlb") {
             params.remove("RegionId");
         }
     }

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use crate::{
     client::{Request, date, exchange},
-    cloud::{Cloud, ESS, GWLB, SLB, STS, servers},
+    cloud::{ALB, Cloud, ESS, GWLB, NLB, SLB, STS, servers},
 };
 
 fn identity() -> Request {
@@ -120,6 +120,22 @@ async fn the_format_of_an_older_signature_is_json_in_any_case() {
     }
     let xml = exchange(cloud.host, &asking_for("XML").v1(cloud.host)).await;
     assert_eq!(xml.unwrap().refusal(), "400 InvalidParameter");
+}
+
+#[tokio::test]
+async fn a_region_that_the_older_sdks_add_to_everything_is_taken_with_their_signature_only() {
+    let cloud = Cloud::new().await;
+    for (version, action) in [
+        (ALB, "ListAsynJobs"),
+        (NLB, "ListAsynJobs"),
+        (GWLB, "ListServerGroups"),
+    ] {
+        let call = || Request::new(version, action, &json!({"RegionId": "cn-hangzhou"}));
+        let wire = call().v1(cloud.host);
+        exchange(cloud.host, &wire).await.unwrap().ok();
+        let answer = cloud.send(&call()).await;
+        assert_eq!(answer.refusal(), "400 UnsupportedParameter", "{version}");
+    }
 }
 
 #[tokio::test]
