@@ -300,7 +300,7 @@ def lists(sdk):
     both = {"ScalingGroupId": group.id, "ScalingActivityId": [pages[0][0]["ScalingActivityId"]]}
     for wrong in (both, {}, {"ScalingGroupId": group.id, "PageSize": 51}):
         sdk.refused("InvalidParameter", 400, "ess", describe, **wrong)
-    assert group.activities(ScalingActivityId=["asa-absent"]) == []
+    assert group.activities(ScalingActivityId=[f"asa-absent-{number}" for number in range(21)]) == []
 
     if "DescribeScalingGroups" not in sdk.actions("ess"):
         return

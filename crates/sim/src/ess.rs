@@ -100,7 +100,7 @@ fn group_row(id: &str, group: &ScalingGroup) -> Value {
 
 pub(crate) fn describe_activities(world: &mut World, params: &Params) -> Outcome {
     params.need("RegionId")?;
-    let ids = params.at_most("ScalingActivityId", 20)?;
+    let ids = params.list("ScalingActivityId");
     let group = params.get("ScalingGroupId");
     if ids.is_empty() == group.is_none() {
         return Err(Refusal::invalid(

@@ -205,6 +205,10 @@ async fn activities_are_asked_for_by_group_or_by_id_and_not_by_both() {
         .await
         .ok();
     assert_eq!(none["TotalCount"], 0, "what nobody remembers is left out");
+    let many: Vec<_> = (0..50).map(|number| format!("asa-{number}")).collect();
+    let many = json!({"ScalingActivityId": many, "PageSize": 50});
+    let none = cloud.ess("DescribeScalingActivities", many).await.ok();
+    assert_eq!(none["TotalCount"], 0, "no number of ids is too many");
 }
 
 #[tokio::test]
