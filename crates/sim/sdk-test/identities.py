@@ -84,6 +84,30 @@ def instances(sdk):
     sdk.refused("InvalidParameter", 400, "ecs", "DescribeInstances", InstanceIds=many)
 
 
+def network_interfaces(sdk):
+    def found(**params):
+        answer = sdk.call("ecs", "DescribeNetworkInterfaces", **params)
+        listed = answer["NetworkInterfaceSets"]["NetworkInterfaceSet"]
+        return answer, {row["NetworkInterfaceId"]: row for row in listed}
+
+    ids = [f"eni-{number:02}" for number in range(12)]
+    first, some = found(NetworkInterfaceId=ids, MaxResults=10)
+    assert list(some) == ids[:10] and first["NextToken"]
+    second, rest = found(NetworkInterfaceId=ids, MaxResults=10, NextToken=first["NextToken"])
+    assert list(rest) == ids[10:] and not second.get("NextToken")
+    with sdk.simulator.servers(bad=["eni-01"]):
+        assert found(NetworkInterfaceId=ids[:2])[1].keys() == {"eni-00"}
+    address = some["eni-03"]["PrivateIpAddress"]
+    own = [{"PrivateIpAddress": address, "Primary": True}]
+    assert some["eni-03"]["PrivateIpSets"]["PrivateIpSet"] == own
+    here = found(NetworkInterfaceId=ids, PrivateIpAddress=[address], VpcId=some["eni-03"]["VpcId"], Status="InUse")
+    assert here[1].keys() == {"eni-03"}
+    assert found(NetworkInterfaceId=ids, Tag=[{"Key": "team", "Value": "web"}])[1] == {}
+    sdk.refused("InvalidParameter", 400, "ecs", "DescribeNetworkInterfaces", MaxResults=501)
+    many = [f"eni-{number}" for number in range(101)]
+    sdk.refused("InvalidParameter", 400, "ecs", "DescribeNetworkInterfaces", NetworkInterfaceId=many)
+
+
 def whoever_is_not_permitted(sdk, service):
     """Every action that was driven, once more with what it was driven with, and denied."""
     code = {"ess": "Forbidden.Unauthorized", "nlb": "Forbidden.NoPermission"}.get(service, "Forbidden.RAM")
@@ -111,5 +135,5 @@ def too_many_calls(sdk, service):
     assert refusal.wait in (None, 7)
 
 
-CHECKS = [keys_of_a_person_and_of_roles, keys_that_are_wrong, roles_that_cannot_be, instances]
+CHECKS = [keys_of_a_person_and_of_roles, keys_that_are_wrong, roles_that_cannot_be, instances, network_interfaces]
 SERVICE_CHECKS = [whoever_is_not_permitted, too_many_calls]

@@ -219,6 +219,7 @@ fn act(world: &mut World, service: &str, action: &str, params: &Params) -> Outco
         ("sts", "AssumeRole", _) => sts::assume_role(world, params),
         ("sts", "AssumeRoleWithOIDC", _) => sts::assume_role_with_oidc(world, params),
         ("ecs", "DescribeInstances", _) => ecs::describe_instances(world, params),
+        ("ecs", "DescribeNetworkInterfaces", _) => ecs::describe_network_interfaces(world, params),
         ("ess", "DescribeScalingGroups", _) => ess::describe_groups(world, params),
         ("ess", "DescribeScalingActivities", _) => ess::describe_activities(world, params),
         ("ess", "DescribeScalingInstances", _) => ess::describe_instances(world, params),

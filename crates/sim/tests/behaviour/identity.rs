@@ -1,6 +1,6 @@
 //! Accounts, roles, temporary keys, permissions, and the metadata of an instance.
 
-use serde_json::json;
+use serde_json::{Value, json};
 use server_group_sim::world::Product;
 
 use crate::{
@@ -211,5 +211,77 @@ async fn a_page_of_instances_has_ten_to_a_hundred_of_them() {
             true => assert_eq!(answer.ok()["PageSize"], size),
             false => assert_eq!(answer.refusal(), "400 InvalidParameter", "{size}"),
         }
+    }
+}
+
+#[tokio::test]
+async fn network_interfaces_exist_unless_they_were_made_bad_and_have_the_addresses_of_their_memberships()
+ {
+    let cloud = Cloud::with(|world| {
+        world.bad_servers.insert("eni-bad".into());
+        world.create_group(Product::Nlb, "sgp-1");
+        world.put_member("sgp-1", "eni-2", "192.0.2.7", 80, 100);
+        world.put_member("sgp-1", "i-1", "", 80, 100);
+    })
+    .await;
+    let found = async |mut params: Value| {
+        params["RegionId"] = json!("cn-hangzhou");
+        let found = cloud.call(ECS, "DescribeNetworkInterfaces", params).await;
+        found.ok()["NetworkInterfaceSets"]["NetworkInterfaceSet"].take()
+    };
+    let ids = |rows: Value| -> Vec<String> {
+        let rows = rows.as_array().unwrap().iter();
+        rows.map(|row| row["NetworkInterfaceId"].as_str().unwrap().to_owned())
+            .collect()
+    };
+    let asked = json!({"NetworkInterfaceId": ["eni-1", "eni-2", "eni-bad", "i-1"]});
+    assert_eq!(ids(found(asked).await), ["eni-1", "eni-2"]);
+    assert_eq!(ids(found(json!({})).await), ["eni-2"], "those of groups");
+    let rows = found(json!({"PrivateIpAddress": ["192.0.2.7", "192.0.2.8"]})).await;
+    let addresses = rows[0]["PrivateIpSets"]["PrivateIpSet"].as_array().unwrap();
+    let primary = addresses.iter().find(|row| row["Primary"] == true).unwrap();
+    assert_eq!(primary["PrivateIpAddress"], rows[0]["PrivateIpAddress"]);
+    assert_eq!(addresses.len(), 2);
+    assert_eq!(ids(rows), ["eni-2"]);
+    for (filter, fits, other) in [
+        ("VpcId", "vpc-sim", "vpc-other"),
+        ("VSwitchId", "vsw-sim", "vsw-other"),
+        ("InstanceId", "i-sim", "i-1"),
+        ("Status", "InUse", "Available"),
+    ] {
+        assert_eq!(ids(found(json!({filter: fits})).await), ["eni-2"]);
+        assert!(ids(found(json!({filter: other})).await).is_empty());
+    }
+    assert!(ids(found(json!({"Tag": [{"Key": "team"}]})).await).is_empty());
+}
+
+#[tokio::test]
+async fn network_interfaces_come_in_pages_of_ten_to_five_hundred() {
+    let cloud = Cloud::new().await;
+    let asked: Vec<_> = (0..100).map(|number| format!("eni-{number:03}")).collect();
+    let mut params =
+        json!({"RegionId": "cn-hangzhou", "NetworkInterfaceId": asked, "MaxResults": 60});
+    let ask = async |params: &Value| {
+        cloud
+            .call(ECS, "DescribeNetworkInterfaces", params.clone())
+            .await
+    };
+    let rows = |page: &Value| {
+        let rows = &page["NetworkInterfaceSets"]["NetworkInterfaceSet"];
+        rows.as_array().unwrap().len()
+    };
+    let first = ask(&params).await.ok();
+    assert_eq!((rows(&first), &first["TotalCount"]), (60, &json!(100)));
+    params["NextToken"] = first["NextToken"].clone();
+    let second = ask(&params).await.ok();
+    assert_eq!((rows(&second), &second["NextToken"]), (40, &json!("")));
+    for size in [9, 501] {
+        params["MaxResults"] = json!(size);
+        assert_eq!(ask(&params).await.refusal(), "400 InvalidParameter");
+    }
+    for list in ["NetworkInterfaceId", "PrivateIpAddress"] {
+        let many: Vec<_> = (0..101).map(|number| format!("eni-{number}")).collect();
+        let many = ask(&json!({"RegionId": "cn-hangzhou", list: many})).await;
+        assert_eq!(many.refusal(), "400 InvalidParameter");
     }
 }

@@ -10,8 +10,7 @@ use crate::{
 };
 
 /// Actions that nothing here has a use for.
-const LEFT_OUT: [&str; 9] = [
-    "DescribeNetworkInterfaces",
+const LEFT_OUT: [&str; 8] = [
     "DescribeScalingActivityDetail",
     "DescribeScalingGroupDetail",
     "EnterStandby",
