@@ -233,6 +233,36 @@ def members_drain(sdk, product):
     assert set(group.members()) == {"i-2"}
 
 
+def health_behind_a_listener(sdk, product):
+    group = Group(sdk, product, "health", members=[{"id": "i-1", "port": 8080 if product != "gwlb" else 6081}])
+
+    def health(**params):
+        answer = sdk.call(product, "GetListenerHealthStatus", ListenerId=f"lsn-{group.id}", **params)
+        (listener,) = answer["ListenerHealthStatus"]
+        (info,) = listener["ServerGroupInfos"]
+        assert (listener["ListenerId"], info["ServerGroupId"]) == (f"lsn-{group.id}", group.id)
+        checked = info["HeathCheckEnabled" if product == "nlb" else "HealthCheckEnabled"]
+        assert checked == ("on" if product == "alb" else True)
+        servers = info["Servers" if product == "gwlb" else "NonNormalServers"]
+        return {server["ServerId"]: server["Status"] for server in servers}
+
+    # Only GWLB tells of those that are well.
+    normal = {"i-1": "Healthy"} if product == "gwlb" else {}
+    assert health() == normal
+    group.call("AddServersToServerGroup", Servers=group.weighed("i-2", weight=0))
+    assert health() == {**normal, "i-2": "Initial"}
+    if product == "gwlb":
+        named = {"Name": "ServerId", "Values": ["i-2", "i-3"]}
+        assert health(Filter=[named]) == {"i-2": "Initial"}
+        assert health(Filter=[named, {"Name": "Status", "Values": ["Healthy"]}], MaxResults=1000) == {}
+    if product == "alb":
+        assert health(IncludeRule=True, MaxResults=30) == {"i-2": "Initial"}
+    group.simulator.settle()
+    assert health() == ({**normal, "i-2": "Healthy"} if product == "gwlb" else {"i-2": "Unused"})
+    code = "ResourceNotFound.listener" if product == "nlb" else "ResourceNotFound.Listener"
+    sdk.refused(code, 404, product, "GetListenerHealthStatus", ListenerId="lsn-absent")
+
+
 def lists(sdk, product):
     groups = [Group(sdk, product, f"list-{number}", members=[{"id": f"i-{number}"}]) for number in range(3)]
     ids = [group.id for group in groups]
@@ -267,6 +297,7 @@ CHECKS = [
     other_kinds_of_servers,
     what_is_refused,
     members_drain,
+    health_behind_a_listener,
     lists,
 ]
 JOB_CHECKS = [a_job_that_fails]

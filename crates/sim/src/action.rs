@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde_json::Value;
 
 use crate::{
-    attach, balancer, ecs, ess, listing, members,
+    attach, balancer, ecs, ess, health, listing, members,
     params::Params,
     refusal::Refusal,
     signature::Caller,
@@ -245,6 +245,9 @@ fn act(world: &mut World, service: &str, action: &str, params: &Params) -> Outco
         ("slb", "SetBackendServers", _) => balancer::set(world, params),
         (_, "ListServerGroups", Some(product)) => listing::groups(world, product, params),
         (_, "ListServerGroupServers", Some(product)) => listing::members(world, product, params),
+        (_, "GetListenerHealthStatus", Some(product)) => {
+            health::of_listener(world, product, params)
+        }
         ("alb" | "nlb", "ListAsynJobs", Some(product)) => listing::jobs(world, product, params),
         ("nlb", "GetJobStatus", _) => listing::job_status(world, params),
         (_, "AddServersToServerGroup", Some(product)) => members::add(world, product, params),

@@ -31,6 +31,7 @@ mod ess;
 mod falsify;
 pub mod fault;
 mod group;
+mod health;
 mod http;
 mod listing;
 mod members;

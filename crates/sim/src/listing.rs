@@ -233,7 +233,12 @@ fn tags(params: &Params, most: usize) -> Result<bool, Refusal> {
 }
 
 /// One page of `all`, 20 rows unless asked otherwise.
-fn page(params: &Params, product: Product, name: &str, all: &[Value]) -> Result<Value, Refusal> {
+pub(crate) fn page(
+    params: &Params,
+    product: Product,
+    name: &str,
+    all: &[Value],
+) -> Result<Value, Refusal> {
     let most = if product == Product::Gwlb { 1000 } else { 100 };
     let size = params.within("MaxResults", 1, most)?.unwrap_or(20);
     let skip = match product {

@@ -8,7 +8,7 @@ type Params = BTreeMap<String, String>;
 
 /// The group, scaling group or load balancer that a call is about.
 pub(crate) fn resource(params: &Params) -> Option<String> {
-    const NAMES: [&str; 9] = [
+    const NAMES: [&str; 10] = [
         "VServerGroupId",
         "ServerGroupId",
         "ScalingGroupId",
@@ -18,6 +18,7 @@ pub(crate) fn resource(params: &Params) -> Option<String> {
         "ScalingActivityId.1",
         "JobId",
         "JobIds.1",
+        "ListenerId",
     ];
     NAMES.iter().find_map(|name| params.get(*name).cloned())
 }

@@ -51,6 +51,7 @@ impl Rate {
         }
         rates.push(Self::new("slb", None, 3000));
         rates.push(Self::new("gwlb", None, 600));
+        rates.push(Self::new("nlb", Some("GetListenerHealthStatus"), 600));
         rates.push(Self::new("nlb", None, 1200));
         rates.push(Self::new("ess", Some("DescribeScalingInstances"), 2000));
         rates.push(Self::new("ess", None, 500));

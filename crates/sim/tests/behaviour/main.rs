@@ -9,6 +9,7 @@ mod cloud;
 mod ess;
 mod faults;
 mod gwlb;
+mod health;
 mod identity;
 mod jobs;
 mod recorded;

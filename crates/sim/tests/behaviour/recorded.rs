@@ -10,12 +10,11 @@ use crate::{
 };
 
 /// Actions that nothing here has a use for.
-const LEFT_OUT: [&str; 8] = [
+const LEFT_OUT: [&str; 7] = [
     "DescribeScalingActivityDetail",
     "DescribeScalingGroupDetail",
     "EnterStandby",
     "ExitStandby",
-    "GetListenerHealthStatus",
     "SetInstancesProtection",
     "SendSms",
     "DescribeRegions",
