@@ -96,8 +96,11 @@ sim: ## Run the simulated cloud by hand
 
 .PHONY: bench
 bench: control-plane ## Print how many calls, reads and writes things take; the tests gate the same figures
-	@cargo test --locked --test it counts -- --nocapture --test-threads 1 2>&1 | awk -F '|' '/^count/ { printf "%s|%s|%s|%s\n", $$2, $$3, $$4, $$5 } /panicked|test result/ { print }'
-	@cargo test --locked --test it counts -- --quiet >/dev/null 2>&1
+	@cargo test --locked --test it -- counts:: scale:: --nocapture --test-threads 1 2>&1 | awk -F ' *[|] *' ' \
+		BEGIN { printf "%-50s %6s %6s %6s  %s\n", "", "floor", "ours", "ratio", "others" } \
+		/count [|]/ { sub("floor *", "", $$3); sub("ours *", "", $$4); \
+			printf "%-50s %6s %6s %6s  %s\n", $$2, $$3, $$4, $$5, $$6 } \
+		/panicked|^error|test result/ { print }'
 
 .PHONY: clean
 clean: ## Remove what was built here; installed tools and servers stay

@@ -1,6 +1,7 @@
 //! Wires clients, controllers, probes and the lease into one future.
 
 use std::{
+    collections::HashMap,
     hash::Hash,
     sync::{
         Arc,
@@ -20,15 +21,19 @@ use kube::{
         watcher,
     },
 };
-use tokio::{net::TcpListener, sync::watch, time::Instant};
+use tokio::{
+    net::TcpListener,
+    sync::{Semaphore, watch},
+    time::Instant,
+};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
     api::{CloudAccount, ScalingGroupAttachment, ServerGroupMembership},
     cloud::{Environment, Transport},
     controller::{
-        Context, identity::Identities, managed::Managed, memory::Memories, neighbours,
-        reconcile::Pipeline, reconcile::reconcile, registry::Registry, turns::Turns,
+        Context, KUBERNETES_REQUESTS_MAX, identity::Identities, managed::Managed, memory::Memories,
+        neighbours, reconcile::Pipeline, reconcile::reconcile, registry::Registry, turns::Turns,
     },
     leader::{Election, Leadership, Lost},
     probes::{self, Readiness},
@@ -148,6 +153,7 @@ impl Operator {
             membership_memories: Memories::default(),
             attachment_memories: Memories::default(),
             turns: Turns::default(),
+            kubernetes: Semaphore::new(KUBERNETES_REQUESTS_MAX),
             instance: gethostname(),
         });
         // The caches fill before the election is won: a replica that waits is ready to take over.
@@ -373,20 +379,40 @@ where
     Cached { store, events }
 }
 
-/// Wakes every object that uses an account when the account changes.
+/// Wakes every object that uses an account when the account changes. What the first list shows is known before any
+/// pass begins, and wakes nobody.
 async fn watch_accounts(
     events: impl Stream<Item = Result<watcher::Event<CloudAccount>, watcher::Error>>,
     ctx: Arc<Context>,
     memberships: mpsc::UnboundedSender<ObjectRef<ServerGroupMembership>>,
     attachments: mpsc::UnboundedSender<ObjectRef<ScalingGroupAttachment>>,
 ) {
-    let changes = events.touched_objects();
-    tokio::pin!(changes);
-    while let Some(change) = changes.next().await {
-        let Ok(account) = change else { continue };
-        let name = account.name_any();
-        wake(&ctx.memberships, &name, &memberships);
-        wake(&ctx.attachments, &name, &attachments);
+    tokio::pin!(events);
+    let mut listed = false;
+    let mut known = HashMap::new();
+    while let Some(event) = events.next().await {
+        let changed = match event {
+            Ok(watcher::Event::Apply(account) | watcher::Event::InitApply(account)) => {
+                let now = account.metadata.generation;
+                let before = known.insert(account.name_any(), (account.uid(), now));
+                let same = before == Some((account.uid(), now));
+                (listed && !same).then_some(account)
+            }
+            Ok(watcher::Event::Delete(account)) => {
+                known.remove(&account.name_any());
+                Some(account)
+            }
+            Ok(watcher::Event::InitDone) => {
+                listed = true;
+                None
+            }
+            Ok(watcher::Event::Init) | Err(_) => None,
+        };
+        if let Some(account) = changed {
+            let name = account.name_any();
+            wake(&ctx.memberships, &name, &memberships);
+            wake(&ctx.attachments, &name, &attachments);
+        }
     }
 }
 
@@ -417,9 +443,8 @@ async fn control<M: Pipeline>(
     let Cached { store, events } = cached;
     let claims = neighbours::Claims::default();
     let watching = Arc::clone(&ctx);
-    let relevant = predicates::generation
-        .combine(predicates::finalizers)
-        .combine(predicates::annotations);
+    // The finalizer is of our own making, and deletion is a generation of its own.
+    let relevant = predicates::generation.combine(predicates::annotations);
     let own = events
         .inspect(move |event| {
             let (object, gone) = match event {

@@ -248,7 +248,8 @@ impl<R: Clone + Send + Sync + 'static> Inner<R> {
             .known
             .iter()
             .filter(|(id, _)| !asked.contains_key(*id))
-            .map(|(id, known)| (known.asked, id))
+            // Who looks once in an interval is due the sooner the older its last answer is.
+            .map(|(id, known)| (known.begun, id))
             .collect();
         next.sort_unstable();
         let next = next.into_iter().map(|(_, id)| id);
@@ -396,6 +397,24 @@ mod tests {
             }
             assert_eq!(far.calls(), 1 + round);
         }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_hundred_take_five_calls_an_interval_though_each_is_due_at_another_time() {
+        let (together, far) = (Together::new(WINDOW), Far::default());
+        all(&together, &far, 100).await;
+        sleep(Duration::from_mins(4)).await;
+        for number in 0..100 {
+            let id = format!("asg-{}", number * 37 % 100);
+            let accepts = Freshness {
+                since: Instant::now().checked_sub(Duration::from_secs(30)).unwrap(),
+                keep: Duration::from_secs(30),
+            };
+            let row = together.ask(scope("a"), &id, accepts, far.fetch()).await;
+            assert!(row.unwrap().is_some());
+            sleep(Duration::from_millis(250)).await;
+        }
+        assert_eq!(far.calls(), 10);
     }
 
     #[tokio::test(start_paused = true)]

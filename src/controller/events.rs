@@ -10,7 +10,6 @@ use k8s_openapi::{
     apimachinery::pkg::apis::meta::v1::{MicroTime, ObjectMeta},
 };
 use kube::{Api, ResourceExt, api::PostParams};
-use tokio::time::timeout;
 
 use super::{managed::Managed, pass::Pass};
 
@@ -98,10 +97,10 @@ pub async fn publish<M: Managed>(pass: &Pass<'_, M>, change: Change, mut note: S
     let events = Api::<Event>::namespaced(pass.ctx.client.clone(), &namespace);
     let params = PostParams::default();
     let published = events.create(&params, &event);
-    match timeout(pass.ctx.timing.kubernetes_deadline, published).await {
-        Ok(Ok(_)) => {}
-        Ok(Err(error)) => tracing::debug!(%error, "an event was not taken"),
-        Err(_) => tracing::debug!("an event was not taken in time"),
+    match pass.ctx.ask_kubernetes(published).await {
+        Some(Ok(_)) => {}
+        Some(Err(error)) => tracing::debug!(%error, "an event was not taken"),
+        None => tracing::debug!("an event was not taken in time"),
     }
 }
 

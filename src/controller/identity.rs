@@ -2,14 +2,14 @@
 
 use std::collections::HashMap;
 
-use parking_lot::Mutex;
+use tokio::sync::Mutex;
 
 use crate::cloud::{self, Cloud};
 
 /// Answers of `GetCallerIdentity` by access key id.
 ///
 /// A key belongs to one account as long as it exists, so an answer never gets old; whenever the source yields
-/// another key, it is asked again.
+/// another key, it is asked again. Who asks meanwhile waits for the answer.
 #[derive(Debug, Default)]
 pub struct Identities(Mutex<HashMap<String, String>>);
 
@@ -21,11 +21,12 @@ impl Identities {
     /// The credentials cannot be had, or the cloud does not take them.
     pub async fn account_id(&self, cloud: &Cloud) -> Result<String, cloud::Error> {
         let key = cloud.access_key_id().await?;
-        if let Some(known) = self.0.lock().get(&key) {
-            return Ok(known.clone());
+        let mut known = self.0.lock().await;
+        if let Some(account) = known.get(&key) {
+            return Ok(account.clone());
         }
         let identity = cloud.get_caller_identity().await?;
-        self.0.lock().insert(key, identity.account_id.clone());
+        known.insert(key, identity.account_id.clone());
         Ok(identity.account_id)
     }
 }

@@ -32,7 +32,7 @@ use std::time::Duration;
 
 use kube::{Client, runtime::reflector::Store};
 use server_group_core::{attachment::AttachmentKey, server::ServerKey};
-use tokio::time::Instant;
+use tokio::{sync::Semaphore, time::Instant};
 
 use crate::{
     api::{CloudAccount, ScalingGroupAttachment, ServerGroupMembership},
@@ -40,6 +40,9 @@ use crate::{
     leader::Leadership,
     timing::Timing,
 };
+
+/// Requests to Kubernetes, watches apart, that may be under way at once. A server takes some hundred of one client.
+pub const KUBERNETES_REQUESTS_MAX: usize = 32;
 
 /// The handles that a pass needs.
 pub struct Context {
@@ -69,6 +72,8 @@ pub struct Context {
     pub attachment_memories: memory::Memories<AttachmentKey>,
     /// Turns on groups.
     pub turns: turns::Turns,
+    /// Requests to Kubernetes that may be under way at once: with more, its flow control turns some away.
+    pub kubernetes: Semaphore,
     /// The name of this process in events, which is the pod's in a cluster.
     pub instance: String,
 }
@@ -78,5 +83,14 @@ impl Context {
     #[must_use]
     pub fn now(&self) -> Duration {
         self.started.elapsed()
+    }
+
+    /// Waits for an answer of Kubernetes, in turn and not for ever. `None` if it does not come.
+    pub async fn ask_kubernetes<T>(&self, request: impl Future<Output = T>) -> Option<T> {
+        let turn = self.kubernetes.acquire().await;
+        let _turn = turn.expect("it is never closed");
+        tokio::time::timeout(self.timing.kubernetes_deadline, request)
+            .await
+            .ok()
     }
 }

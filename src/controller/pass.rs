@@ -17,7 +17,7 @@ use server_group_core::{
     settle::{Settling, Waits},
     verdict::Verdict,
 };
-use tokio::time::{Instant, timeout};
+use tokio::time::Instant;
 
 use super::{
     Context,
@@ -687,15 +687,15 @@ impl<'c, M: Managed> Pass<'c, M> {
         &self,
         request: impl Future<Output = Result<T, kube::Error>>,
     ) -> Result<T, Stop> {
-        match timeout(self.ctx.timing.kubernetes_deadline, request).await {
-            Ok(Ok(answer)) => Ok(answer),
-            Ok(Err(kube::Error::Api(status))) if status.is_conflict() => {
+        match self.ctx.ask_kubernetes(request).await {
+            Some(Ok(answer)) => Ok(answer),
+            Some(Err(kube::Error::Api(status))) if status.is_conflict() => {
                 M::registry(self.ctx).forget(&self.object.uid().unwrap_or_default());
                 Err(Stop::Superseded("somebody else wrote the object"))
             }
-            Ok(Err(kube::Error::Api(status))) if status.is_not_found() => Err(Stop::Gone),
-            Ok(Err(error)) => Err(Stop::Kubernetes(error)),
-            Err(_) => Err(Stop::Kubernetes(kube::Error::Service(
+            Some(Err(kube::Error::Api(status))) if status.is_not_found() => Err(Stop::Gone),
+            Some(Err(error)) => Err(Stop::Kubernetes(error)),
+            None => Err(Stop::Kubernetes(kube::Error::Service(
                 "the API server did not answer in time".into(),
             ))),
         }

@@ -39,7 +39,7 @@ mod metadata;
 mod named;
 mod params;
 mod passing;
-mod rate;
+pub mod rate;
 mod refusal;
 mod scaling;
 mod signature;

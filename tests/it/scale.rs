@@ -1,0 +1,268 @@
+//! Many objects: what they read together, and that they cost no more calls than their groups need.
+
+use futures::{StreamExt, stream};
+use kube::api::ListParams;
+use serde_json::{Value, json};
+use server_group_operator::{
+    api::{ScalingGroupAttachment, ServerGroupMembership},
+    timing::Timing,
+};
+use server_group_sim::world::Product;
+
+use crate::{
+    counts::{calls, row},
+    stage::{SPEED, Stage, eventually, instances, ready},
+    wire::{Tripwire, wired},
+};
+
+type Attachment = ScalingGroupAttachment;
+type Membership = ServerGroupMembership;
+
+/// Here a thousand objects, the API server and the cloud share two processors, so that asking together takes longer than
+/// it does over a network.
+fn timing() -> Timing {
+    let mut timing = Timing::scaled(SPEED);
+    timing.share_window = 5 * Timing::production().share_window;
+    timing
+}
+
+/// Long enough that nobody looks a second time meanwhile.
+const SELDOM: i64 = 86_400;
+
+/// Whether all objects of a kind have converged.
+async fn all_converged<K>(stage: &Stage, count: usize)
+where
+    K: kube::Resource<Scope = kube::core::NamespaceResourceScope, DynamicType = ()>
+        + Clone
+        + std::fmt::Debug
+        + serde::de::DeserializeOwned
+        + serde::Serialize,
+{
+    eventually("all converged", async || {
+        let all = stage.api::<K>().list(&ListParams::default()).await.unwrap();
+        let converged =
+            |object: &&K| ready(*object).is_some_and(|(reason, _)| reason == "Converged");
+        (all.iter().filter(converged).count() == count).then_some(())
+    })
+    .await;
+}
+
+/// Starts an operator whose writes to Kubernetes are counted.
+fn start(stage: &mut Stage) -> Tripwire {
+    let wire = Tripwire::new(None);
+    let client = wired(stage, &wire);
+    stage.start_with(client, timing());
+    wire
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_hundred_scaling_groups_of_ten_attachments_take_five_reads_a_pass() {
+    let mut stage = Stage::without_operator("hundred").await;
+    let groups: Vec<Value> = (0..10)
+        .map(|number| {
+            let id = format!("sgp-{number}");
+            stage.simulator.world().create_group(Product::Nlb, &id);
+            json!({"type": "NLB", "id": id, "port": 80, "weight": 50})
+        })
+        .collect();
+    for number in 0..100 {
+        let id = format!("asg-{number:03}");
+        stage.simulator.world().create_scaling_group(&id, []);
+    }
+    let spec = |number| json!({"scalingGroupId": format!("asg-{number:03}"), "serverGroups": groups, "intervalSeconds": 3600});
+    let (stage_now, spec) = (&stage, &spec);
+    stream::iter(0..100)
+        .for_each_concurrent(16, |number| async move {
+            let name = format!("feed-{number:03}");
+            stage_now.apply::<Attachment>(&name, &spec(number)).await;
+        })
+        .await;
+    start(&mut stage);
+    all_converged::<Attachment>(&stage, 100).await;
+    let attaches = calls(&stage, "AttachServerGroups");
+    row("ESS: calls for 100 x 10 attachments", 200, attaches, 200);
+    stage.stop().await;
+    let before = calls(&stage, "DescribeScalingGroups");
+    let wire = start(&mut stage);
+    let reads = || calls(&stage, "DescribeScalingGroups") - before;
+    eventually("a pass over all", async || (reads() >= 5).then_some(())).await;
+    let (changes, seen) = (stage.changes(), stage.simulator.world().now);
+    // Nobody is due again for 80 % of the interval of an hour.
+    eventually("half an hour", async || {
+        (stage.simulator.world().now >= seen + 1800.0).then_some(())
+    })
+    .await;
+    row(
+        "ESS: reads after a restart, 100 scaling groups",
+        5,
+        reads(),
+        5,
+    );
+    // And then in company again: each call takes along those who are due next.
+    eventually("the next beat", async || {
+        (stage.simulator.world().now >= seen + 3600.0).then_some(())
+    })
+    .await;
+    row("ESS: reads of the next interval", 5, reads() - 5, 5);
+    row("ESS: writes of two passes at rest", 0, wire.seen(), 0);
+    assert_eq!(stage.changes(), changes);
+}
+
+async fn a_thousand_groups(product: Product, add: &str, list: &str, per_look: usize) {
+    let name = product.upper();
+    let mut stage = Stage::without_operator("thousand").await;
+    let port = (product != Product::Gwlb).then_some(80);
+    let group = |number: usize| match product {
+        Product::Clb => format!("rsp-{number:04}"),
+        _ => format!("sgp-{number:04}"),
+    };
+    for number in 0..1000 {
+        let id = group(number);
+        stage.simulator.world().create_group(product, &id);
+    }
+    let (here, group) = (&stage, &group);
+    stream::iter(0..1000)
+        .for_each_concurrent(32, |number| async move {
+            let servers = instances(10 * (number % 100), 10, port);
+            let beat = json!({"intervalSeconds": SELDOM});
+            let name = format!("web-{number:04}");
+            here.membership(&name, &group(number), &servers, beat).await;
+        })
+        .await;
+    start(&mut stage);
+    all_converged::<Membership>(&stage, 1000).await;
+    let adds = calls(&stage, add);
+    row(
+        &format!("{name}: writes, 1000 groups x 10"),
+        1000,
+        adds,
+        1000,
+    );
+    let looks = calls(&stage, list).div_ceil(1000);
+    let floor = 1000 + looks * per_look;
+    let what = format!("{name}: writes and reads of it, {looks} looks");
+    row(&what, floor, stage.all_calls(), floor * 105 / 100);
+    stage.stop().await;
+    let before = (stage.all_calls(), stage.changes(), calls(&stage, list));
+    let wire = start(&mut stage);
+    eventually("a look at each", async || {
+        (calls(&stage, list) - before.2 >= 1000).then_some(())
+    })
+    .await;
+    // What would come in a loop, or twice, comes now.
+    let seen = stage.simulator.world().now;
+    eventually("five more minutes", async || {
+        (stage.simulator.world().now >= seen + 300.0).then_some(())
+    })
+    .await;
+    let what = format!("{name}: reads after a restart, 1000 groups");
+    let reads = stage.all_calls() - before.0;
+    row(&what, per_look, reads, per_look * 105 / 100);
+    row(
+        &format!("{name}: writes after a restart"),
+        0,
+        stage.changes() - before.1,
+        0,
+    );
+    row(
+        &format!("{name}: status writes after a restart"),
+        0,
+        wire.seen(),
+        0,
+    );
+    assert_eq!(stage.simulator.world().serving(&group(7)), 10);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_thousand_clb_memberships_take_a_thousand_writes_and_none_after_a_restart() {
+    let (add, list) = (
+        "AddVServerGroupBackendServers",
+        "DescribeVServerGroupAttribute",
+    );
+    a_thousand_groups(Product::Clb, add, list, 1000).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_thousand_gwlb_memberships_ask_for_the_state_of_twenty_groups_at_a_time() {
+    let (add, list) = ("AddServersToServerGroup", "ListServerGroupServers");
+    a_thousand_groups(Product::Gwlb, add, list, 1050).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn ten_objects_on_one_group_share_its_list_and_the_poll_of_its_job() {
+    let mut stage = Stage::without_operator("ten").await;
+    stage
+        .simulator
+        .world()
+        .create_group(Product::Nlb, "sgp-nlb-x")
+        .drain_seconds = 0.0;
+    stage.simulator.world().durations.adding = 60.0;
+    for number in 0..10 {
+        let servers = instances(20 * number, 20, Some(80));
+        stage
+            .membership(
+                &format!("web-{number}"),
+                "sgp-nlb-x",
+                &servers,
+                json!({"intervalSeconds": 3600}),
+            )
+            .await;
+    }
+    let begun = stage.simulator.world().now;
+    stage.start_with(stage.operator_client(), timing());
+    all_converged::<Membership>(&stage, 10).await;
+    let (took, polls) = {
+        let world = stage.simulator.world();
+        (world.now - begun, world.calls("ListAsynJobs"))
+    };
+    assert_eq!(stage.simulator.world().serving("sgp-nlb-x"), 200);
+    // 2, 3, 4.5 … seconds apart: a job of a minute sees eight beats.
+    let what = format!("NLB: polls of 10 objects for 10 jobs, {took:.0} s");
+    row(&what, 80, polls, 80);
+    // At rest one look serves all ten, at a restart too.
+    stage.stop().await;
+    let before = calls(&stage, "ListServerGroupServers");
+    stage.start_with(stage.operator_client(), timing());
+    let seen = stage.simulator.world().now;
+    eventually("ten minutes", async || {
+        (stage.simulator.world().now >= seen + 600.0).then_some(())
+    })
+    .await;
+    let pages = 2; // 200 members, 100 in a page.
+    let reads = calls(&stage, "ListServerGroupServers") - before;
+    row(
+        "NLB: pages read by 10 objects after a restart",
+        pages,
+        reads,
+        pages,
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn within_the_documented_quotas_nobody_is_ever_throttled() {
+    let stage = Stage::new("quotas").await;
+    stage.simulator.world().rates = server_group_sim::rate::Rate::documented();
+    for number in 0..4 {
+        let group = format!("rsp-{number}");
+        stage.simulator.world().create_group(Product::Clb, &group);
+        stage
+            .membership(
+                &format!("web-{number}"),
+                &group,
+                &instances(0, 1000, Some(80)),
+                json!({}),
+            )
+            .await;
+    }
+    // 200 calls at 45 a minute take minutes, which pass quickly here.
+    all_converged::<Membership>(&stage, 4).await;
+    let world = stage.simulator.world();
+    let throttled = world.audit.iter().filter(|call| {
+        call.code
+            .as_deref()
+            .is_some_and(|code| code.starts_with("Throttling"))
+    });
+    assert_eq!(throttled.count(), 0);
+    assert_eq!(world.calls("AddVServerGroupBackendServers"), 200);
+    assert_eq!(world.serving("rsp-0"), 1000);
+}
