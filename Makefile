@@ -33,6 +33,7 @@ test: ## Check everything, as CI does; the first run also builds its tools
 	@$(MAKE) --no-print-directory --jobs=2 control-plane lint
 	@$(run-tests)
 	@$(call part,vendor SDKs,crates/sim/sdk-test/run.sh)
+	@$(call part,recorded requests,cargo test --locked --test vectors -- --nocapture | grep ' left out')
 	@echo; grep --invert-match '^ *0 s' $(PARTS); echo; cat .run/summary
 
 .PHONY: lint

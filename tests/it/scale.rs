@@ -7,7 +7,10 @@ use server_group_operator::{
     api::{ScalingGroupAttachment, ServerGroupMembership},
     timing::Timing,
 };
-use server_group_sim::world::Product;
+use server_group_sim::{
+    fault::{Fault, What},
+    world::Product,
+};
 
 use crate::{
     counts::{calls, row},
@@ -265,4 +268,48 @@ async fn within_the_documented_quotas_nobody_is_ever_throttled() {
     assert_eq!(throttled.count(), 0);
     assert_eq!(world.calls("AddVServerGroupBackendServers"), 200);
     assert_eq!(world.serving("rsp-0"), 1000);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_is_throttled_keeps_nobody_else_waiting() {
+    let stage = Stage::new("throttled-alone").await;
+    {
+        let mut world = stage.simulator.world();
+        world.create_group(Product::Clb, "rsp-web");
+        world.create_group(Product::Clb, "rsp-other");
+        world.create_group(Product::Nlb, "sgp-nlb-web");
+        world.put_member("rsp-other", "i-gone", "", 80, 100);
+        world.faults.push(Fault {
+            times: 100_000,
+            ..Fault::on("AddVServerGroupBackendServers", What::Throttle)
+        });
+    }
+    let huge = instances(0, 1000, Some(80));
+    stage.membership("huge", "rsp-web", &huge, json!({})).await;
+    eventually("throttled", async || (stage.changes() >= 3).then_some(())).await;
+    let begun = stage.simulator.world().now;
+    // Another product, and another action of the same one.
+    let two = instances(0, 2, Some(80));
+    stage
+        .membership("nlb", "sgp-nlb-web", &two, json!({}))
+        .await;
+    stage.reason::<Membership>("nlb", "Converged").await;
+    stage
+        .membership(
+            "gone",
+            "rsp-other",
+            &[],
+            json!({"ownership": "Exclusive", "removal": {"allowEmpty": true}}),
+        )
+        .await;
+    eventually("removed", async || {
+        (stage.simulator.world().serving("rsp-other") == 0).then_some(())
+    })
+    .await;
+    assert_eq!(stage.simulator.world().serving("rsp-web"), 0);
+    let took = stage.simulator.world().now - begun;
+    // Strangers are seen twice, a minute apart.
+    assert!(took < 600.0, "{took} s");
+    stage.simulator.world().faults.clear();
+    stage.reason::<Membership>("huge", "Converged").await;
 }
