@@ -98,7 +98,13 @@ impl Pipeline for ScalingGroupAttachment {
 fn see(pass: &mut Pass<'_, ScalingGroupAttachment>, observed: &observe::Observed) -> Plan {
     let planned = plan(&observed.world);
     pass.forget_absent(&planned.absent, observed.begun);
-    let counts = planned.counts;
+    let mut counts = planned.counts;
+    if pass.object.planning() && !pass.deleting() {
+        // What is only planned neither comes nor goes.
+        counts.attaching = counts.attaching.saturating_sub(planned.attach.len());
+        let going = planned.detach.len() + planned.leave.len();
+        counts.detaching = counts.detaching.saturating_sub(going);
+    }
     pass.seen = Some(Seen {
         counts: Counts {
             desired: counts.desired,

@@ -97,7 +97,13 @@ impl Pipeline for ServerGroupMembership {
 fn see(pass: &mut Pass<'_, ServerGroupMembership>, observed: &observe::Observed) -> Plan {
     let planned = plan(&observed.world);
     pass.forget_absent(&planned.absent, observed.begun);
-    let counts = planned.counts;
+    let mut counts = planned.counts;
+    if pass.object.planning() && !pass.deleting() {
+        // What is only planned neither comes nor goes.
+        counts.joining = counts.joining.saturating_sub(planned.add.len());
+        let going = planned.remove.len() + planned.drain.len();
+        counts.leaving = counts.leaving.saturating_sub(going);
+    }
     pass.seen = Some(Seen {
         counts: Counts {
             desired: counts.desired,

@@ -27,5 +27,6 @@ mod program;
 mod removal;
 mod scale;
 mod stage;
+mod table;
 mod unsettled;
 mod wire;

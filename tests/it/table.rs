@@ -1,0 +1,164 @@
+//! What `kubectl get` shows of a dozen objects, each in another state: the table in the README is what is printed here.
+
+use serde_json::{Value, json};
+use server_group_operator::api::{ScalingGroupAttachment, ServerGroupMembership};
+use server_group_sim::world::Product;
+
+use crate::stage::{Stage, control_plane, instance, instances};
+
+type Attachment = ScalingGroupAttachment;
+type Membership = ServerGroupMembership;
+
+/// Groups for every row, and grants for all but one of them.
+async fn stage() -> Stage {
+    let stage = Stage::new("shop").await;
+    {
+        let mut world = stage.simulator.world();
+        for group in ["web", "cart", "mail", "jobs", "beta", "old", "big"] {
+            world.create_group(Product::Clb, &format!("rsp-{group}"));
+        }
+        world.groups.get_mut("rsp-big").unwrap().quota = 10;
+        world.create_group(Product::Alb, "sgp-alb-api");
+        world.create_group(Product::Nlb, "sgp-nlb-dns");
+        world.create_group(Product::Gwlb, "sgp-walls").drain_seconds = 3600.0;
+        for group in ["sgp-alb-a", "sgp-alb-b"] {
+            world.create_group(Product::Alb, group);
+        }
+        world.create_scaling_group("asg-shop", (900..903).map(instance));
+        world.create_scaling_group("asg-night", (910..912).map(instance));
+    }
+    let grant = json!({
+        "name": "shop", "namespaces": [stage.namespace], "regions": ["*"], "scalingGroups": ["*"], "servers": ["i-*"],
+        "serverGroups": ["rsp-web", "rsp-cart", "rsp-mail", "rsp-jobs", "rsp-beta", "rsp-old", "rsp-big", "sgp-*"],
+    });
+    stage.grant(&[grant]).await;
+    stage
+}
+
+/// Brings every object into its state.
+async fn play(stage: &Stage) {
+    let port = Some(8080);
+    let list = async |name: &str, group: &str, from, count, more: Value| {
+        let servers = instances(from, count, port);
+        stage.membership(name, group, &servers, more).await;
+    };
+    let reached = async |name: &str, reason: &str| {
+        stage.reason::<Membership>(name, reason).await;
+    };
+    list("web", "rsp-web", 0, 20, json!({})).await;
+    reached("web", "Converged").await;
+    list("web-canary", "rsp-web", 19, 2, json!({})).await;
+    reached("web-canary", "Conflict").await;
+    stage.simulator.world().bad_servers.insert(instance(107));
+    list("cart", "rsp-cart", 100, 10, json!({})).await;
+    reached("cart", "PartlyApplied").await;
+    list("mail", "rsp-mail", 200, 4, json!({})).await;
+    reached("mail", "Converged").await;
+    list("mail", "rsp-mail", 200, 0, json!({})).await;
+    reached("mail", "LastServing").await;
+    list("jobs", "rsp-jobs", 300, 3, json!({"suspend": true})).await;
+    reached("jobs", "Suspended").await;
+    list("beta", "rsp-beta", 400, 6, json!({"mode": "Plan"})).await;
+    reached("beta", "Planned").await;
+    stage.simulator.world().delete_group("rsp-old");
+    list("old", "rsp-old", 500, 2, json!({})).await;
+    reached("old", "GroupNotFound").await;
+    list("big", "rsp-big", 600, 12, json!({})).await;
+    reached("big", "QuotaExceeded").await;
+    list("secret", "rsp-secret", 700, 1, json!({})).await;
+    reached("secret", "NotGranted").await;
+    let slowly = json!({"removal": {"drainSeconds": 3600}});
+    list("dns", "sgp-nlb-dns", 0, 5, slowly.clone()).await;
+    reached("dns", "Converged").await;
+    list("dns", "sgp-nlb-dns", 0, 4, slowly).await;
+    reached("dns", "Draining").await;
+    stage
+        .membership("walls", "sgp-walls", &instances(0, 3, None), json!({}))
+        .await;
+    reached("walls", "Converged").await;
+    stage
+        .membership("walls", "sgp-walls", &instances(0, 2, None), json!({}))
+        .await;
+    let leaves = |walls: &Membership| {
+        let summary = walls
+            .status
+            .as_ref()
+            .and_then(|status| status.summary.clone());
+        summary.as_deref() == Some("2/2 serving, 1 leaving")
+    };
+    stage.until("one leaves", "walls", leaves).await;
+    let alb = |id: &str| json!({"type": "ALB", "id": id, "port": 80, "weight": 50});
+    stage
+        .attachment(
+            "shop",
+            "asg-shop",
+            &[alb("sgp-alb-a"), alb("sgp-alb-b")],
+            json!({}),
+        )
+        .await;
+    stage.reason::<Attachment>("shop", "Converged").await;
+    let forced = json!({"forceAttach": true, "forceDetach": true});
+    let both = [alb("sgp-alb-b"), json!({"type": "GWLB", "id": "sgp-walls"})];
+    stage
+        .attachment("night", "asg-night", &both, forced.clone())
+        .await;
+    stage.reason::<Attachment>("night", "Converged").await;
+    stage
+        .attachment("night", "asg-night", &both[1..], forced)
+        .await;
+    stage.reason::<Attachment>("night", "LastServing").await;
+    // Last, for it stays in motion.
+    stage.simulator.world().endless_jobs = 1;
+    stage
+        .membership("api", "sgp-alb-api", &instances(0, 8, port), json!({}))
+        .await;
+    let joins = |api: &Membership| {
+        let summary = api
+            .status
+            .as_ref()
+            .and_then(|status| status.summary.clone());
+        summary.as_deref() == Some("0/8 serving, 8 joining")
+    };
+    stage.until("they join", "api", joins).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_dozen_objects_in_a_dozen_states_make_the_table_of_the_readme() {
+    let stage = stage().await;
+    play(&stage).await;
+    let control_plane = control_plane().await;
+    let mut kubectl = control_plane.kubectl().unwrap();
+    kubectl.args(["get", "sgm,sga", "-A"]);
+    let output = tokio::task::spawn_blocking(move || kubectl.output().unwrap())
+        .await
+        .unwrap();
+    assert!(output.status.success(), "{output:?}");
+    let printed = String::from_utf8(output.stdout).unwrap();
+    // Other tests have objects of their own; the namespace ends in what tells it from theirs.
+    let ours = printed
+        .lines()
+        .filter(|line| line.starts_with(&stage.namespace) || line.starts_with("NAMESPACE"));
+    let ours: Vec<_> = ours
+        .map(|line| line.replace(&stage.namespace, "shop"))
+        .collect();
+    let readme = concat!(env!("CARGO_MANIFEST_DIR"), "/README.md");
+    let readme = std::fs::read_to_string(readme).unwrap();
+    let rows = |text: &str| -> Vec<String> {
+        let line = |line: &str| {
+            let words: Vec<_> = line.split_whitespace().collect();
+            words[..words.len().saturating_sub(1)].join(" ")
+        };
+        text.lines().map(line).collect()
+    };
+    let known = rows(&readme);
+    let missing: Vec<_> = rows(&ours.join("\n"))
+        .into_iter()
+        .filter(|row| row.starts_with("shop ") && !known.contains(row))
+        .collect();
+    assert!(
+        missing.is_empty(),
+        "not in the README: {missing:#?}\nthis was printed:\n{}",
+        ours.join("\n")
+    );
+    assert!(ours.len() >= 12);
+}
