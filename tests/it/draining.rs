@@ -1,10 +1,14 @@
 //! `drainSeconds`: weight 0 first, then the wait, then the removal; and every way out of it.
 
+use std::time::Duration;
+
 use serde_json::{Value, json};
-use server_group_operator::api::ServerGroupMembership;
+use server_group_operator::{api::ServerGroupMembership, timing::Timing};
 use server_group_sim::world::Product;
 
-use crate::stage::{Stage, condition, eventually, instance, instances, merge};
+use crate::stage::{
+    SPEED, Stage, condition, control_plane, eventually, instance, instances, merge,
+};
 
 type Membership = ServerGroupMembership;
 
@@ -215,4 +219,33 @@ async fn one_drains_beside(stage: &Stage, group: &str) {
     list(stage, group, 2, LONG, json!({})).await;
     stage.reason::<Membership>("web", "Draining").await;
     assert_eq!(weights(stage, group), [100, 100, 0, 100]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_drain_survives_a_change_of_leader_and_ends_on_time() {
+    let mut stage = Stage::without_operator("drain-leader").await;
+    stage
+        .simulator
+        .world()
+        .create_group(Product::Clb, "rsp-web");
+    let mut timing = Timing::scaled(SPEED);
+    timing.lease_retry = Duration::from_millis(100);
+    let client = control_plane().await.admin().client().await.unwrap();
+    stage.candidate = Some("first");
+    stage.start_with(client.clone(), timing.clone());
+    let seconds = 1000;
+    list(&stage, "rsp-web", 3, seconds, json!({})).await;
+    stage.reason::<Membership>("web", "Converged").await;
+    list(&stage, "rsp-web", 2, seconds, json!({})).await;
+    let before: Membership = stage.reason("web", "Draining").await;
+    let silent = stage.simulator.world().changing_calls().last().unwrap().at;
+    stage.candidate = Some("second");
+    let _second = stage.run_with(client, timing);
+    stage.stop().await;
+    let after: Membership = stage.reason("web", "Converged").await;
+    assert_eq!(weights(&stage, "rsp-web"), [100, 100]);
+    assert_eq!(before.status.unwrap().draining.len(), 1);
+    assert_eq!(draining(&after), 0);
+    let removed = stage.simulator.world().changing_calls().last().unwrap().at;
+    assert!(removed - silent >= 1000.0, "{} s", removed - silent);
 }

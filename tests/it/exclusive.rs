@@ -3,6 +3,7 @@
 use serde_json::{Value, json};
 use server_group_operator::api::{ScalingGroupAttachment, ServerGroupMembership};
 use server_group_sim::{
+    When,
     fault::{Fault, What},
     world::Product,
 };
@@ -249,4 +250,64 @@ async fn what_a_stalled_object_lists_is_no_stranger() {
     .await;
     stage.reason::<Membership>("web", "Converged").await;
     assert_eq!(ids(&stage), [0, 1, 7].map(instance));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_instance_that_joins_between_the_two_reads_is_no_stranger() {
+    let stage = stage("joins-between").await;
+    {
+        let mut world = stage.simulator.world();
+        world.create_scaling_group("asg-1", []);
+        world.attach("asg-1", "CLB", "rsp-web", Some(80), Some(50));
+        world.put_member("rsp-web", "i-other", "", 80, 100);
+    }
+    // The stranger makes it ask ESS; while it does, ESS starts an instance, which joins.
+    let mut held = stage.simulator.hold(When::Before, |call| {
+        call.action == "DescribeScalingInstances"
+    });
+    held.arrived().await;
+    stage
+        .simulator
+        .world()
+        .start_instance("asg-1", &instance(7));
+    eventually("it has joined", async || {
+        ids(&stage).contains(&instance(7)).then_some(())
+    })
+    .await;
+    held.release();
+    eventually("the stranger is removed", async || {
+        (!ids(&stage).contains(&"i-other".to_owned())).then_some(())
+    })
+    .await;
+    stage.reason::<Membership>("web", "Converged").await;
+    assert_eq!(ids(&stage), [0, 1, 7].map(instance));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_attachment_that_comes_back_three_times_is_contended() {
+    let stage = Stage::new("contended-attachment").await;
+    {
+        let mut world = stage.simulator.world();
+        world.create_scaling_group("asg-1", [instance(7)]);
+        for id in ["sgp-1", "sgp-2"] {
+            world.create_group(Product::Gwlb, id);
+        }
+    }
+    let one = [json!({"type": "GWLB", "id": "sgp-1"})];
+    let exclusive = json!({"ownership": "Exclusive", "intervalSeconds": 60});
+    stage.attachment("feed", "asg-1", &one, exclusive).await;
+    stage.reason::<Attachment>("feed", "Converged").await;
+    let detached = || stage.simulator.world().calls("DetachServerGroups");
+    let attach = || {
+        let mut world = stage.simulator.world();
+        world.attach("asg-1", "GWLB", "sgp-2", None, None);
+    };
+    for time in 1..=3 {
+        attach();
+        eventually("detached", async || (detached() == time).then_some(())).await;
+        stage.reason::<Attachment>("feed", "Converged").await;
+    }
+    attach();
+    stage.reason::<Attachment>("feed", "Contended").await;
+    assert_eq!(detached(), 3);
 }

@@ -232,3 +232,41 @@ async fn default_groups_are_released_from_an_inactive_scaling_group() {
     stage.gone::<Attachment>("feed").await;
     assert!(attached(&stage).is_empty());
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn no_call_names_more_than_five_load_balancers() {
+    let stage = Stage::new("seven").await;
+    {
+        let mut world = stage.simulator.world();
+        world.create_scaling_group("asg-1", [instance(0)]);
+        for number in 0..7 {
+            let load_balancer = format!("lb-{number}");
+            world.create_load_balancer(&load_balancer);
+            let group = world.create_group(Product::Clb, &format!("rsp-{number}"));
+            load_balancer.clone_into(&mut group.load_balancer);
+        }
+    }
+    let vservers: Vec<_> = (0..7).map(|number| vserver(number, 80, 50)).collect();
+    let defaults: Vec<_> = (0..7)
+        .map(|number| json!({"id": format!("lb-{number}"), "weight": 40}))
+        .collect();
+    list(
+        &stage,
+        json!({"serverGroups": vservers, "loadBalancers": defaults}),
+    )
+    .await;
+    stage.reason::<Attachment>("feed", "Converged").await;
+    assert_eq!(attached(&stage).len(), 14);
+    stage.delete::<Attachment>("feed").await;
+    stage.gone::<Attachment>("feed").await;
+    let world = stage.simulator.world();
+    for action in [
+        "AttachVServerGroups",
+        "AttachLoadBalancers",
+        "DetachVServerGroups",
+        "DetachLoadBalancers",
+    ] {
+        assert_eq!(world.calls(action), 2, "{action}");
+    }
+    assert_eq!(world.violations().count(), 0);
+}

@@ -409,3 +409,57 @@ async fn a_server_that_was_refused_and_then_added_by_hand_is_not_ours_to_take_al
     let left: Vec<_> = world.groups[group].ids().into_iter().collect();
     assert_eq!(left, [instance(1)]);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn addresses_of_one_interface_are_told_apart_in_clb_and_gwlb_groups() {
+    for product in [Product::Clb, Product::Gwlb] {
+        let (stage, group) = stage("interfaces", product).await;
+        let with_port = |mut server: Value| {
+            if let Some(port) = port(product) {
+                server["port"] = json!(port);
+            }
+            server
+        };
+        let servers = [
+            json!({"id": "i-1"}),
+            json!({"id": "eni-1", "ip": "10.1.0.1"}),
+            json!({"id": "eni-1", "ip": "10.1.0.2"}),
+            json!({"id": "eci-1"}),
+        ]
+        .map(with_port);
+        stage.membership("x", group, &servers, json!({})).await;
+        stage.reason::<Membership>("x", "Converged").await;
+        assert_eq!(members(&stage, group), 4);
+        let fewer = [servers[0].clone(), servers[2].clone()];
+        stage.membership("x", group, &fewer, json!({})).await;
+        stage.reason::<Membership>("x", "Converged").await;
+        let world = stage.simulator.world();
+        let left: Vec<_> = world.groups[group]
+            .members
+            .keys()
+            .map(|(id, ip, _)| (id.as_str(), ip == "10.1.0.2"))
+            .collect();
+        assert_eq!(left, [("eni-1", true), ("i-1", false)], "{product:?}");
+        assert_eq!(world.violations().count(), 0);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_gwlb_group_and_an_nlb_group_of_addresses() {
+    for product in [Product::Gwlb, Product::Nlb] {
+        let (stage, group) = stage("of-addresses", product).await;
+        "Ip".clone_into(&mut stage.simulator.world().groups.get_mut(group).unwrap().kind);
+        let server = |id: &str| match port(product) {
+            Some(port) => json!({"id": id, "port": port}),
+            None => json!({"id": id}),
+        };
+        let two = [server("10.0.0.1"), server("10.0.0.2")];
+        stage.membership("x", group, &two, json!({})).await;
+        stage.reason::<Membership>("x", "Converged").await;
+        stage.membership("x", group, &two[1..], json!({})).await;
+        stage.reason::<Membership>("x", "Converged").await;
+        let world = stage.simulator.world();
+        let left: Vec<_> = world.groups[group].ids().into_iter().collect();
+        assert_eq!(left, ["10.0.0.2"], "{product:?}");
+    }
+}
