@@ -19,6 +19,7 @@ mod generated;
 mod instances;
 mod leader;
 mod membership;
+mod namespaces;
 mod ownership;
 mod peers;
 mod plan_mode;

@@ -1,7 +1,12 @@
 //! What a test plays on: a namespace, an account, a simulated cloud, and an operator that can be stopped and
 //! started again. Time passes a hundred times as fast as in production.
 
-use std::{fmt::Debug, path::Path, time::Duration};
+use std::{
+    fmt::Debug,
+    path::Path,
+    sync::{Arc, OnceLock},
+    time::Duration,
+};
 
 use control_plane::ControlPlane;
 use kube::{
@@ -29,10 +34,16 @@ const PATIENCE: Duration = Duration::from_mins(1);
 
 /// The stage of one test.
 pub struct Stage {
-    pub simulator: Simulator,
+    pub simulator: Arc<Simulator>,
     /// An administrator, as the person at the keyboard.
     pub client: Client,
     pub namespace: String,
+    /// The namespace of the operator's service account, whose cluster role binding is `HOME:operator`.
+    pub home: String,
+    /// The name of the account.
+    account: String,
+    /// Whether the next operator looks at every namespace that its client shows it, and not at this one alone.
+    pub everywhere: bool,
     operator_client: Client,
     operator_config: kube::Config,
     /// How the next operator signs.
@@ -67,43 +78,45 @@ static INSTALLED: OnceCell<()> = OnceCell::const_new();
 /// The control plane with the definitions and the operator's role installed.
 pub async fn control_plane() -> &'static ControlPlane {
     let control_plane = ControlPlane::shared().await;
-    INSTALLED
-        .get_or_init(|| async {
-            rustls::crypto::ring::default_provider()
-                .install_default()
-                .ok();
-            server_group_operator::telemetry::start(
-                &std::env::var("TEST_LOG").unwrap_or_else(|_| "off".into()),
-            )
-            .unwrap();
-            for path in ["crds", "deploy/rbac/clusterrole.yaml"] {
-                let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(path);
-                tokio::task::spawn_blocking(move || control_plane.apply(&path))
-                    .await
-                    .unwrap()
-                    .unwrap();
-            }
-            let client = control_plane.admin().client().await.unwrap();
-            let served = || async {
-                let all = [
-                    "servergroupmemberships",
-                    "scalinggroupattachments",
-                    "cloudaccounts",
-                ]
-                .map(|plural| {
-                    let uri = format!("/apis/servergroup.alicloud.dev/v1alpha1/{plural}?limit=1");
-                    client.request_text(http_get(&uri))
-                });
-                futures::future::join_all(all)
-                    .await
-                    .iter()
-                    .all(Result::is_ok)
-                    .then_some(())
-            };
-            eventually("the three kinds are served", served).await;
-        })
-        .await;
+    INSTALLED.get_or_init(|| install(control_plane)).await;
     control_plane
+}
+
+/// Installs the definitions and the operator's role.
+pub async fn install(control_plane: &'static ControlPlane) {
+    static TOLD: OnceLock<()> = OnceLock::new();
+    TOLD.get_or_init(|| {
+        rustls::crypto::ring::default_provider()
+            .install_default()
+            .ok();
+        let filter = std::env::var("TEST_LOG").unwrap_or_else(|_| "off".into());
+        server_group_operator::telemetry::start(&filter).unwrap();
+    });
+    for path in ["crds", "deploy/rbac/clusterrole.yaml"] {
+        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(path);
+        tokio::task::spawn_blocking(move || control_plane.apply(&path))
+            .await
+            .unwrap()
+            .unwrap();
+    }
+    let client = control_plane.admin().client().await.unwrap();
+    let served = || async {
+        let all = [
+            "servergroupmemberships",
+            "scalinggroupattachments",
+            "cloudaccounts",
+        ]
+        .map(|plural| {
+            let uri = format!("/apis/servergroup.alicloud.dev/v1alpha1/{plural}?limit=1");
+            client.request_text(http_get(&uri))
+        });
+        futures::future::join_all(all)
+            .await
+            .iter()
+            .all(Result::is_ok)
+            .then_some(())
+    };
+    eventually("the three kinds are served", served).await;
 }
 
 fn http_get(uri: &str) -> axum::http::Request<Vec<u8>> {
@@ -122,8 +135,13 @@ impl Stage {
     pub async fn without_operator(name: &str) -> Self {
         let control_plane = control_plane().await;
         let namespace = control_plane.namespace(name).await.unwrap();
+        Self::at(control_plane, namespace.clone(), namespace).await
+    }
+
+    /// A stage on which nothing acts yet, whose operator has its service account in the namespace `home`.
+    pub async fn at(control_plane: &ControlPlane, namespace: String, home: String) -> Self {
         let access = control_plane
-            .service_account(&namespace, "operator", "server-group-operator")
+            .service_account(&home, "operator", "server-group-operator")
             .await
             .unwrap();
         let mut config = access.config().await.unwrap();
@@ -137,27 +155,34 @@ impl Stage {
         .await
         .unwrap();
         let stage = Self {
-            simulator,
+            simulator: Arc::new(simulator),
             client,
+            account: format!("account-{namespace}"),
             namespace,
+            home,
+            everywhere: false,
             operator_client,
             operator_config: config,
             signature: Signature::V3,
             candidate: None,
             running: None,
         };
-        stage
-            .grant(&[json!({
-                "name": "all", "namespaces": [stage.namespace], "regions": ["*"],
-                "serverGroups": ["*"], "scalingGroups": ["*"], "loadBalancers": ["*"], "servers": ["*"],
-            })])
-            .await;
+        stage.grant_all(&[&stage.namespace]).await;
         stage
     }
 
     /// The name of the account.
     pub fn account(&self) -> String {
-        format!("account-{}", self.namespace)
+        self.account.clone()
+    }
+
+    /// Gives the account one grant, of everything to these namespaces.
+    pub async fn grant_all(&self, namespaces: &[&str]) {
+        self.grant(&[json!({
+            "name": "all", "namespaces": namespaces, "regions": ["*"],
+            "serverGroups": ["*"], "scalingGroups": ["*"], "loadBalancers": ["*"], "servers": ["*"],
+        })])
+        .await;
     }
 
     /// Gives the account these grants and no others.
@@ -235,7 +260,7 @@ impl Stage {
             transport,
             environment,
             timing,
-            namespace: Some(self.namespace.clone()),
+            namespace: (!self.everywhere).then(|| self.namespace.clone()),
             election: self.candidate.map(|identity| Candidate {
                 namespace: self.namespace.clone(),
                 identity: identity.into(),
