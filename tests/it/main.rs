@@ -26,6 +26,7 @@ mod plan_mode;
 mod products;
 mod program;
 mod removal;
+mod replacement;
 mod scale;
 mod stage;
 mod table;
