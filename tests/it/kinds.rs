@@ -1,0 +1,146 @@
+//! Both namespaced kinds in one set of words, so that what they have in common is tested once for both.
+//!
+//! An entry is a number: the member `i-0007:80` of the CLB group `rsp-web`, or the attachment of `asg-web` to the
+//! GWLB group `sgp-0007`.
+
+use std::fmt::Debug;
+
+use kube::{Resource, core::NamespaceResourceScope};
+use serde::{Serialize, de::DeserializeOwned};
+use serde_json::{Value, json};
+use server_group_operator::api::{ScalingGroupAttachment, ServerGroupMembership};
+use server_group_sim::world::Product;
+
+use crate::stage::{Stage, instance};
+
+/// Numbers below this one are entries.
+const ENTRIES: usize = 40;
+
+/// A namespaced kind.
+pub trait Kind:
+    Resource<Scope = NamespaceResourceScope, DynamicType = ()>
+    + Clone
+    + Debug
+    + DeserializeOwned
+    + Serialize
+    + Send
+    + Sync
+    + 'static
+{
+    /// The action that reads what is present.
+    const LOOKS: &'static str;
+    /// The action that removes entries.
+    const REMOVES: &'static str;
+
+    /// Makes the group, with nothing in it.
+    fn prepare(stage: &Stage);
+    /// Applies an object that lists `entries`.
+    fn list(
+        stage: &Stage,
+        name: &str,
+        entries: impl IntoIterator<Item = usize>,
+        more: Value,
+    ) -> impl Future<Output = Self>;
+    /// Puts an entry there behind the operator's back.
+    fn put(stage: &Stage, entry: usize);
+    /// Entries that are there.
+    fn present(stage: &Stage) -> Vec<usize>;
+
+    /// Entries that the ledger calls `registered` or `adopted`.
+    fn ledger(&self, part: &str) -> Vec<usize> {
+        let object = serde_json::to_value(self).unwrap();
+        let keys = object["status"]["ledger"][part].as_array().cloned();
+        let keys = keys.unwrap_or_default().into_iter();
+        keys.filter_map(|key| number(key.as_str()?)).collect()
+    }
+
+    /// Calls that removed anything.
+    fn removals(stage: &Stage) -> usize {
+        stage.simulator.world().calls(Self::REMOVES)
+    }
+}
+
+/// The entry that a key names.
+fn number(key: &str) -> Option<usize> {
+    let start = key.find(|c: char| c.is_ascii_digit())?;
+    let digits = key[start..].split(|c: char| !c.is_ascii_digit()).next();
+    digits.and_then(|digits| digits.parse().ok())
+}
+
+impl Kind for ServerGroupMembership {
+    const LOOKS: &'static str = "DescribeVServerGroupAttribute";
+    const REMOVES: &'static str = "RemoveVServerGroupBackendServers";
+
+    fn prepare(stage: &Stage) {
+        let mut world = stage.simulator.world();
+        world.create_group(Product::Clb, "rsp-web");
+    }
+
+    async fn list(
+        stage: &Stage,
+        name: &str,
+        entries: impl IntoIterator<Item = usize>,
+        more: Value,
+    ) -> Self {
+        let servers: Vec<_> = entries
+            .into_iter()
+            .map(|entry| json!({"id": instance(entry), "port": 80}))
+            .collect();
+        stage.membership(name, "rsp-web", &servers, more).await
+    }
+
+    fn put(stage: &Stage, entry: usize) {
+        let mut world = stage.simulator.world();
+        world.put_member("rsp-web", &instance(entry), "", 80, 100);
+    }
+
+    fn present(stage: &Stage) -> Vec<usize> {
+        let world = stage.simulator.world();
+        let ids = world.groups["rsp-web"].ids();
+        ids.iter().filter_map(|id| number(id)).collect()
+    }
+}
+
+impl Kind for ScalingGroupAttachment {
+    const LOOKS: &'static str = "DescribeScalingGroups";
+    const REMOVES: &'static str = "DetachServerGroups";
+
+    fn prepare(stage: &Stage) {
+        let mut world = stage.simulator.world();
+        for entry in 0..ENTRIES {
+            world.create_group(Product::Gwlb, &server_group(entry));
+        }
+        world.create_scaling_group("asg-web", [instance(0)]);
+        world.attachments_max = ENTRIES;
+    }
+
+    async fn list(
+        stage: &Stage,
+        name: &str,
+        entries: impl IntoIterator<Item = usize>,
+        more: Value,
+    ) -> Self {
+        let groups: Vec<_> = entries
+            .into_iter()
+            .map(|entry| json!({"type": "GWLB", "id": server_group(entry)}))
+            .collect();
+        stage.attachment(name, "asg-web", &groups, more).await
+    }
+
+    fn put(stage: &Stage, entry: usize) {
+        let mut world = stage.simulator.world();
+        world.attach("asg-web", "GWLB", &server_group(entry), None, None);
+    }
+
+    fn present(stage: &Stage) -> Vec<usize> {
+        let world = stage.simulator.world();
+        let attached = world.scaling_groups["asg-web"].attachments.iter();
+        let mut entries: Vec<_> = attached.filter_map(|had| number(&had.group)).collect();
+        entries.sort_unstable();
+        entries
+    }
+}
+
+fn server_group(entry: usize) -> String {
+    format!("sgp-{entry:04}")
+}
