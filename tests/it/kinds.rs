@@ -27,6 +27,10 @@ pub trait Kind:
     + Sync
     + 'static
 {
+    /// Entries that one call may name.
+    const LIMIT: usize;
+    /// How often a call is sent that is not answered.
+    const TRIES: u32;
     /// The action that reads what is present.
     const LOOKS: &'static str;
     /// The action that removes entries.
@@ -68,6 +72,8 @@ fn number(key: &str) -> Option<usize> {
 }
 
 impl Kind for ServerGroupMembership {
+    const LIMIT: usize = 20;
+    const TRIES: u32 = 1;
     const LOOKS: &'static str = "DescribeVServerGroupAttribute";
     const REMOVES: &'static str = "RemoveVServerGroupBackendServers";
 
@@ -102,6 +108,8 @@ impl Kind for ServerGroupMembership {
 }
 
 impl Kind for ScalingGroupAttachment {
+    const LIMIT: usize = 5;
+    const TRIES: u32 = 2;
     const LOOKS: &'static str = "DescribeScalingGroups";
     const REMOVES: &'static str = "DetachServerGroups";
 

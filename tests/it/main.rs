@@ -18,6 +18,7 @@ mod families;
 mod generated;
 mod instances;
 mod kinds;
+mod last_wishes;
 mod leader;
 mod membership;
 mod namespaces;

@@ -1,0 +1,225 @@
+//! What is wished for a deletion, before it and while it is under way: `suspend`, `mode`, `deletionPolicy` and
+//! `abandon` in every combination, for both kinds. What stays, what goes, and that the object ends.
+
+use std::time::Duration;
+
+use kube::api::{Patch, PatchParams};
+use serde_json::{Value, json};
+use server_group_operator::{
+    api::{ScalingGroupAttachment, ServerGroupMembership},
+    timing::Timing,
+};
+use server_group_sim::{
+    When,
+    fault::{Fault, What},
+};
+
+use crate::{
+    kinds::Kind,
+    stage::{SPEED, Stage},
+};
+
+type Membership = ServerGroupMembership;
+type Attachment = ScalingGroupAttachment;
+
+/// Somebody else's entry, which serves.
+const OTHER: usize = 39;
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "each may be wished without the others"
+)]
+struct Wish {
+    suspend: bool,
+    plan: bool,
+    retain: bool,
+    abandon: bool,
+}
+
+const RELEASE: Wish = Wish {
+    suspend: false,
+    plan: false,
+    retain: false,
+    abandon: false,
+};
+const SUSPEND: Wish = Wish {
+    suspend: true,
+    ..RELEASE
+};
+const PLAN: Wish = Wish {
+    plan: true,
+    ..RELEASE
+};
+const RETAIN: Wish = Wish {
+    retain: true,
+    ..RELEASE
+};
+const ABANDON: Wish = Wish {
+    abandon: true,
+    ..RELEASE
+};
+
+impl Wish {
+    fn all() -> impl Iterator<Item = Self> {
+        (0..16).map(|bits| Self {
+            suspend: bits & 1 > 0,
+            plan: bits & 2 > 0,
+            retain: bits & 4 > 0,
+            abandon: bits & 8 > 0,
+        })
+    }
+
+    fn spec(self) -> Value {
+        json!({
+            "suspend": self.suspend,
+            "mode": if self.plan { "Plan" } else { "Enforce" },
+            "deletionPolicy": if self.retain { "Retain" } else { "Release" },
+        })
+    }
+
+    /// Writes it into `web`, which lists `count` entries.
+    async fn say<K: Kind>(self, stage: &Stage, count: usize) {
+        if self.abandon {
+            let patch = Patch::Merge(
+                json!({"metadata": {"annotations": {"servergroup.alicloud.dev/abandon": "true"}}}),
+            );
+            let api = stage.api::<K>();
+            let params = PatchParams::default();
+            api.patch("web", &params, &patch).await.unwrap();
+        }
+        // An apply to an object that is gone would make another one.
+        if self != ABANDON {
+            K::list(stage, "web", 0..count, self.spec()).await;
+        }
+    }
+}
+
+/// A stage with `web`, which registered so many entries, beside somebody else's.
+async fn registered<K: Kind>(stage: &Stage, count: usize) {
+    K::prepare(stage);
+    K::put(stage, OTHER);
+    let mine = (0..count).filter(|entry| *entry != OTHER);
+    K::list(stage, "web", mine, RELEASE.spec()).await;
+    stage.reason::<K>("web", "Converged").await;
+}
+
+async fn before<K: Kind>() {
+    let stage = Stage::new("wish-before").await;
+    for wish in Wish::all() {
+        registered::<K>(&stage, 3).await;
+        wish.say::<K>(&stage, 3).await;
+        stage.delete::<K>("web").await;
+        stage.gone::<K>("web").await;
+        let left = match wish == RELEASE {
+            true => vec![OTHER],
+            false => vec![0, 1, 2, OTHER],
+        };
+        assert_eq!(K::present(&stage), left, "{wish:?}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_membership_registered_leaves_unless_any_wish_keeps_it() {
+    before::<Membership>().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_an_attachment_registered_leaves_unless_any_wish_keeps_it() {
+    before::<Attachment>().await;
+}
+
+/// Something is wished while the first of two calls that release everything is under way.
+async fn meanwhile<K: Kind>(wish: Wish) {
+    let stage = Stage::new("wish-meanwhile").await;
+    let count = K::LIMIT * 2 - 5;
+    registered::<K>(&stage, count).await;
+    let mut held = stage
+        .simulator
+        .hold(When::After, |call| call.action == K::REMOVES);
+    stage.delete::<K>("web").await;
+    held.arrived().await;
+    wish.say::<K>(&stage, count).await;
+    held.release();
+    stage.gone::<K>("web").await;
+    let mut left: Vec<_> = (K::LIMIT..count).collect();
+    if wish == RELEASE {
+        left.clear();
+    }
+    left.push(OTHER);
+    assert_eq!(K::present(&stage), left, "{wish:?}\n{}", stage.calls());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_wish_in_the_middle_of_a_release_keeps_what_is_left_and_the_object_ends() {
+    for wish in Wish::all().filter(|wish| *wish != ABANDON) {
+        meanwhile::<Membership>(wish).await;
+        meanwhile::<Attachment>(wish).await;
+    }
+}
+
+/// Deleted with `first` wished, while it is not known what became of a removal; then `last` is wished.
+async fn unsettled<K: Kind>(first: Wish, last: Wish) {
+    let mut stage = Stage::without_operator("wish-unsettled").await;
+    let mut timing = Timing::scaled(SPEED);
+    timing.settle_after_send = match last.abandon {
+        // Longer than the test takes: it is not waited for.
+        true => Duration::from_mins(10),
+        false => Duration::from_secs(5),
+    };
+    stage.start_with(stage.operator_client(), timing);
+    registered::<K>(&stage, 4).await;
+    // With a token it is sent once more at once, and not answered again.
+    let lost = Fault::on(K::REMOVES, What::LoseAnswerAfter).times(K::TRIES);
+    stage.simulator.world().faults.push(lost);
+    K::list(&stage, "web", 0..3, json!({})).await;
+    let open = |web: &K| {
+        let status = serde_json::to_value(web).unwrap()["status"].clone();
+        status["operation"]["phase"] == "Unsettled"
+            && status["observedGeneration"] == json!(web.meta().generation)
+    };
+    stage.until("an unsettled removal", "web", open).await;
+    K::list(&stage, "web", 0..3, first.spec()).await;
+    stage.delete::<K>("web").await;
+    stage.until("a deletion that waits", "web", open).await;
+    last.say::<K>(&stage, 3).await;
+    if !last.abandon {
+        stage.until("one that still waits", "web", open).await;
+    }
+    stage.gone::<K>("web").await;
+    let left = match last == RELEASE {
+        true => vec![OTHER],
+        false => vec![0, 1, 2, OTHER],
+    };
+    assert_eq!(K::present(&stage), left, "{first:?}, then {last:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_deletion_waits_for_an_unsettled_removal_and_the_last_wish_decides() {
+    let rows = [
+        (RELEASE, RELEASE),
+        (RELEASE, SUSPEND),
+        (RELEASE, PLAN),
+        (RELEASE, RETAIN),
+        (SUSPEND, RELEASE),
+        (PLAN, RELEASE),
+        (RETAIN, RELEASE),
+        (SUSPEND, RETAIN),
+    ];
+    // All at once, because most of the time goes by while they wait.
+    let both = |(first, last)| async move {
+        tokio::join!(
+            unsettled::<Membership>(first, last),
+            unsettled::<Attachment>(first, last)
+        )
+    };
+    futures::future::join_all(rows.map(both)).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_abandoned_object_does_not_wait_for_an_unsettled_removal() {
+    for first in [RELEASE, SUSPEND, PLAN, RETAIN] {
+        unsettled::<Membership>(first, ABANDON).await;
+        unsettled::<Attachment>(first, ABANDON).await;
+    }
+}
