@@ -97,7 +97,8 @@ sim: ## Run the simulated cloud by hand
 
 .PHONY: bench
 bench: control-plane ## Print how many calls, reads and writes things take; the tests gate the same figures
-	@cargo test --locked --test it -- counts:: scale:: --nocapture --test-threads 1 2>&1 | awk -F ' *[|] *' ' \
+	@{ cargo test --locked --test it -- counts:: --nocapture --test-threads 1 && \
+		cargo test --locked --test scale -- --nocapture --test-threads 1; } 2>&1 | awk -F ' *[|] *' ' \
 		BEGIN { printf "%-50s %6s %6s %6s  %s\n", "", "floor", "ours", "ratio", "others" } \
 		/count [|]/ { sub("floor *", "", $$3); sub("ours *", "", $$4); \
 			printf "%-50s %6s %6s %6s  %s\n", $$2, $$3, $$4, $$5, $$6 } \
