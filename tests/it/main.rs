@@ -33,5 +33,6 @@ mod replacement;
 mod restored;
 mod stage;
 mod table;
+mod troubles;
 mod unsettled;
 mod wire;
