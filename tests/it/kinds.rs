@@ -33,6 +33,8 @@ pub trait Kind:
     const TRIES: u32;
     /// The action that reads what is present.
     const LOOKS: &'static str;
+    /// The action that puts entries there.
+    const ADDS: &'static str;
     /// The action that removes entries.
     const REMOVES: &'static str;
 
@@ -45,10 +47,20 @@ pub trait Kind:
         entries: impl IntoIterator<Item = usize>,
         more: Value,
     ) -> impl Future<Output = Self>;
+    /// Applies an object that contradicts itself, on a group of its own.
+    fn contradiction(stage: &Stage, name: &str) -> impl Future<Output = Self>;
     /// Puts an entry there behind the operator's back.
     fn put(stage: &Stage, entry: usize);
     /// Entries that are there.
     fn present(stage: &Stage) -> Vec<usize>;
+
+    /// Waits until the operator has heard of everything that was applied before: one watch tells it in order.
+    fn heard(stage: &Stage) -> impl Future<Output = ()> {
+        async {
+            Self::contradiction(stage, "last-word").await;
+            stage.reason::<Self>("last-word", "InvalidSpec").await;
+        }
+    }
 
     /// Entries that the ledger calls `registered` or `adopted`.
     fn ledger(&self, part: &str) -> Vec<usize> {
@@ -56,6 +68,15 @@ pub trait Kind:
         let keys = object["status"]["ledger"][part].as_array().cloned();
         let keys = keys.unwrap_or_default().into_iter();
         keys.filter_map(|key| number(key.as_str()?)).collect()
+    }
+
+    /// Calls of `action` that named `entry`.
+    fn calls_about(stage: &Stage, action: &str, entry: usize) -> usize {
+        let world = stage.simulator.world();
+        let calls = world.changing_calls().filter(|call| call.action == action);
+        calls
+            .filter(|call| call.names.iter().any(|name| number(name) == Some(entry)))
+            .count()
     }
 
     /// Calls that removed anything.
@@ -75,6 +96,7 @@ impl Kind for ServerGroupMembership {
     const LIMIT: usize = 20;
     const TRIES: u32 = 1;
     const LOOKS: &'static str = "DescribeVServerGroupAttribute";
+    const ADDS: &'static str = "AddVServerGroupBackendServers";
     const REMOVES: &'static str = "RemoveVServerGroupBackendServers";
 
     fn prepare(stage: &Stage) {
@@ -95,6 +117,14 @@ impl Kind for ServerGroupMembership {
         stage.membership(name, "rsp-web", &servers, more).await
     }
 
+    async fn contradiction(stage: &Stage, name: &str) -> Self {
+        let server = json!({"id": instance(0), "port": 80});
+        let twice = [server.clone(), server];
+        stage
+            .membership(name, "rsp-elsewhere", &twice, json!({}))
+            .await
+    }
+
     fn put(stage: &Stage, entry: usize) {
         let mut world = stage.simulator.world();
         world.put_member("rsp-web", &instance(entry), "", 80, 100);
@@ -111,6 +141,7 @@ impl Kind for ScalingGroupAttachment {
     const LIMIT: usize = 5;
     const TRIES: u32 = 2;
     const LOOKS: &'static str = "DescribeScalingGroups";
+    const ADDS: &'static str = "AttachServerGroups";
     const REMOVES: &'static str = "DetachServerGroups";
 
     fn prepare(stage: &Stage) {
@@ -133,6 +164,14 @@ impl Kind for ScalingGroupAttachment {
             .map(|entry| json!({"type": "GWLB", "id": server_group(entry)}))
             .collect();
         stage.attachment(name, "asg-web", &groups, more).await
+    }
+
+    async fn contradiction(stage: &Stage, name: &str) -> Self {
+        let group = json!({"type": "GWLB", "id": server_group(0)});
+        let twice = [group.clone(), group];
+        stage
+            .attachment(name, "asg-elsewhere", &twice, json!({}))
+            .await
     }
 
     fn put(stage: &Stage, entry: usize) {

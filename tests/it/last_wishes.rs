@@ -132,7 +132,7 @@ async fn what_an_attachment_registered_leaves_unless_any_wish_keeps_it() {
 /// Something is wished while the first of two calls that release everything is under way.
 async fn meanwhile<K: Kind>(wish: Wish) {
     let stage = Stage::new("wish-meanwhile").await;
-    let count = K::LIMIT * 2 - 5;
+    let count = K::LIMIT * 2 - 2;
     registered::<K>(&stage, count).await;
     let mut held = stage
         .simulator

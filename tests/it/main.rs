@@ -9,6 +9,7 @@
 
 mod admission;
 mod attachment;
+mod claims;
 mod counts;
 mod crash;
 mod draining;
@@ -17,6 +18,7 @@ mod exclusive;
 mod families;
 mod figures;
 mod generated;
+mod handover;
 mod instances;
 mod kinds;
 mod last_wishes;
@@ -35,4 +37,5 @@ mod stage;
 mod table;
 mod troubles;
 mod unsettled;
+mod wide;
 mod wire;

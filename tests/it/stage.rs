@@ -171,6 +171,24 @@ impl Stage {
         stage
     }
 
+    /// The same stage in another namespace, without an operator of its own.
+    pub async fn beside(&self, namespace: String) -> Self {
+        self.grant_all(&[&self.namespace, &namespace]).await;
+        Self {
+            simulator: Arc::clone(&self.simulator),
+            client: self.client.clone(),
+            namespace,
+            home: self.home.clone(),
+            account: self.account.clone(),
+            everywhere: self.everywhere,
+            operator_client: self.operator_client.clone(),
+            operator_config: self.operator_config.clone(),
+            signature: self.signature,
+            candidate: self.candidate,
+            running: None,
+        }
+    }
+
     /// The name of the account.
     pub fn account(&self) -> String {
         self.account.clone()
