@@ -28,7 +28,7 @@ impl Cloud {
     ///
     /// # Errors
     ///
-    /// As [`Cloud::attach_server_groups`]; [`Kind::BadMember`] if one of them does not exist.
+    /// As [`Cloud::attach_server_groups`]; [`Kind::NamedGroupNotFound`] if one of them does not exist.
     pub async fn attach(
         &self,
         group: &str,
@@ -54,7 +54,7 @@ impl Cloud {
                     .await
             }
         };
-        answer.map_err(|error| as_one_of_several(error, Kind::BadMember))
+        answer.map_err(|error| as_one_of_several(error, Kind::NamedGroupNotFound))
     }
 
     /// Undoes up to 5 attachments, all of `family`, of a scaling group.

@@ -81,6 +81,8 @@ pub enum Kind {
     Incomplete,
     /// The server group does not exist. Check the id and the region in the spec.
     GroupNotFound,
+    /// A server group or load balancer that an attachment names does not exist; others of the call may.
+    NamedGroupNotFound,
     /// The scaling group does not exist. Check the id and the region in the spec.
     ScalingGroupNotFound,
     /// A member that was to be removed is not there. We look again.

@@ -19,6 +19,7 @@ use server_group_core::{
 use super::{
     events::{self, Change},
     managed::Managed,
+    memory::Parked,
     pass::{Pass, Stop},
     reconcile::{Judged, Pipeline},
     report::{Counts, Seen, plain_message},
@@ -137,6 +138,7 @@ fn shown(planned: &Plan, parsed: &parse::Parsed) -> status::Plan {
 /// How a pass over a scaling group ended that was seen.
 fn judged(pass: &Pass<'_, ScalingGroupAttachment>, planned: &Plan, accepted: usize) -> Judged {
     let counts = planned.counts;
+    let parked = |is: &dyn Fn(&Parked) -> bool| pass.memory.lock().parked.values().any(is);
     let facts = Facts {
         held: &planned.held,
         nobody_wanted: planned.nobody_wanted,
@@ -147,12 +149,8 @@ fn judged(pass: &Pass<'_, ScalingGroupAttachment>, planned: &Plan, accepted: usi
         draining: false,
         // Room was made in this pass: the next one tries again.
         quota_reached: pass.quota_reached && accepted == 0,
-        parked_again: pass
-            .memory
-            .lock()
-            .parked
-            .values()
-            .any(|parked| parked.retries > 0),
+        group_missing: parked(&|parked| parked.group_missing),
+        parked_again: parked(&|parked| parked.retries > 0),
     };
     let verdict = if pass.deleting() {
         Verdict::from(Reason::Releasing)
@@ -179,6 +177,10 @@ fn judged(pass: &Pass<'_, ScalingGroupAttachment>, planned: &Plan, accepted: usi
             .last_failure
             .clone()
             .unwrap_or_else(|| plain_message(Reason::Changing).into()),
+        Reason::PartlyApplied => pass.refused_entries(),
+        Reason::GroupNotFound => {
+            format!("{}; check its id and spec.regionId", pass.refused_entries())
+        }
         reason => plain_message(reason).into(),
     };
     Judged { verdict, message }

@@ -279,7 +279,7 @@ async fn one_batch<M: Managed>(
             (Outcome::NotSent, _) | (_, Kind::Throttled) if attempt + 1 < TRIES => {
                 pass.pause(attempt, &error).await;
             }
-            (_, Kind::BadMember | Kind::Invalid) => {
+            (_, Kind::BadMember | Kind::NamedGroupNotFound | Kind::Invalid) => {
                 return Ok(refused(pass, manner.action, &batch, &error, queue));
             }
             (_, Kind::MemberBusy) => {
@@ -337,7 +337,10 @@ fn refused<M: Managed>(
             queue.push_front(right);
             queue.push_front(left);
         }
-        Err(bad) => pass.park(bad, told(error), error.request_id.as_deref()),
+        Err(bad) => {
+            let missing = error.kind == Kind::NamedGroupNotFound;
+            pass.park(bad, told(error), error.request_id.as_deref(), missing);
+        }
     }
     Next::Batch
 }
@@ -357,7 +360,15 @@ impl<M: Managed> Pass<'_, M> {
     /// Leaves `key` alone for a while, with the cloud's words as the reason.
     ///
     /// `request` is the cloud's id of the refusal, for the event alone: status says the same as long as nothing changes.
-    pub fn park(&mut self, key: M::Key, reason: String, request: Option<&str>) {
+    ///
+    /// `group_missing`: what it names does not exist.
+    pub fn park(
+        &mut self,
+        key: M::Key,
+        reason: String,
+        request: Option<&str>,
+        group_missing: bool,
+    ) {
         let (now, retry) = (self.ctx.now(), self.ctx.timing.parked_retry);
         let request = request.map_or(String::new(), |id| format!(", request {id}"));
         self.newly_parked.push(format!("{key} ({reason}{request})"));
@@ -368,6 +379,7 @@ impl<M: Managed> Pass<'_, M> {
             Parked {
                 until: now + retry,
                 retries: retried.map_or(0, |before| before.retries + 1),
+                group_missing,
             },
         );
         if self.record.parked.len() < PARKED_MAX {

@@ -108,7 +108,7 @@ impl<M: Managed> Pass<'_, M> {
             trials.failed(names)
         };
         if let Some(bad) = bad {
-            self.park(bad, note.to_owned(), None);
+            self.park(bad, note.to_owned(), None, false);
         }
     }
 }

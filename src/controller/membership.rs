@@ -149,6 +149,7 @@ fn judged(pass: &Pass<'_, ServerGroupMembership>, planned: &Plan, accepted: usiz
         draining: counts.draining > 0,
         // Room was made in this pass: the next one tries again.
         quota_reached: pass.quota_reached && accepted == 0,
+        group_missing: false,
         parked_again: memory.parked.values().any(|parked| parked.retries > 0),
     };
     let verdict = if pass.deleting() {
@@ -166,6 +167,7 @@ fn judged(pass: &Pass<'_, ServerGroupMembership>, planned: &Plan, accepted: usiz
             .last_failure
             .clone()
             .unwrap_or_else(|| plain_message(Reason::Changing).into()),
+        Reason::PartlyApplied => pass.refused_entries(),
         reason => plain_message(reason).into(),
     };
     Judged { verdict, message }

@@ -62,6 +62,8 @@ pub struct Parked {
     pub until: Duration,
     /// How often a retry was refused.
     pub retries: u32,
+    /// Whether what it names does not exist.
+    pub group_missing: bool,
 }
 
 impl<K> Default for Memory<K> {

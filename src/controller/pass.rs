@@ -85,7 +85,9 @@ pub fn reason_for(kind: cloud::Kind) -> Reason {
         | Kind::AlreadyMember
         | Kind::Unusable => Reason::Retrying,
         Kind::Busy | Kind::MemberBusy | Kind::TokenProcessing => Reason::Changing,
-        Kind::GroupNotFound | Kind::ScalingGroupNotFound => Reason::GroupNotFound,
+        Kind::GroupNotFound | Kind::NamedGroupNotFound | Kind::ScalingGroupNotFound => {
+            Reason::GroupNotFound
+        }
         Kind::BadMember => Reason::PartlyApplied,
         Kind::Quota => Reason::QuotaExceeded,
         Kind::Denied => Reason::Denied,
@@ -109,6 +111,9 @@ pub fn told(error: &cloud::Error) -> String {
         Reason::Retrying if error.kind == cloud::Kind::Unusable => {
             "it cannot be changed as it is: see whether the load balancer is running and not locked, and the scaling \
              group enabled; trying again"
+        }
+        Reason::PartlyApplied => {
+            "see whether it exists, runs, and is in the region and VPC of the group; tried again in an hour"
         }
         Reason::Retrying => return text,
         reason => plain_message(reason),
@@ -451,6 +456,7 @@ impl<'c, M: Managed> Pass<'c, M> {
                 key,
                 "accepted twice, and absent afterwards".to_owned(),
                 None,
+                false,
             );
         }
     }
@@ -466,6 +472,7 @@ impl<'c, M: Managed> Pass<'c, M> {
             memory.parked.entry(key.clone()).or_insert(Parked {
                 until: Duration::ZERO,
                 retries: 0,
+                group_missing: false,
             });
         }
         memory.parked.retain(|key, _| wanted(key));
@@ -485,6 +492,22 @@ impl<'c, M: Managed> Pass<'c, M> {
             self.wake_at(first.min(now + retry));
         }
         keys
+    }
+
+    /// The first few entries that the cloud refused, with its words.
+    #[must_use]
+    pub fn refused_entries(&self) -> String {
+        const NAMED: usize = 3;
+        let parked = self.record.parked.iter();
+        let mut named: Vec<_> = parked
+            .take(NAMED)
+            .map(|(key, reason)| format!("{key} ({reason})"))
+            .collect();
+        let more = self.record.parked.len().saturating_sub(NAMED);
+        if more > 0 {
+            named.push(format!("and {more} more, see status.parked"));
+        }
+        format!("the rest is done, but not {}", named.join(", "))
     }
 
     /// Drops an operation of ours from the record once every call of it was answered or has settled.

@@ -211,7 +211,8 @@ async fn one_group_that_does_not_exist_does_not_stop_the_others() {
         vserver(1, 80, 50)
     ]);
     list(&stage, json!({"serverGroups": groups})).await;
-    let feed: Attachment = stage.reason("feed", "PartlyApplied").await;
+    let feed: Attachment = stage.reason("feed", "GroupNotFound").await;
+    assert!(message(&feed).contains("sgp-gone"), "{}", message(&feed));
     assert_eq!(attached(&stage).len(), 3);
     let parked = feed.status.unwrap().parked;
     assert_eq!(parked.len(), 1, "{parked:?}");

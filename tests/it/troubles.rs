@@ -68,6 +68,17 @@ async fn recovers<K: Kind>(stage: &Stage, end: impl FnOnce(&mut World)) {
     stage.reason::<K>("web", "Converged").await;
 }
 
+/// The trouble is over, and somebody says so: what was refused is tried by itself only after an hour.
+async fn recovers_when_asked<K: Kind>(stage: &Stage, end: impl FnOnce(&mut World)) {
+    end(&mut stage.simulator.world());
+    let asked =
+        json!({"metadata": {"annotations": {"servergroup.alicloud.dev/reconcile-at": "now"}}});
+    let (params, patch) = (PatchParams::default(), Patch::Merge(&asked));
+    let api = stage.api::<K>();
+    api.patch("web", &params, &patch).await.unwrap();
+    stage.reason::<K>("web", "Converged").await;
+}
+
 fn stalled<K: Kind>(web: &K) -> bool {
     condition(web, "Stalled").is_some_and(|(status, ..)| status == "True")
 }
@@ -90,7 +101,7 @@ async fn a_group_without_room_says_so_and_takes_what_fits() {
     let advice = ["quota", "raise it"];
     troubled::<Membership>(&stage, "QuotaExceeded", &advice, SLOW, 4).await;
     assert_eq!(Membership::present(&stage), [0, 1, 2, 3, 4]);
-    recovers::<Membership>(&stage, |world| room(world, 7)).await;
+    recovers_when_asked::<Membership>(&stage, |world| room(world, 7)).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -101,7 +112,7 @@ async fn a_scaling_group_without_room_says_so_and_takes_what_fits() {
     let advice = ["quota", "raise it"];
     troubled::<Attachment>(&stage, "QuotaExceeded", &advice, SLOW, 4).await;
     assert_eq!(Attachment::present(&stage), [0, 1, 2, 3, 4]);
-    recovers::<Attachment>(&stage, |world| world.attachments_max = 7).await;
+    recovers_when_asked::<Attachment>(&stage, |world| world.attachments_max = 7).await;
 }
 
 async fn configuring(product: Product, id: &str) {
@@ -190,7 +201,7 @@ async fn a_server_that_is_gone_from_ecs_is_parked_by_name_and_tried_hourly() {
     let stage = stage::<Membership>("ecs-gone", 2).await;
     stage.simulator.world().bad_servers.insert(instance(2));
     Membership::list(&stage, "web", 0..4, often()).await;
-    let advice = ["refused some entries", "status.parked"];
+    let advice = ["the rest is done", "status.parked"];
     troubled::<Membership>(&stage, "PartlyApplied", &advice, SLOW, 1).await;
     let web: Membership = stage.reason("web", "PartlyApplied").await;
     let parked = web.status.unwrap().parked;
@@ -220,14 +231,14 @@ async fn a_call_that_ram_denies_stalls_with_the_permission_to_add() {
     let told = |web: &Membership| message(web).contains(look);
     stage.until("the read is named", "web", told).await;
     troubled::<Membership>(&stage, "Denied", &advice, SLOW, 1).await;
-    recovers::<Membership>(&stage, |world| world.denied.clear()).await;
+    recovers_when_asked::<Membership>(&stage, |world| world.denied.clear()).await;
     let stage = self::stage::<Attachment>("denied-ess", 2).await;
     let attach = "AttachServerGroups";
     stage.simulator.world().denied.insert(attach.to_owned());
     Attachment::list(&stage, "web", 0..3, often()).await;
     let advice = [attach, "Forbidden.Unauthorized", "compare the role"];
     troubled::<Attachment>(&stage, "Denied", &advice, SLOW, 2).await;
-    recovers::<Attachment>(&stage, |world| world.denied.clear()).await;
+    recovers_when_asked::<Attachment>(&stage, |world| world.denied.clear()).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -239,7 +250,7 @@ async fn a_server_group_that_is_gone_from_an_attachment_is_not_found() {
     let web: Attachment = stage.reason("web", "GroupNotFound").await;
     assert!(stalled(&web));
     assert_eq!(Attachment::present(&stage), [0]);
-    recovers::<Attachment>(&stage, |world| {
+    recovers_when_asked::<Attachment>(&stage, |world| {
         _ = world.create_group(Product::Gwlb, "sgp-0001");
     })
     .await;
@@ -289,7 +300,7 @@ async fn a_forced_attach_to_a_disabled_scaling_group_is_tried_again_ever_later()
     let advice = [code, "the scaling group enabled"];
     // The scaling group, its activities, the call.
     troubled::<Attachment>(&stage, "Retrying", &advice, GROWING, 3).await;
-    recovers::<Attachment>(&stage, |world| world.faults.clear()).await;
+    recovers_when_asked::<Attachment>(&stage, |world| world.faults.clear()).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

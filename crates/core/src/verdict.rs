@@ -21,6 +21,8 @@ pub struct Facts<'a, K> {
     pub draining: bool,
     /// A quota of the cloud stopped an addition in this pass.
     pub quota_reached: bool,
+    /// What a parked one names does not exist.
+    pub group_missing: bool,
     /// A parked member was tried again an hour later and failed again.
     pub parked_again: bool,
 }
@@ -60,6 +62,10 @@ pub fn judge<K: Ord>(facts: &Facts<'_, K>) -> Verdict {
         (facts.moving || holds(Hold::InFlight), Reason::Changing),
         (facts.draining, Reason::Draining),
         (holds(Hold::LedgerFull), Reason::LedgerFull),
+        (
+            facts.group_missing && holds(Hold::Parked),
+            Reason::GroupNotFound,
+        ),
         (holds(Hold::Parked), Reason::PartlyApplied),
         (holds(Hold::LastServing), Reason::LastServing),
         (holds(Hold::WaitsForReplacement), Reason::Changing),
@@ -93,6 +99,7 @@ mod tests {
             moving,
             draining: false,
             quota_reached: false,
+            group_missing: false,
             parked_again: false,
         };
         assert_eq!(judge(&facts).reason, expected, "{held:?}, moving: {moving}");
@@ -126,6 +133,7 @@ mod tests {
             moving: true,
             draining: false,
             quota_reached: false,
+            group_missing: false,
             parked_again: false,
         };
         assert_eq!(judge(&facts), Reason::LastServing.into());
@@ -140,6 +148,7 @@ mod tests {
             moving: false,
             draining: false,
             quota_reached: false,
+            group_missing: false,
             parked_again: true,
         };
         assert_eq!(
