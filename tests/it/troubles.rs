@@ -53,6 +53,7 @@ async fn troubled<K: Kind>(
         stage.calls()
     );
     assert!(made > 0, "{reason}: nobody looks any more");
+    stage.reason::<K>("web", reason).await;
 }
 
 fn says<K: Kind>(web: &K, advice: &[&str]) {
