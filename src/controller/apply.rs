@@ -146,8 +146,7 @@ pub async fn act<M: Managed>(
     match done.end {
         End::Complete => {}
         End::Quota(words) => {
-            tracing::info!(words, group, "a quota is used up");
-            pass.quota_reached = true;
+            pass.quota_reached = Some(words);
         }
         End::Working | End::LookAgain => {
             applied.stopped = Some(Stop::because(

@@ -148,7 +148,7 @@ fn judged(pass: &Pass<'_, ScalingGroupAttachment>, planned: &Plan, accepted: usi
             || !pass.turn.unsettled.is_empty(),
         draining: false,
         // Room was made in this pass: the next one tries again.
-        quota_reached: pass.quota_reached && accepted == 0,
+        quota_reached: pass.quota_reached.is_some() && accepted == 0,
         group_missing: parked(&|parked| parked.group_missing),
         parked_again: parked(&|parked| parked.retries > 0),
     };
@@ -178,6 +178,7 @@ fn judged(pass: &Pass<'_, ScalingGroupAttachment>, planned: &Plan, accepted: usi
             .clone()
             .unwrap_or_else(|| plain_message(Reason::Changing).into()),
         Reason::PartlyApplied => pass.refused_entries(),
+        Reason::QuotaExceeded => pass.quota_reached.clone().unwrap_or_default(),
         Reason::GroupNotFound => {
             format!("{}; check its id and spec.regionId", pass.refused_entries())
         }

@@ -148,7 +148,7 @@ fn judged(pass: &Pass<'_, ServerGroupMembership>, planned: &Plan, accepted: usiz
             || !pass.turn.unsettled.is_empty(),
         draining: counts.draining > 0,
         // Room was made in this pass: the next one tries again.
-        quota_reached: pass.quota_reached && accepted == 0,
+        quota_reached: pass.quota_reached.is_some() && accepted == 0,
         group_missing: false,
         parked_again: memory.parked.values().any(|parked| parked.retries > 0),
     };
@@ -168,6 +168,7 @@ fn judged(pass: &Pass<'_, ServerGroupMembership>, planned: &Plan, accepted: usiz
             .clone()
             .unwrap_or_else(|| plain_message(Reason::Changing).into()),
         Reason::PartlyApplied => pass.refused_entries(),
+        Reason::QuotaExceeded => pass.quota_reached.clone().unwrap_or_default(),
         reason => plain_message(reason).into(),
     };
     Judged { verdict, message }

@@ -123,6 +123,12 @@ pub fn told(error: &cloud::Error) -> String {
     text
 }
 
+/// Whether the object carries the annotation that lets it go without touching the cloud.
+fn abandoned<M: Managed>(object: &M) -> bool {
+    let value = object.annotations().get(ABANDON);
+    value.is_some_and(|value| value == "true")
+}
+
 /// One pass over one object.
 pub struct Pass<'c, M: Managed> {
     /// The world outside.
@@ -145,8 +151,8 @@ pub struct Pass<'c, M: Managed> {
     pub asked: bool,
     /// What would be changed, in `Plan` mode.
     pub plan: Option<status::Plan>,
-    /// Whether a quota refused an addition in this pass.
-    pub quota_reached: bool,
+    /// The words with which a quota refused an addition in this pass.
+    pub quota_reached: Option<String>,
     /// Something about the cloud that is no reason and still has to be said.
     pub remark: Option<String>,
     /// How many changes the cloud accepted in this pass.
@@ -175,7 +181,7 @@ impl<'c, M: Managed> Pass<'c, M> {
             looked_at: None,
             asked: false,
             plan: None,
-            quota_reached: false,
+            quota_reached: None,
             remark: None,
             accepted: 0,
             newly_parked: Vec::new(),
@@ -210,12 +216,7 @@ impl<'c, M: Managed> Pass<'c, M> {
 
     /// Whether a person asked to let go of the object without touching the cloud.
     pub fn abandoned(&self) -> bool {
-        self.deleting()
-            && self
-                .object
-                .annotations()
-                .get(ABANDON)
-                .is_some_and(|value| value == "true")
+        self.deleting() && abandoned(&self.object)
     }
 
     /// The value of the `reconcile-at` annotation.
@@ -404,14 +405,12 @@ impl<'c, M: Managed> Pass<'c, M> {
         now >= since + gap
     }
 
-    /// Comes back no later than `at`, since the start of the process; on the quick beat if that is past already, for
-    /// then something else is being waited for too.
+    /// Comes back no later than `at`, since the start of the process. What is past already did not help this pass, so
+    /// something else is waited for, and the beat brings that.
     pub fn wake_at(&mut self, at: Duration) {
-        let now = self.ctx.now();
-        let at = match at > now {
-            true => at,
-            false => now + self.ctx.timing.quick_beat_min,
-        };
+        if at <= self.ctx.now() {
+            return;
+        }
         self.due = Some(self.due.map_or(at, |due| due.min(at)));
     }
 
@@ -610,6 +609,9 @@ impl<'c, M: Managed> Pass<'c, M> {
         }
         if then.deletion_timestamp.is_some() != now.deletion_timestamp.is_some() {
             return Err(Stop::Superseded("the object is being deleted"));
+        }
+        if self.deleting() && abandoned(newest) {
+            return Err(Stop::Superseded("the object is abandoned"));
         }
         self.authorize().map(drop)
     }

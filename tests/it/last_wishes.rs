@@ -158,6 +158,12 @@ async fn a_wish_in_the_middle_of_a_release_keeps_what_is_left_and_the_object_end
     }
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn abandoning_in_the_middle_of_a_release_keeps_what_is_left() {
+    meanwhile::<Membership>(ABANDON).await;
+    meanwhile::<Attachment>(ABANDON).await;
+}
+
 /// Deleted with `first` wished, while it is not known what became of a removal; then `last` is wished.
 async fn unsettled<K: Kind>(first: Wish, last: Wish) {
     let mut stage = Stage::without_operator("wish-unsettled").await;

@@ -34,6 +34,7 @@ mod removal;
 mod replacement;
 mod restored;
 mod stage;
+mod stalls;
 mod table;
 mod troubles;
 mod unsettled;

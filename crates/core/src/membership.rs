@@ -480,7 +480,8 @@ fn differences(world: &World, plan: &mut Plan) -> Vec<(ServerKey, Change)> {
     }
     let ours_or_listed = |key: &&ServerKey| listed(key) || world.ledger.holds(key);
     let claimed = |key: &&ServerKey| ours_or_listed(key) || claim::claimed(*key, &world.others);
-    for key in world.foreigners.keys().filter(|key| !claimed(key)) {
+    let stays = |key: &&ServerKey| claimed(key) || world.brings(key);
+    for key in world.foreigners.keys().filter(|key| !stays(key)) {
         if let Some(row) = world.rows.get(key) {
             changes.extend(way_out(world, key, row));
         }

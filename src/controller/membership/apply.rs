@@ -75,7 +75,7 @@ pub(super) async fn apply(
     )
     .await?;
     let (mut drains, mut removals) = (planned.drain.clone(), planned.remove.clone());
-    if pass.quota_reached && applied.stopped.is_none() {
+    if pass.quota_reached.is_some() && applied.stopped.is_none() {
         // There is no room: how far the swap may dip shows only now (S3).
         let observed = observe(pass, group, parsed, Look::Now)
             .await?

@@ -145,7 +145,7 @@ pub(super) async fn observe(
         unsettled,
         parked,
         contended,
-        quota_reached: pass.quota_reached,
+        quota_reached: pass.quota_reached.is_some(),
         drains: drains(pass, group),
         draining,
         foreigners: BTreeMap::new(),
