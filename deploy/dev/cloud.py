@@ -21,6 +21,8 @@ elif verb == "expect":
     cloud = json.loads(get("/_sim/groups"))
     if what == "serving":
         found = cloud["groups"][name]["serving"]
+    elif what == "weight":
+        found = sum(weight for _, _, _, weight, _ in cloud["groups"][name]["members"])
     else:
         found = len(cloud["scalingGroups"][name]["attachments"])
     if found != int(number):
