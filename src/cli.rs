@@ -2,7 +2,7 @@
 
 #![expect(clippy::doc_markdown, reason = "help texts are printed as they stand")]
 
-use std::{io::Write, net::SocketAddr, process::ExitCode, time::Duration};
+use std::{io::Write, net::SocketAddr, process::ExitCode};
 
 use anyhow::Context as _;
 use clap::{Args, Parser, Subcommand, ValueEnum};
@@ -189,7 +189,7 @@ async fn kubernetes(
             "there is no usable kubeconfig and this is no pod: name one with --kubeconfig or KUBECONFIG, or run in a cluster",
         )?,
     };
-    config.connect_timeout = Some(timing.connect_deadline.max(Duration::from_secs(1)));
+    config.connect_timeout = Some(timing.connect_deadline);
     config.default_retry = false;
     kube::Client::try_from(config)
         .context("the kubeconfig names keys or certificates that cannot be used")

@@ -25,6 +25,8 @@ pub struct Timing {
     pub rate_window: Duration,
     /// How long an answer that says *too many* stands for the next ones too.
     pub rate_cooldown: Duration,
+    /// The longest wait that the cloud may ask for.
+    pub hint_max: Duration,
     /// How long changes to an object are gathered before a pass.
     pub debounce: Duration,
     /// The least delay before something that is already due, so that a mistake cannot spin.
@@ -84,6 +86,7 @@ impl Timing {
             share_window: Duration::from_millis(20),
             rate_window: Duration::from_mins(1),
             rate_cooldown: Duration::from_secs(10),
+            hint_max: Duration::from_mins(1),
             debounce: Duration::from_millis(10),
             soon: Duration::from_millis(5),
             kubernetes_deadline: Duration::from_secs(10),

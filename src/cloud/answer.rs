@@ -110,5 +110,5 @@ pub(super) fn hint(headers: &HeaderMap) -> Option<Duration> {
     .into_iter()
     .flatten()
     .max()?;
-    Some(Duration::from_millis(longest.min(60_000)))
+    Some(Duration::from_millis(longest))
 }

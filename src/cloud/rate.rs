@@ -132,11 +132,10 @@ impl Bucket {
         let now = Instant::now();
         let mut state = self.state.lock();
         self.refill(&mut state, now);
-        if state.tokens < 1.0 {
+        // What is missing by less than the clock can tell is there: this is asked in a loop.
+        if state.tokens < 1.0 - 1e-6 {
             let missing = Duration::from_secs_f64((1.0 - state.tokens) / state.rate);
-            // Never nothing: the clock has a resolution, and this is a loop.
-            let wait = missing.max(Duration::from_micros(100));
-            return Some(state.at.saturating_duration_since(now) + wait);
+            return Some(state.at.saturating_duration_since(now) + missing);
         }
         state.tokens -= 1.0;
         None

@@ -363,7 +363,7 @@ impl Transport {
             message: refusal.message,
             request_id: refusal.request_id,
             http_status: Some(status),
-            retry_after: hint(&headers),
+            retry_after: hint(&headers).map(|hint| hint.min(self.0.config.timing.hint_max)),
         })
     }
 
