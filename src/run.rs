@@ -1,7 +1,7 @@
 //! Wires clients, controllers, probes and the lease into one future.
 
 use std::{
-    collections::HashMap,
+    collections::{HashMap, HashSet},
     hash::Hash,
     sync::{
         Arc,
@@ -389,11 +389,12 @@ async fn watch_accounts(
 ) {
     tokio::pin!(events);
     let mut listed = false;
-    let mut known = HashMap::new();
+    let (mut known, mut seen) = (HashMap::new(), HashSet::new());
     while let Some(event) = events.next().await {
         let changed = match event {
             Ok(watcher::Event::Apply(account) | watcher::Event::InitApply(account)) => {
                 let now = account.metadata.generation;
+                seen.insert(account.name_any());
                 let before = known.insert(account.name_any(), (account.uid(), now));
                 let same = before == Some((account.uid(), now));
                 (listed && !same).then_some(account)
@@ -404,9 +405,24 @@ async fn watch_accounts(
             }
             Ok(watcher::Event::InitDone) => {
                 listed = true;
+                // What a list after a gap lacks went while nobody looked.
+                let gone: Vec<_> = known
+                    .keys()
+                    .filter(|name| !seen.contains(*name))
+                    .cloned()
+                    .collect();
+                for name in gone {
+                    known.remove(&name);
+                    wake(&ctx.memberships, &name, &memberships);
+                    wake(&ctx.attachments, &name, &attachments);
+                }
                 None
             }
-            Ok(watcher::Event::Init) | Err(_) => None,
+            Ok(watcher::Event::Init) => {
+                seen.clear();
+                None
+            }
+            Err(_) => None,
         };
         if let Some(account) = changed {
             let name = account.name_any();
@@ -455,7 +471,10 @@ async fn control<M: Pipeline>(
                 _ => return,
             };
             if gone {
-                claims.forget(&object.uid().unwrap_or_default());
+                let uid = object.uid().unwrap_or_default();
+                claims.forget(&uid);
+                M::registry(&watching).forget(&uid);
+                M::memories(&watching).forget(&uid);
             } else if !claims.changed(object) {
                 return;
             }

@@ -94,6 +94,8 @@ pub struct GroupView {
     pub load_balancer: Option<String>,
     /// When the first of the calls that show this left.
     pub begun: Instant,
+    /// When the members were asked for.
+    pub listed: Instant,
 }
 
 /// One member as a change names it.
@@ -201,6 +203,7 @@ impl Cloud {
             status,
             load_balancer: None,
             begun: at.min(listed),
+            listed,
         })
     }
 
@@ -309,6 +312,7 @@ impl Cloud {
             status: GroupStatus::Available,
             load_balancer: reply.load_balancer_id,
             begun,
+            listed: begun,
         })
     }
 

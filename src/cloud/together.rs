@@ -5,7 +5,7 @@
 //! not there is asked for anew by everybody. One id that spoils a call for the others is asked for by itself.
 
 use std::{
-    collections::{BTreeMap, HashMap},
+    collections::{BTreeMap, BTreeSet, HashMap},
     sync::Arc,
     time::Duration,
 };
@@ -163,7 +163,8 @@ impl<R: Clone + Send + Sync + 'static> Together<R> {
             }
             let open = scoped.open.get_or_insert_with(|| {
                 scoped.opened += 1;
-                self.0.open(scoped.opened, scope, Arc::clone(&fetch))
+                self.0
+                    .open(scoped.opened, scope.clone(), Arc::clone(&fetch))
             });
             let answer = open.answer.clone();
             let asked = {
@@ -183,7 +184,12 @@ impl<R: Clone + Send + Sync + 'static> Together<R> {
                 Ok(row.map(|row| (answered.0, row.clone())))
             }
             Err(failed) if failed.may_be_anothers() => {
-                let (begun, mut rows) = fetch(vec![id.to_owned()]).await?;
+                let alone = fetch(vec![id.to_owned()]).await;
+                if alone.is_err() {
+                    // It is no company for others until it can be read again.
+                    self.0.forget(&scope, |known| known == id);
+                }
+                let (begun, mut rows) = alone?;
                 Ok(rows.remove(id).map(|row| (begun, row)))
             }
             Err(failed) => Err(failed.error),
@@ -206,12 +212,20 @@ impl<R: Clone + Send + Sync + 'static> Inner<R> {
             let asked = inner.close(&scope, number, &joined);
             let named = inner.in_company(&scope, &asked);
             let ids = named.len();
-            match fetch(named).await {
+            match fetch(named.iter().cloned().collect()).await {
                 Ok((begun, rows)) => {
                     inner.learn(&scope, &asked, begun, &rows);
                     Ok(Arc::new((begun, rows)))
                 }
-                Err(error) => Err(Failed { error, ids }),
+                Err(error) => {
+                    let failed = Failed { error, ids };
+                    if failed.may_be_anothers() {
+                        // Whoever came along unasked may be the one.
+                        let unasked = |id: &str| named.contains(id) && !asked.contains_key(id);
+                        inner.forget(&scope, unasked);
+                    }
+                    Err(failed)
+                }
             }
         };
         Open {
@@ -237,7 +251,7 @@ impl<R: Clone + Send + Sync + 'static> Inner<R> {
     }
 
     /// The ids to name: those asked for, and those that will be asked for next as far as there is room.
-    fn in_company(&self, scope: &Scope, asked: &Ids) -> Vec<String> {
+    fn in_company(&self, scope: &Scope, asked: &Ids) -> BTreeSet<String> {
         let now = Instant::now();
         let mut scopes = self.scopes.lock();
         let scoped = scopes.entry(scope.clone()).or_default();
@@ -259,6 +273,13 @@ impl<R: Clone + Send + Sync + 'static> Inner<R> {
             .take(IDS_PER_CALL.max(asked.len()))
             .cloned()
             .collect()
+    }
+
+    fn forget(&self, scope: &Scope, which: impl Fn(&str) -> bool) {
+        let mut scopes = self.scopes.lock();
+        if let Some(scoped) = scopes.get_mut(scope) {
+            scoped.known.retain(|id, _| !which(id));
+        }
     }
 
     fn learn(&self, scope: &Scope, asked: &Ids, begun: Instant, rows: &BTreeMap<String, R>) {

@@ -67,6 +67,7 @@ pub fn register<'k, M: Managed>(
     let before = pass.record.ledger.clone();
     for key in keys {
         pass.record.ledger.register(key.clone());
+        pass.memory.lock().refused.remove(key);
     }
     before
 }
@@ -81,12 +82,24 @@ pub fn take_back<'k, M: Managed>(
 ) {
     let open = pass.record.operation.as_ref();
     let open = open.map_or_else(BTreeSet::new, |open| open.names.clone());
-    for key in keys.filter(|key| !accepted.contains(key) && !open.contains(key)) {
-        if !before.registered.contains(key) {
-            pass.record.ledger.forget(key);
-        }
-        if before.adopted.contains(key) {
-            pass.record.ledger.adopt(key.clone());
+    let refused = |key: &&M::Key| {
+        !accepted.contains(key) && !open.contains(key) && !before.registered.contains(key)
+    };
+    for key in keys.filter(refused) {
+        let adopted = before.adopted.contains(key);
+        pass.memory.lock().refused.insert(key.clone(), adopted);
+    }
+    forget_refused(pass);
+}
+
+/// Takes off the ledger what was certainly not put there by us. Done again until it is written: the intent that
+/// registered it is.
+pub fn forget_refused<M: Managed>(pass: &mut Pass<'_, M>) {
+    let refused = pass.memory.lock().refused.clone();
+    for (key, adopted) in refused {
+        pass.record.ledger.forget(&key);
+        if adopted {
+            pass.record.ledger.adopt(key);
         }
     }
 }

@@ -67,6 +67,7 @@ impl Pipeline for ScalingGroupAttachment {
         }
         pass.tell_changed_plan(&shown).await;
         if !observed.open() {
+            pass.moving = true;
             return Ok(judged(pass, &planned, 0));
         }
         let applied = apply::apply(pass, &group, &parsed, &planned).await?;
@@ -74,24 +75,25 @@ impl Pipeline for ScalingGroupAttachment {
             return Err(stop);
         }
         if !applied.called {
-            return applied
-                .refused
-                .map_or_else(|| Ok(judged(pass, &planned, applied.accepted)), Err);
+            let judged = judged(pass, &planned, applied.accepted);
+            return Ok(judged.beside(applied.refused));
         }
+        pass.moving = applied.accepted > 0;
         // What was sent is not believed but looked at.
         let Some(observed) = observe::observe(pass, &group, &parsed, Freshness::now()).await?
         else {
             return unlisted(pass, &group).await;
         };
         let planned = see(pass, &observed);
-        let judged = judged(pass, &planned, applied.accepted);
-        if judged.verdict.reason == Reason::QuotaExceeded {
-            let stop = Stop::because(Reason::QuotaExceeded, judged.message.clone());
+        let mut refused = applied.refused;
+        if let Some(words) = pass.quota_reached.clone().filter(|_| applied.accepted == 0) {
+            let stop = Stop::because(Reason::QuotaExceeded, words);
             for key in planned.attach.keys() {
                 pass.remember_refusal(attachment_action(key.family(), true), &stop);
             }
+            refused = Some(stop);
         }
-        applied.refused.map_or(Ok(judged), Err)
+        Ok(judged(pass, &planned, applied.accepted).beside(refused))
     }
 }
 
@@ -152,11 +154,22 @@ fn judged(pass: &Pass<'_, ScalingGroupAttachment>, planned: &Plan, accepted: usi
         group_missing: parked(&|parked| parked.group_missing),
         parked_again: parked(&|parked| parked.retries > 0),
     };
-    let verdict = if pass.deleting() {
+    let mut verdict = if pass.deleting() {
         Verdict::from(Reason::Releasing)
     } else {
         judge(&facts)
     };
+    if let Some((reason, words)) = &pass.unread
+        && matches!(verdict.reason, Reason::Retrying | Reason::Releasing)
+    {
+        if verdict.reason == Reason::Retrying {
+            verdict = (*reason).into();
+        }
+        return Judged {
+            verdict,
+            message: words.clone(),
+        };
+    }
     let message = match verdict.reason {
         Reason::Conflict => {
             let named: Vec<_> =
@@ -178,7 +191,6 @@ fn judged(pass: &Pass<'_, ScalingGroupAttachment>, planned: &Plan, accepted: usi
             .clone()
             .unwrap_or_else(|| plain_message(Reason::Changing).into()),
         Reason::PartlyApplied => pass.refused_entries(),
-        Reason::QuotaExceeded => pass.quota_reached.clone().unwrap_or_default(),
         Reason::GroupNotFound => {
             format!("{}; check its id and spec.regionId", pass.refused_entries())
         }

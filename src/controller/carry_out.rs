@@ -377,6 +377,7 @@ impl<M: Managed> Pass<'_, M> {
         memory.parked.insert(
             key.clone(),
             Parked {
+                reason: reason.clone(),
                 until: now + retry,
                 retries: retried.map_or(0, |before| before.retries + 1),
                 group_missing,

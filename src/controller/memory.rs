@@ -24,6 +24,9 @@ pub struct Memory<K> {
     pub trials: BTreeMap<String, Trials<K>>,
     /// The last such failure, until the object has converged.
     pub last_failure: Option<String>,
+    /// What an intent that is in status registered and the cloud refused, until that is in status too; and whether it had
+    /// been adopted before.
+    pub refused: BTreeMap<K, bool>,
     /// Actions that the cloud refused and would refuse again.
     pub refusals: BTreeMap<&'static str, Refusal>,
     /// The job or scaling activity that is followed, and since when.
@@ -56,8 +59,10 @@ pub struct Awaited<K> {
 }
 
 /// An entry that the cloud refused.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct Parked {
+    /// The cloud's words, should the write that tells them get lost.
+    pub reason: String,
     /// When it is tried again.
     pub until: Duration,
     /// How often a retry was refused.
@@ -73,6 +78,7 @@ impl<K> Default for Memory<K> {
             awaited: Vec::new(),
             trials: BTreeMap::new(),
             last_failure: None,
+            refused: BTreeMap::new(),
             refusals: BTreeMap::new(),
             following: None,
             removed: BTreeMap::new(),

@@ -14,6 +14,8 @@ pub struct Seen {
     pub verdict: Verdict,
     /// Whether it changed what status says.
     pub changed: bool,
+    /// Whether anything moves, though a person is waited for as well.
+    pub moving: bool,
     /// When something that is waited for is due, from now.
     pub due: Option<Duration>,
     /// How long ago the last look was asked for.
@@ -28,6 +30,7 @@ pub fn pace<K>(seen: Seen, memory: &mut Memory<K>, timing: &Timing) -> Duration 
     let Seen {
         verdict,
         changed,
+        moving,
         due,
         ago,
         interval,
@@ -38,8 +41,8 @@ pub fn pace<K>(seen: Seen, memory: &mut Memory<K>, timing: &Timing) -> Duration 
     } else {
         0
     };
-    let moving =
-        verdict.outlook == Outlook::Moving && !failing && verdict.reason != Reason::PartlyApplied;
+    let at_rest = failing || verdict.reason == Reason::PartlyApplied;
+    let moving = !failing && (moving || (verdict.outlook == Outlook::Moving && !at_rest));
     let beat = match memory.quick_beat {
         Some(beat) if !changed => (beat * 3 / 2).min(timing.quick_beat_max),
         _ => timing.quick_beat_min,
@@ -82,6 +85,7 @@ mod tests {
         let seen = Seen {
             verdict: Reason::Converged.into(),
             changed: false,
+            moving: false,
             due: None,
             ago: Duration::from_secs(ago),
             interval: Duration::from_mins(5),
@@ -95,6 +99,20 @@ mod tests {
             let next = at_rest(0).as_secs_f64();
             assert!((240.0..=270.0).contains(&next), "{next}");
         }
+    }
+
+    #[test]
+    fn what_moves_is_looked_after_quickly_though_a_person_is_waited_for() {
+        let seen = Seen {
+            verdict: Reason::Conflict.into(),
+            changed: false,
+            moving: true,
+            due: None,
+            ago: Duration::ZERO,
+            interval: Duration::from_mins(5),
+        };
+        let next = pace(seen, &mut Memory::<u8>::default(), &Timing::production());
+        assert_eq!(next, Duration::from_secs(2));
     }
 
     #[test]

@@ -22,13 +22,14 @@ use tokio::time::Instant;
 use super::{
     Context,
     authorize::{self, Access},
+    carry_out::PARKED_MAX,
     contention::is_contended,
     managed::Managed,
     memory::{Memory, Parked},
     record::Record,
     report::{Report, Seen, plain_message},
     shown_plan,
-    turns::{Turn, Unsettled},
+    turns::{GroupMemory, Turn, Unsettled},
 };
 use crate::{
     api::{
@@ -145,6 +146,10 @@ pub struct Pass<'c, M: Managed> {
     pub seen: Option<Seen<M::Key>>,
     /// What the group looks like, as far as a refusal may depend on it.
     pub sight: String,
+    /// Whether the group, or what it belongs to, is seen in a state in which it takes no change.
+    pub unusable: bool,
+    /// Whether anything was sent in this pass, or is under way on the group.
+    pub moving: bool,
     /// When the last look was asked for, since the start of the process.
     pub looked_at: Option<Duration>,
     /// Whether the spec changed, or a person asked for a look.
@@ -153,6 +158,8 @@ pub struct Pass<'c, M: Managed> {
     pub plan: Option<status::Plan>,
     /// The words with which a quota refused an addition in this pass.
     pub quota_reached: Option<String>,
+    /// What could not be read, though the group itself could: why, and in which words.
+    pub unread: Option<(Reason, String)>,
     /// Something about the cloud that is no reason and still has to be said.
     pub remark: Option<String>,
     /// How many changes the cloud accepted in this pass.
@@ -178,10 +185,13 @@ impl<'c, M: Managed> Pass<'c, M> {
             turn,
             seen: None,
             sight: String::new(),
+            unusable: false,
+            moving: false,
             looked_at: None,
             asked: false,
             plan: None,
             quota_reached: None,
+            unread: None,
             remark: None,
             accepted: 0,
             newly_parked: Vec::new(),
@@ -269,6 +279,12 @@ impl<'c, M: Managed> Pass<'c, M> {
             since: self.ctx.started + since,
             keep,
         }
+    }
+
+    /// Notes that something beside the group itself could not be read, so that what depends on it is held.
+    pub fn could_not_read(&mut self, error: &cloud::Error) {
+        tracing::warn!(%error, "what depends on this is left alone");
+        self.unread = Some((reason_for(error.kind), told(error)));
     }
 
     /// Whether anything is under way that a look has to be newer than.
@@ -359,6 +375,9 @@ impl<'c, M: Managed> Pass<'c, M> {
             }
         }
         self.turn.answered.retain(|id| mentioned.contains(id));
+        // What an attachment's object has settled by itself is over here too.
+        let over = |id: &String| id.starts_with(GroupMemory::MOVES) && !mentioned.contains(id);
+        self.turn.unsettled.retain(|id, _| !over(id));
         let (mut settled, mut due) = (Vec::new(), Vec::new());
         for (id, unsettled) in &mut self.turn.unsettled {
             let shown = unsettled
@@ -382,10 +401,10 @@ impl<'c, M: Managed> Pass<'c, M> {
                 .remove(&id)
                 .map(|unsettled| unsettled.names)
                 .unwrap_or_default();
-            self.memory.lock().absences.keep(
-                names.iter().filter_map(|name| name.parse().ok()),
-                now + waits.linger,
-            );
+            let until = now + waits.linger;
+            self.turn
+                .lingering
+                .extend(names.into_iter().map(|name| (name, until)));
             self.turn.answered.insert(id);
         }
         self.close_answered();
@@ -466,9 +485,10 @@ impl<'c, M: Managed> Pass<'c, M> {
         let retry = self.ctx.timing.parked_retry;
         let mut memory = self.memory.lock();
         let refused = |(_, reason): &(&M::Key, &String)| !is_contended(reason);
-        for (key, _) in self.record.parked.iter().filter(refused) {
+        for (key, reason) in self.record.parked.iter().filter(refused) {
             // Parked before this process began: tried once, and failing then counts as again.
-            memory.parked.entry(key.clone()).or_insert(Parked {
+            memory.parked.entry(key.clone()).or_insert_with(|| Parked {
+                reason: reason.clone(),
                 until: Duration::ZERO,
                 retries: 0,
                 group_missing: false,
@@ -479,6 +499,12 @@ impl<'c, M: Managed> Pass<'c, M> {
         self.record
             .parked
             .retain(|key, reason| known.contains(key) || is_contended(reason));
+        for (key, parked) in &memory.parked {
+            if self.record.parked.len() < PARKED_MAX {
+                let told = self.record.parked.entry(key.clone());
+                told.or_insert_with(|| parked.reason.clone());
+            }
+        }
         let waiting = memory
             .parked
             .iter()
@@ -528,7 +554,13 @@ impl<'c, M: Managed> Pass<'c, M> {
     pub fn forget_absent(&mut self, absent: &BTreeSet<M::Key>, begun: Duration) {
         let (now, waits) = (self.ctx.now(), self.waits());
         let releasing = self.deleting();
+        self.turn.lingering.retain(|_, until| *until > now);
         let mut memory = self.memory.lock();
+        for key in absent {
+            if let Some(until) = self.turn.lingering.get(&key.to_string()) {
+                memory.absences.keep([key.clone()], *until);
+            }
+        }
         for key in memory.absences.look(absent, begun, now, waits, releasing) {
             self.record.ledger.forget(&key);
         }
@@ -562,6 +594,10 @@ impl<'c, M: Managed> Pass<'c, M> {
                 .flat_map(|open| open.names.clone()),
         );
         keys.extend(self.memory.lock().absences.kept(self.ctx.now()));
+        let now = self.ctx.now();
+        let lingering = self.turn.lingering.iter();
+        let lingering = lingering.filter(|(_, until)| **until > now);
+        keys.extend(lingering.filter_map(|(name, _)| name.parse().ok()));
         keys
     }
 

@@ -10,6 +10,7 @@ use server_group_core::{reason::Reason, verdict::Verdict};
 
 use super::{
     Context, announce,
+    apply::forget_refused,
     events::{self, Change},
     managed::Managed,
     pace,
@@ -25,6 +26,23 @@ pub struct Judged {
     pub verdict: Verdict,
     /// For a person.
     pub message: String,
+}
+
+impl Judged {
+    /// With what the cloud refused besides: its reason, unless this one needs a person more; its words in any case.
+    #[must_use]
+    pub fn beside(self, refused: Option<Stop>) -> Self {
+        let Some(Stop::Verdict { verdict, message }) = refused else {
+            return self;
+        };
+        match self.verdict.reason {
+            Reason::Conflict | Reason::Contended | Reason::LastServing => Self {
+                verdict: self.verdict,
+                message: format!("{}; besides, {message}", self.message),
+            },
+            _ => Self { verdict, message },
+        }
+    }
 }
 
 /// A kind with its pipeline.
@@ -96,6 +114,7 @@ pub async fn reconcile<M: Pipeline>(
             let seen = pace::Seen {
                 verdict,
                 changed,
+                moving: pass.moving,
                 due: pass.due.map(|due| due.saturating_sub(now)),
                 ago: pass
                     .looked_at
@@ -117,6 +136,7 @@ pub async fn reconcile<M: Pipeline>(
 
 /// Everything up to the verdict.
 async fn attempt<M: Pipeline>(pass: &mut Pass<'_, M>) -> Result<Judged, Stop> {
+    forget_refused(pass);
     pass.close_answered();
     let open = pass.record.operation.is_some();
     if pass.deleting() {
@@ -156,6 +176,7 @@ async fn conclude<M: Pipeline>(
     let report = pass.report(judged.verdict, message);
     match pass.write(&report).await {
         Ok(()) => {
+            pass.memory.lock().refused.clear();
             announce::announce(pass, before).await;
             if judged.verdict.reason == Reason::Converged {
                 pass.memory.lock().last_failure = None;

@@ -46,14 +46,17 @@ impl<M: Managed> Pass<'_, M> {
         let mut memory = self.memory.lock();
         let refusal = memory.refusals.get_mut(action)?;
         let before = refusal.sight.get_or_insert_with(|| self.sight.clone());
+        let verdict = refusal.verdict;
         let (until, stop) = (
             refusal.until,
             Stop::Verdict {
-                verdict: refusal.verdict,
+                verdict,
                 message: refusal.message.clone(),
             },
         );
-        if now >= until || *before != self.sight {
+        // Of a wrong state it is said when it is seen; where none is seen, the delays between passes have to do.
+        let over = verdict.reason == Reason::Retrying && !self.unusable;
+        if now >= until || over || *before != self.sight {
             memory.refusals.remove(action);
             return None;
         }

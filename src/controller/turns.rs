@@ -38,8 +38,15 @@ pub struct GroupMemory {
     pub changed_at: Option<Duration>,
     /// The last look at it, for the other objects on it.
     pub view: Option<GroupView>,
+    /// Members and attachments that a call may still bring or take, and until when (S6); whoever settled it.
+    pub lingering: BTreeMap<String, Duration>,
     /// Whether the group had rows when it was last seen: then an empty list is read again (S5).
     pub had_rows: bool,
+}
+
+impl GroupMemory {
+    /// Before the id of an attachment's operation that a server group settles for itself.
+    pub const MOVES: &str = "moves/";
 }
 
 /// An operation whose outcome is unknown.

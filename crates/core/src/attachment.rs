@@ -21,12 +21,14 @@ use crate::{
 /// Who is in a server group, seen from one scaling group.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Feed {
-    /// Serving members that are instances of this scaling group.
+    /// Members that are instances of this scaling group and serve, or are about to.
     pub ours: usize,
     /// Serving members from elsewhere.
     pub elsewhere: usize,
     /// Members that are instances of this scaling group and stay to themselves: no live object lists them.
     pub unclaimed: usize,
+    /// Whether the group's own call said that it does not exist; one such answer proves nothing.
+    pub missing: bool,
     /// A live, granted, enforcing object that lists one of the instances: that one is not to leave (S1).
     pub claimed_by: Option<String>,
 }
@@ -233,14 +235,15 @@ impl World {
         self.purpose == Purpose::Release || self.spoken_of.contains(&key.family())
     }
 
-    /// Whether a detach of `key`, though it shall be forced, leaves the instances where they are: other objects list
-    /// them all, or at deletion one of them, and a deletion must not wait for anybody's list (L4).
+    /// Whether a detach of `key`, though it shall be forced, leaves the instances where they are: the group seems to be
+    /// gone; or other objects list them all, or at deletion one of them, and a deletion must not wait for anybody's list
+    /// (L4).
     #[must_use]
     pub fn leaves_instances(&self, key: &AttachmentKey) -> bool {
         let feed = self.feeds.get(key).filter(|_| self.force_detach);
         feed.is_some_and(|feed| {
             let released = self.purpose == Purpose::Release;
-            feed.claimed_by.is_some() && (feed.unclaimed == 0 || released)
+            feed.missing || (feed.claimed_by.is_some() && (feed.unclaimed == 0 || released))
         })
     }
 

@@ -307,7 +307,10 @@ async fn take_server_groups(
         .collect();
     let mut turns = Vec::new();
     for group in &groups {
-        turns.push(pass.ctx.turns.take(group).await);
+        let mut turn = pass.ctx.turns.take(group).await;
+        // Looks from before the call do not show whom it moves.
+        (turn.changed_at, turn.view) = (Some(pass.ctx.now()), None);
+        turns.push(turn);
     }
     if let Some(key) = batch
         .iter()

@@ -34,8 +34,8 @@ pub(super) async fn feeds(
     if surplus.is_empty() {
         return Ok(BTreeMap::new());
     }
-    let instances = group.cloud.describe_scaling_instances(&group.id).await?;
-    let mut feeds = BTreeMap::new();
+    let mut instances = group.cloud.describe_scaling_instances(&group.id).await?;
+    let mut found = Vec::new();
     for key in surplus {
         let members = match &key {
             AttachmentKey::LoadBalancer { id } => {
@@ -51,33 +51,51 @@ pub(super) async fn feeds(
                 view.map(|view| view.members)
             }
         };
-        let members = match members {
-            Ok(members) => members,
-            // Nobody is in a group that does not exist.
-            Err(error) if error.kind == Kind::GroupNotFound => Vec::new(),
+        match members {
+            Ok(members) => found.push((key, Some(members))),
+            // One answer proves nothing, and nobody has to be moved.
+            Err(error) if error.kind == Kind::GroupNotFound => found.push((key, None)),
             Err(error) => return Err(error.into()),
-        };
-        let wanted = wanted(pass.ctx, &pass.object.spec.region_id, &key);
-        feeds.insert(key, feed(&members, &instances, &wanted));
+        }
     }
-    Ok(feeds)
+    // Who joined while the members were read is ours as well.
+    instances.append(&mut group.cloud.describe_scaling_instances(&group.id).await?);
+    let feeds = found.into_iter().map(|(key, members)| {
+        let feed = match members {
+            Some(members) => {
+                let wanted = wanted(pass.ctx, &pass.object.spec.region_id, &key);
+                feed(&members, &instances, key.port(), &wanted)
+            }
+            None => Feed {
+                missing: true,
+                ..Feed::default()
+            },
+        };
+        (key, feed)
+    });
+    Ok(feeds.collect())
 }
 
 fn feed(
     members: &[Member],
     instances: &BTreeSet<String>,
+    port: Option<u16>,
     wanted: &BTreeMap<(String, Option<u16>), String>,
 ) -> Feed {
     let mut feed = Feed::default();
     for member in members {
-        let ours = instances.contains(&member.id);
-        let serves = member.status == MemberStatus::Available && member.weight != Some(0);
-        feed.ours += usize::from(serves && ours);
-        feed.elsewhere += usize::from(serves && !ours);
+        // Of an instance with several ports, the attachment takes the one along that it brought.
+        let at_port = port.is_none() || member.port == port;
+        let ours = at_port && instances.contains(&member.id);
         let leaves = matches!(
             member.status,
             MemberStatus::Removing | MemberStatus::Draining
         );
+        let weighs = member.weight != Some(0);
+        // What might serve is missed when it goes; what might not does not count as staying.
+        feed.ours += usize::from(ours && weighs && !leaves);
+        let serves = member.status == MemberStatus::Available && weighs;
+        feed.elsewhere += usize::from(serves && !ours);
         if ours && !leaves {
             // A list without ports is about every port.
             let port = [member.port, None].into_iter();

@@ -172,6 +172,7 @@ async fn look(
             )
         });
         let attached = attached(&found);
+        pass.unusable = found.lifecycle != "Active";
         pass.sight = format!("{} with {} attachments", found.lifecycle, attached.len());
         if !attached.is_empty() || !pass.turn.had_rows || second {
             pass.memory.lock().gone_since = None;

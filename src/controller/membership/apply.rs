@@ -89,6 +89,7 @@ pub(super) async fn apply(
         kinds: BTreeMap::new(),
     };
     // What each has now is written with the intent, to be given back.
+    let before = pass.record.draining.clone();
     for (key, weight) in &drains {
         let draining = Draining {
             until: None,
@@ -96,15 +97,26 @@ pub(super) async fn apply(
         };
         pass.record.draining.insert(key.clone(), draining);
     }
-    act(
+    let names: Vec<_> = drains.into_keys().collect();
+    let sent = act(
         pass,
         &mut drain,
-        drains.into_keys().collect(),
+        names.clone(),
         DRAINING,
         &group.id,
         &mut applied,
     )
     .await?;
+    let open = pass.record.operation.as_ref();
+    let open = open.map_or_else(BTreeSet::new, |open| open.names.clone());
+    // What was certainly not sent anything has nothing to be given back.
+    let untouched = |key: &&ServerKey| !sent.contains(*key) && !open.contains(*key);
+    for key in names.iter().filter(untouched) {
+        match before.get(key) {
+            Some(had) => _ = pass.record.draining.insert(key.clone(), *had),
+            None => _ = pass.record.draining.remove(key),
+        }
+    }
     let mut remove = Remove {
         group,
         parsed,

@@ -52,7 +52,7 @@ pub(super) async fn foreigners(
     {
         Ok(origins) => origins,
         Err(error) => {
-            tracing::warn!(%error, group = group.id, "nobody is taken for a stranger");
+            pass.could_not_read(&error);
             return candidates
                 .into_iter()
                 .map(|key| (key, Foreigner::Unknown))

@@ -4,6 +4,7 @@ use std::{collections::BTreeMap, collections::BTreeSet, time::Duration};
 
 use kube::{Resource, ResourceExt};
 use server_group_core::{
+    attachment::AttachmentKey,
     claim::{Claimant, Standing},
     membership::{World, resolve::resolve},
     product::Product,
@@ -22,7 +23,7 @@ use super::{
     draining::{self, drains},
     foreigners::foreigners,
     parse::{self, Parsed},
-    scaling_groups::{brought, instances_are_moved},
+    scaling_groups::{brought, instances_are_moved, unsettled_moves},
 };
 use crate::{
     api::{Ownership, ServerGroupMembership, status::Phase},
@@ -92,8 +93,14 @@ pub(super) async fn observe(
         && !group.another_job_runs
         && !instances_are_moved(pass, group).await;
     let neighbours = neighbours(pass.ctx, &pass.object);
-    let open = open_operations(pass, &neighbours);
-    let unsettled = pass.settle(open, |name| shown(&rows, name), idle, begun);
+    let mut open = open_operations(pass, &neighbours);
+    open.extend(unsettled_moves(pass, group));
+    let show = |name: &str| match name.parse::<AttachmentKey>() {
+        // Instances come or go with it: everybody who is there counts.
+        Ok(_) => format!("{:?}", rows.keys().collect::<Vec<_>>()),
+        Err(_) => shown(&rows, name),
+    };
+    let unsettled = pass.settle(open, show, idle, begun);
     let desired = if pass.deleting() {
         BTreeMap::new()
     } else {
@@ -153,7 +160,9 @@ pub(super) async fn observe(
         rows,
     };
     world.brought = brought(pass, group, &world).await;
-    world.foreigners = foreigners(pass, group, &world, begun).await;
+    // How old the group's state is says nothing about how long ago a stranger was one.
+    let listed = pass.at(view.listed);
+    world.foreigners = foreigners(pass, group, &world, listed).await;
     world.view_permits_removal =
         pass.ctx.now().saturating_sub(begun) < pass.ctx.timing.view_age_max;
     Ok(Some(Observed { world, idle, begun }))
@@ -179,6 +188,7 @@ async fn describe(pass: &mut Pass<'_, ServerGroupMembership>, group: &Group, vie
             Err(error) => Some(error.words()),
         };
         pass.sight.push_str(trouble.as_deref().unwrap_or_default());
+        pass.unusable = trouble.is_some();
         pass.remark = trouble;
     }
 }

@@ -1,6 +1,6 @@
 //! What `ScalingGroupAttachment`s mean for a server group: whose instances they bring, and whether they are being moved.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use kube::Resource;
 use server_group_core::{
@@ -10,10 +10,12 @@ use server_group_core::{
 };
 
 use super::{
-    super::{authorize::authorize, managed::Managed, pass::Pass},
+    super::{
+        authorize::authorize, managed::Managed, pass::Pass, record::Operation, turns::GroupMemory,
+    },
     observe::Group,
 };
-use crate::api::{ScalingGroupAttachment, ServerGroupMembership};
+use crate::api::{ServerGroupMembership, status::Phase};
 
 /// Whether `key` feeds the server group.
 fn feeds(key: &AttachmentKey, group: &Group) -> bool {
@@ -25,7 +27,7 @@ fn feeds(key: &AttachmentKey, group: &Group) -> bool {
 ///
 /// Nothing is asked where no object attaches anything to this group, or nothing of ours is to be removed.
 pub(super) async fn brought(
-    pass: &Pass<'_, ServerGroupMembership>,
+    pass: &mut Pass<'_, ServerGroupMembership>,
     group: &Group,
     world: &World,
 ) -> Option<BTreeSet<ServerKey>> {
@@ -41,39 +43,85 @@ pub(super) async fn brought(
     if surplus.is_empty() {
         return Some(BTreeSet::new());
     }
-    let mut instances = BTreeSet::new();
-    for scaling_group in scaling_groups(pass, group) {
-        match group.cloud.describe_scaling_instances(&scaling_group).await {
-            Ok(found) => instances.extend(found),
+    let mut brought = BTreeSet::new();
+    for (scaling_group, ports) in scaling_groups(pass, group) {
+        let found = group.cloud.describe_scaling_instances(&scaling_group).await;
+        let instances = match found {
+            Ok(instances) => instances,
             Err(error) => {
-                tracing::warn!(%error, group = group.id, "nothing is removed that ESS may have brought");
+                pass.could_not_read(&error);
                 return None;
             }
-        }
+        };
+        let comes = |key: &&ServerKey| instances.contains(&key.id) && ports.contains(&key.port);
+        brought.extend(surplus.iter().copied().filter(comes).cloned());
     }
-    let brought = surplus
-        .into_iter()
-        .filter(|key| instances.contains(&key.id));
-    Some(brought.cloned().collect())
+    Some(brought)
 }
 
-/// The scaling groups that live objects keep attached to the server group. One that is being deleted lets go.
-fn scaling_groups(pass: &Pass<'_, ServerGroupMembership>, group: &Group) -> BTreeSet<String> {
-    let keeps = |object: &ScalingGroupAttachment| {
+/// The scaling groups that live objects keep attached to the server group, and at which ports. One that is being
+/// deleted lets go.
+fn scaling_groups(
+    pass: &Pass<'_, ServerGroupMembership>,
+    group: &Group,
+) -> BTreeMap<String, BTreeSet<Option<u16>>> {
+    let mut found: BTreeMap<String, BTreeSet<Option<u16>>> = BTreeMap::new();
+    for object in pass.ctx.attachments.all() {
+        if object.spec.region_id != pass.object.spec.region_id
+            || object.meta().deletion_timestamp.is_some()
+        {
+            continue;
+        }
+        let listed = super::super::attachment::parse::parse(&object.spec);
         let acts = !object.spec.suspend
             && !object.planning()
-            && authorize(&pass.ctx.accounts, object).is_ok();
-        let listed = super::super::attachment::parse::parse(&object.spec);
-        let lists = acts && listed.is_ok_and(|listed| listed.keys().any(|key| feeds(key, group)));
-        let holds = || object.record().ledger.iter().any(|key| feeds(key, group));
-        object.spec.region_id == pass.object.spec.region_id
-            && object.meta().deletion_timestamp.is_none()
-            && (lists || (!acts && holds()))
-    };
+            && listed.is_ok()
+            && authorize(&pass.ctx.accounts, &*object).is_ok();
+        let keys: BTreeSet<_> = match listed {
+            Ok(listed) if acts => listed.into_keys().collect(),
+            // It takes nothing more, and keeps what it has.
+            _ => object.record().ledger.keys(),
+        };
+        for key in keys.iter().filter(|key| feeds(key, group)) {
+            let ports = found.entry(object.spec.scaling_group_id.clone());
+            ports.or_default().insert(key.port());
+        }
+    }
+    found
+}
+
+/// The operations of attachments that may have moved instances in or out of this group, without anybody knowing (S6).
+///
+/// Their objects may not be able to settle them any more; so this group settles them for itself. Ids are told apart
+/// from those of its own operations by where they come from.
+pub(super) fn unsettled_moves(
+    pass: &Pass<'_, ServerGroupMembership>,
+    group: &Group,
+) -> Vec<(String, BTreeSet<String>)> {
+    moves(pass, group)
+        .into_iter()
+        .filter(|(_, operation)| operation.phase != Phase::Accepted)
+        .map(|(_, operation)| {
+            let names = operation.names.iter().filter(|key| feeds(key, group));
+            let id = format!("{}{}", GroupMemory::MOVES, operation.id);
+            (id, names.map(ToString::to_string).collect())
+        })
+        .collect()
+}
+
+/// Open operations of attachments that name this group, and their scaling groups.
+fn moves(
+    pass: &Pass<'_, ServerGroupMembership>,
+    group: &Group,
+) -> Vec<(String, Operation<AttachmentKey>)> {
     let objects = pass.ctx.attachments.all().into_iter();
     objects
-        .filter(|object| keeps(object))
-        .map(|object| object.spec.scaling_group_id.clone())
+        .filter(|other| other.spec.region_id == pass.object.spec.region_id)
+        .filter_map(|other| {
+            let operation = other.record().operation?;
+            let names_us = operation.names.iter().any(|key| feeds(key, group));
+            names_us.then(|| (other.spec.scaling_group_id.clone(), operation))
+        })
         .collect()
 }
 
@@ -84,17 +132,9 @@ pub(super) async fn instances_are_moved(
     pass: &Pass<'_, ServerGroupMembership>,
     group: &Group,
 ) -> bool {
-    let moved: BTreeSet<_> = pass
-        .ctx
-        .attachments
-        .all()
-        .iter()
-        .filter(|other| other.spec.region_id == pass.object.spec.region_id)
-        .filter(|other| {
-            let operation = other.record().operation;
-            operation.is_some_and(|operation| operation.names.iter().any(|key| feeds(key, group)))
-        })
-        .map(|other| other.spec.scaling_group_id.clone())
+    let moved: BTreeSet<_> = moves(pass, group)
+        .into_iter()
+        .map(|(scaling_group, _)| scaling_group)
         .collect();
     for scaling_group in moved {
         let busy = group.cloud.scaling_group_is_busy(&scaling_group).await;

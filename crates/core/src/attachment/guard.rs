@@ -99,7 +99,7 @@ pub fn detach(world: &World, batch: &[AttachmentKey], how: Detach) -> Result<(),
         let claimed = world
             .feeds
             .get(key)
-            .is_none_or(|feed| feed.claimed_by.is_some());
+            .is_none_or(|feed| feed.claimed_by.is_some() || feed.missing);
         if how == Detach::Forced && claimed {
             return violates("S1", key);
         }

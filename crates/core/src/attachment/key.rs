@@ -85,6 +85,16 @@ impl AttachmentKey {
         }
     }
 
+    /// The port at which instances join; absent where the product, or the listener, decides it.
+    #[must_use]
+    pub const fn port(&self) -> Option<u16> {
+        match self {
+            Self::ServerGroup { port, .. } => *port,
+            Self::VServerGroup { port, .. } => Some(*port),
+            Self::LoadBalancer { .. } => None,
+        }
+    }
+
     /// The load balancer it names.
     #[must_use]
     pub fn load_balancer(&self) -> Option<&str> {

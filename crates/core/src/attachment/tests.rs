@@ -69,7 +69,11 @@ fn world(text: &str) -> World {
                 let feed = Feed {
                     ours: number(ours),
                     elsewhere: number(elsewhere),
-                    unclaimed: claimed.first().map_or(0, |word| number(word)),
+                    unclaimed: claimed
+                        .first()
+                        .filter(|word| **word != "?")
+                        .map_or(0, |word| number(word)),
+                    missing: claimed.first() == Some(&"?"),
                     claimed_by: claimed.get(1).map(|name| (*name).to_owned()),
                 };
                 world.feeds.insert(key(name).0, feed);
@@ -299,6 +303,11 @@ fn a_forced_detach_takes_no_instance_out_that_another_object_lists() {
     check(
         "forced; want a; have a b; own a b; feeds b 3 2 1 ns/web",
         "hold b Conflict",
+    );
+    // A group that seems to be gone is let go of without moving anybody.
+    check(
+        "forced; want a; have a b; own a b; feeds b 0 0 ?",
+        "leave b",
     );
     // A deletion waits for nobody's list.
     check(
