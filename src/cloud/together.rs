@@ -480,6 +480,24 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
+    async fn an_id_that_cannot_be_read_any_more_keeps_nobody_company() {
+        let together = Together::new(WINDOW);
+        let fine = Far::default();
+        all(&together, &fine, 3).await;
+        let far = Far {
+            bad: "asg-2",
+            ..Far::default()
+        };
+        for calls in [2, 3] {
+            sleep(Duration::from_secs(40)).await;
+            let row = together.ask(scope("a"), "asg-0", keep(), far.fetch()).await;
+            assert!(row.unwrap().is_some());
+            // In company that spoils the call, then by itself; from then on without.
+            assert_eq!(far.calls(), calls);
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
     async fn what_is_not_there_is_asked_for_anew() {
         let (together, far) = (Together::new(WINDOW), Far::default());
         for times in 1..=2 {

@@ -311,3 +311,47 @@ async fn an_attachment_that_comes_back_three_times_is_contended() {
     stage.reason::<Attachment>("feed", "Contended").await;
     assert_eq!(detached(), 3);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_shared_look_at_the_state_of_a_group_makes_nobody_a_stranger_sooner() {
+    let stage = Stage::new("stranger-nlb").await;
+    stage
+        .simulator
+        .world()
+        .create_group(Product::Nlb, "sgp-nlb-x")
+        .drain_seconds = 0.0;
+    // Group states may be a minute old then.
+    let spec = json!({"ownership": "Exclusive", "intervalSeconds": 600});
+    stage
+        .membership("web", "sgp-nlb-x", &instances(0, 2, Some(80)), spec)
+        .await;
+    stage.reason::<Membership>("web", "Converged").await;
+    let look_now = |value: &'static str| {
+        let asked =
+            json!({"metadata": {"annotations": {"servergroup.alicloud.dev/reconcile-at": value}}});
+        let api = stage.api::<Membership>();
+        async move {
+            let patch = kube::api::Patch::Merge(&asked);
+            let params = kube::api::PatchParams::default();
+            api.patch("web", &params, &patch).await.unwrap();
+        }
+    };
+    let put = {
+        let mut world = stage.simulator.world();
+        world.put_member("sgp-nlb-x", "i-other", "", 80, 100);
+        world.now
+    };
+    look_now("once").await;
+    eventually("the stranger gone", async || {
+        (stage
+            .simulator
+            .world()
+            .calls("RemoveServersFromServerGroup")
+            == 1)
+            .then_some(())
+    })
+    .await;
+    let world = stage.simulator.world();
+    let removed = world.changing_calls().last().unwrap().at;
+    assert!(removed >= put + 60.0, "{} s after it came", removed - put);
+}

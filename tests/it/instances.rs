@@ -3,7 +3,10 @@
 
 use serde_json::{Value, json};
 use server_group_operator::api::{ScalingGroupAttachment, ServerGroupMembership};
-use server_group_sim::world::Product;
+use server_group_sim::{
+    fault::{Fault, What},
+    world::Product,
+};
 
 use crate::stage::{Stage, eventually, instance, instances, message};
 
@@ -98,6 +101,9 @@ async fn nothing_is_removed_that_ess_may_have_brought_while_it_cannot_be_asked()
         held.len() == 1 && format!("{:?}", held[0].reason) == "ViewIncomplete"
     };
     stage.until("held", "web", held).await;
+    let web: Membership = stage.reason("web", "Denied").await;
+    let said = message(&web);
+    assert!(said.contains("DescribeScalingInstances"), "{said}");
     assert_eq!(ids(&stage, "sgp-nlb-x").len(), 5);
     stage.simulator.world().denied.clear();
     stage.reason::<Membership>("web", "Converged").await;
@@ -231,4 +237,70 @@ async fn an_object_that_cannot_follow_its_activity_any_more_blocks_nobody() {
     stage.reason::<Attachment>("other", "Converged").await;
     stage.delete::<Attachment>("other").await;
     stage.gone::<Attachment>("other").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_scaling_group_brings_at_one_port_it_does_not_bring_at_another() {
+    let stage = stage("brought-port").await;
+    let mut servers = instances(0, 2, Some(8080));
+    servers.extend(instances(2, 1, Some(80)));
+    stage
+        .membership("web", "sgp-nlb-x", &servers, json!({}))
+        .await;
+    stage.reason::<Membership>("web", "Converged").await;
+    attach(&stage, &["sgp-nlb-x"]).await;
+    stage.reason::<Attachment>("feed", "Converged").await;
+    assert_eq!(stage.simulator.world().serving("sgp-nlb-x"), 5);
+    stage
+        .membership("web", "sgp-nlb-x", &servers[2..], json!({}))
+        .await;
+    stage.reason::<Membership>("web", "Converged").await;
+    let world = stage.simulator.world();
+    let ports: Vec<_> = world.groups["sgp-nlb-x"]
+        .members
+        .keys()
+        .map(|(id, _, port)| (id.clone(), *port))
+        .collect();
+    assert_eq!(ports, [0, 1, 2].map(|number| (instance(number), 80)));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_forced_detach_without_an_answer_freezes_the_server_group_too() {
+    let stage = stage("frozen-by-ess").await;
+    attach(&stage, &["sgp-nlb-x", "sgp-nlb-y"]).await;
+    stage.reason::<Attachment>("feed", "Converged").await;
+    let often = json!({"intervalSeconds": 30});
+    let three = instances(5, 3, Some(80));
+    stage
+        .membership("web", "sgp-nlb-x", &three, often.clone())
+        .await;
+    stage.reason::<Membership>("web", "Converged").await;
+    // Sent, sent once more with its token, and never answered; nor has it landed so far.
+    stage.simulator.world().faults.push(Fault {
+        times: 2,
+        ..Fault::on("DetachServerGroups", What::LoseAnswerBefore)
+    });
+    attach(&stage, &["sgp-nlb-y"]).await;
+    let open = |feed: &Attachment| {
+        let operation = feed
+            .status
+            .as_ref()
+            .and_then(|status| status.operation.as_ref());
+        operation.is_some_and(|operation| format!("{:?}", operation.phase) == "Unsettled")
+    };
+    stage.until("unsettled", "feed", open).await;
+    stage
+        .membership("web", "sgp-nlb-x", &three[..1], often)
+        .await;
+    stage.reason::<Membership>("web", "Converged").await;
+    stage.reason::<Attachment>("feed", "Converged").await;
+    let world = stage.simulator.world();
+    let at = |action: &str| {
+        let mut calls = world.changing_calls();
+        calls.find(|call| call.action == action).unwrap().at
+    };
+    let waited = at("RemoveServersFromServerGroup") - at("DetachServerGroups");
+    assert!(waited >= 60.0, "removed after {waited} s");
+    let left: Vec<_> = world.groups["sgp-nlb-x"].ids().into_iter().collect();
+    assert_eq!(left, [instance(5)]);
 }

@@ -160,3 +160,41 @@ async fn a_quota_that_is_used_up_is_told_in_the_words_of_the_cloud() {
         "{said}"
     );
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_quota_beside_a_conflict_is_said_and_costs_no_write_at_rest() {
+    let stage = Stage::new("quota-conflict").await;
+    let group = "rsp-web";
+    stage.simulator.world().create_group(Product::Clb, group);
+    let list = async |name: &str, from, count| {
+        let servers = instances(from, count, Some(80));
+        stage.membership(name, group, &servers, often()).await
+    };
+    list("old", 0, 3).await;
+    stage.reason::<Membership>("old", "Converged").await;
+    stage.simulator.world().groups.get_mut(group).unwrap().quota = 4;
+    list("web", 2, 4).await;
+    let both = |web: &Membership| {
+        let said = message(web);
+        said.contains("is claimed by") && said.contains("QuotaExceeded")
+    };
+    stage.until("both are said", "web", both).await;
+    let changes = stage.changes();
+    let begun = stage.simulator.world().now;
+    let version = || async {
+        let web = stage.api::<Membership>().get("web").await.unwrap();
+        web.metadata.resource_version
+    };
+    // The first look afterwards may still word it otherwise.
+    eventually("a minute", async || {
+        (stage.simulator.world().now >= begun + 60.0).then_some(())
+    })
+    .await;
+    let before = version().await;
+    eventually("five minutes", async || {
+        (stage.simulator.world().now >= begun + 360.0).then_some(())
+    })
+    .await;
+    assert_eq!(version().await, before);
+    assert_eq!(stage.changes(), changes, "nothing is tried in vain");
+}

@@ -145,3 +145,38 @@ fn wanted(
     }
     wanted
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cloud::ServerKind;
+
+    fn member(id: &str, port: u16, weight: u8, status: MemberStatus) -> Member {
+        Member {
+            id: id.into(),
+            ip: None,
+            port: Some(port),
+            kind: ServerKind::Ecs,
+            weight: Some(weight),
+            status,
+        }
+    }
+
+    #[test]
+    fn what_might_serve_is_missed_and_what_might_not_does_not_count_as_staying() {
+        let members = [
+            member("i-1", 80, 100, MemberStatus::Configuring),
+            member("i-2", 80, 0, MemberStatus::Available),
+            member("i-3", 80, 100, MemberStatus::Removing),
+            member("i-1", 81, 100, MemberStatus::Available),
+            member("i-9", 80, 100, MemberStatus::Adding),
+            member("i-8", 80, 100, MemberStatus::Available),
+        ];
+        let instances = ["i-1", "i-2", "i-3"].map(String::from).into();
+        let wanted = BTreeMap::from([(("i-2".to_owned(), Some(80)), "ns/web".to_owned())]);
+        let feed = feed(&members, &instances, Some(80), &wanted);
+        assert_eq!((feed.ours, feed.elsewhere), (1, 2));
+        assert_eq!(feed.unclaimed, 1, "i-1 at the port of the attachment");
+        assert_eq!(feed.claimed_by.as_deref(), Some("ns/web"));
+    }
+}
