@@ -1,5 +1,6 @@
 //! `ownership: Exclusive`: strangers go, once they were seen twice; what a scaling group brings is no stranger.
 
+use kube::api::{Patch, PatchParams};
 use serde_json::{Value, json};
 use server_group_operator::api::{ScalingGroupAttachment, ServerGroupMembership};
 use server_group_sim::{
@@ -315,40 +316,64 @@ async fn an_attachment_that_comes_back_three_times_is_contended() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_shared_look_at_the_state_of_a_group_makes_nobody_a_stranger_sooner() {
     let stage = Stage::new("stranger-nlb").await;
-    stage
-        .simulator
-        .world()
-        .create_group(Product::Nlb, "sgp-nlb-x")
-        .drain_seconds = 0.0;
-    // Group states may be a minute old then.
-    let spec = json!({"ownership": "Exclusive", "intervalSeconds": 600});
-    stage
-        .membership("web", "sgp-nlb-x", &instances(0, 2, Some(80)), spec)
-        .await;
-    stage.reason::<Membership>("web", "Converged").await;
-    let look_now = |value: &'static str| {
-        let asked =
-            json!({"metadata": {"annotations": {"servergroup.alicloud.dev/reconcile-at": value}}});
-        let api = stage.api::<Membership>();
-        async move {
-            let patch = kube::api::Patch::Merge(&asked);
-            let params = kube::api::PatchParams::default();
-            api.patch("web", &params, &patch).await.unwrap();
-        }
-    };
-    let put = {
-        let mut world = stage.simulator.world();
-        world.put_member("sgp-nlb-x", "i-other", "", 80, 100);
-        world.now
-    };
-    look_now("once").await;
-    eventually("the stranger gone", async || {
-        (stage
+    for (name, group) in [("web", "sgp-nlb-x"), ("other", "sgp-nlb-y")] {
+        stage
             .simulator
             .world()
-            .calls("RemoveServersFromServerGroup")
-            == 1)
-            .then_some(())
+            .create_group(Product::Nlb, group)
+            .drain_seconds = 0.0;
+        // A group's state may be ten minutes old then.
+        let spec = json!({"ownership": "Exclusive", "intervalSeconds": 6000});
+        stage
+            .membership(name, group, &instances(0, 2, Some(80)), spec)
+            .await;
+        stage.reason::<Membership>(name, "Converged").await;
+    }
+    let calls = |action: &str| stage.simulator.world().calls(action);
+    // A changed account has both look as they do at rest; that is how their states come to be known.
+    let wake = async |name: &str, objects: usize| {
+        let lists = calls("ListServerGroupServers");
+        let grant = json!({
+            "name": name, "namespaces": [stage.namespace], "regions": ["*"], "serverGroups": ["*"], "servers": ["*"],
+        });
+        stage.grant(&[grant]).await;
+        eventually("they look", async || {
+            (calls("ListServerGroupServers") >= lists + objects).then_some(())
+        })
+        .await;
+    };
+    wake("one", 2).await;
+    let asked =
+        json!({"metadata": {"annotations": {"servergroup.alicloud.dev/reconcile-at": "now"}}});
+    let (params, patch) = (PatchParams::default(), Patch::Merge(&asked));
+    let states = calls("ListServerGroups");
+    // One of them asks, and takes the other's group along.
+    let api = stage.api::<Membership>();
+    api.patch("other", &params, &patch).await.unwrap();
+    eventually("asked", async || {
+        (calls("ListServerGroups") > states).then_some(())
+    })
+    .await;
+    // From now on it asks no more, so that the state stays as old as it is.
+    let rest = json!({"ownership": "Exclusive", "intervalSeconds": 6000, "suspend": true});
+    stage
+        .membership("other", "sgp-nlb-y", &instances(0, 2, Some(80)), rest)
+        .await;
+    stage.reason::<Membership>("other", "Suspended").await;
+    let now = stage.simulator.world().now;
+    eventually("two minutes", async || {
+        (stage.simulator.world().now >= now + 120.0).then_some(())
+    })
+    .await;
+    let (put, states) = {
+        let mut world = stage.simulator.world();
+        world.put_member("sgp-nlb-x", "i-other", "", 80, 100);
+        (world.now, world.calls("ListServerGroups"))
+    };
+    wake("two", 1).await;
+    assert_eq!(calls("ListServerGroups"), states, "the state was shared");
+    eventually("the stranger gone", async || {
+        (calls("RemoveServersFromServerGroup") == 1).then_some(())
     })
     .await;
     let world = stage.simulator.world();

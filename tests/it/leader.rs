@@ -1,7 +1,14 @@
 //! Who leads, and what a lost lease means (S9).
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicI64, Ordering},
+    },
+    time::Duration,
+};
 
+use jiff::Timestamp;
 use k8s_openapi::api::coordination::v1::Lease;
 use kube::Api;
 use parking_lot::Mutex;
@@ -11,7 +18,7 @@ use server_group_operator::{
     leader::{Election, LEASE_NAME, Leadership, Lost},
     timing::Timing,
 };
-use server_group_sim::world::Product;
+use server_group_sim::{When, world::Product};
 use tokio_util::sync::CancellationToken;
 
 use crate::stage::{SPEED, Stage, control_plane, eventually, instances};
@@ -180,4 +187,57 @@ async fn of_two_operators_one_acts_and_the_other_takes_over_at_once_when_it_ends
         .await;
     assert_eq!(stage.simulator.world().serving("rsp-web"), 5);
     drop(second);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_removal_is_not_sent_when_the_term_ended_while_the_group_was_looked_at() {
+    let mut stage = Stage::without_operator("late-look").await;
+    stage
+        .simulator
+        .world()
+        .create_group(Product::Clb, "rsp-web");
+    let ahead = Arc::new(AtomicI64::new(0));
+    let by = Arc::clone(&ahead);
+    let timing = Timing::scaled(SPEED).with_wall_clock(move || {
+        let ahead = jiff::SignedDuration::from_secs(by.load(Ordering::SeqCst));
+        Timestamp::now().saturating_add(ahead).unwrap()
+    });
+    let client = control_plane().await.admin().client().await.unwrap();
+    stage.candidate = Some("first");
+    stage.start_with(client.clone(), timing);
+    let list = async |stage: &Stage, count| {
+        stage
+            .membership("web", "rsp-web", &instances(0, count, Some(80)), json!({}))
+            .await
+    };
+    list(&stage, 5).await;
+    stage
+        .reason::<ServerGroupMembership>("web", "Converged")
+        .await;
+    // The first look plans the removal, the second is the one before it is sent.
+    let mut looks = 0;
+    let mut held = stage.simulator.hold(When::After, move |call| {
+        looks += usize::from(call.action == "DescribeVServerGroupAttribute");
+        looks == 2
+    });
+    list(&stage, 3).await;
+    held.arrived().await;
+    // As after a suspended machine wakes up.
+    ahead.store(20, Ordering::SeqCst);
+    let before = stage.simulator.world().audit.len();
+    held.release();
+    let seen = stage.simulator.world().now;
+    eventually("ten minutes", async || {
+        (stage.simulator.world().now >= seen + 600.0).then_some(())
+    })
+    .await;
+    let world = stage.simulator.world();
+    let later: Vec<_> = world.audit[before..]
+        .iter()
+        .map(|call| call.action.as_str())
+        .collect();
+    // Should it get the lease back, it looks again first.
+    let looked = later.iter().position(|call| call.starts_with("Describe"));
+    let removed = later.iter().position(|call| call.starts_with("Remove"));
+    assert!(removed.is_none() || looked < removed, "{later:?}");
 }
