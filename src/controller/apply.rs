@@ -8,7 +8,8 @@ use super::{
     carry_out::{End, Step, carry_out},
     events::{self, Change},
     managed::Managed,
-    pass::{Pass, Stop},
+    pass::Pass,
+    stop::Stop,
 };
 
 /// What became of a plan.

@@ -20,10 +20,11 @@ use super::{
     events::{self, Change},
     managed::Managed,
     memory::Parked,
-    pass::{Pass, Stop},
+    pass::Pass,
     reconcile::{Judged, Pipeline},
     report::{Counts, Seen, plain_message},
     shown_plan,
+    stop::Stop,
 };
 use crate::{
     api::{ScalingGroupAttachment, status},

@@ -12,8 +12,9 @@ use super::{
     managed::Managed,
     memory::Parked,
     operation,
-    pass::{Pass, Stop, told},
+    pass::Pass,
     record::{Operation, texts},
+    stop::{Stop, told},
     turns::Unsettled,
 };
 use crate::{

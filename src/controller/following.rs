@@ -9,8 +9,9 @@ use server_group_core::reason::Reason;
 use super::{
     events::{self, Change},
     managed::Managed,
-    pass::{Pass, Stop},
+    pass::Pass,
     record::Operation,
+    stop::Stop,
 };
 use crate::api::status::Phase;
 

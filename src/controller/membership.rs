@@ -21,10 +21,11 @@ use server_group_core::{
 use super::{
     events::{self, Change},
     managed::Managed,
-    pass::{Pass, Stop},
+    pass::Pass,
     reconcile::{Judged, Pipeline},
     report::{Counts, Seen, plain_message},
     shown_plan,
+    stop::Stop,
 };
 use crate::{
     api::{ServerGroupMembership, status},

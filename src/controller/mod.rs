@@ -12,6 +12,7 @@ pub mod carry_out;
 pub mod contention;
 pub mod events;
 pub mod following;
+pub mod freshness;
 pub mod identity;
 pub mod managed;
 pub mod membership;
@@ -19,14 +20,18 @@ pub mod memory;
 pub mod neighbours;
 pub mod operation;
 pub mod pace;
+pub mod parking;
 pub mod pass;
 pub mod reconcile;
 pub mod record;
 pub mod refusals;
 pub mod registry;
 pub mod report;
+pub mod settling;
 pub mod shown_plan;
+pub mod stop;
 pub mod turns;
+pub mod writes;
 
 use std::time::Duration;
 

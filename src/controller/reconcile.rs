@@ -14,8 +14,9 @@ use super::{
     events::{self, Change},
     managed::Managed,
     pace,
-    pass::{Pass, Stop},
+    pass::Pass,
     report::plain_message,
+    stop::Stop,
 };
 use crate::api::status::Plan;
 

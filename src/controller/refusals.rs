@@ -7,10 +7,7 @@ use std::time::Duration;
 
 use server_group_core::{reason::Reason, verdict::Verdict};
 
-use super::{
-    managed::Managed,
-    pass::{Pass, Stop},
-};
+use super::{managed::Managed, pass::Pass, stop::Stop};
 
 /// An action that was refused.
 #[derive(Clone, Debug)]

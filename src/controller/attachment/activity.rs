@@ -1,10 +1,7 @@
 //! Follows the scaling activity of a forced call to its end.
 
 use super::{
-    super::{
-        following::Standing,
-        pass::{Pass, Stop},
-    },
+    super::{following::Standing, pass::Pass, stop::Stop},
     observe::Group,
 };
 use crate::{

@@ -11,11 +11,7 @@ use server_group_core::{
 
 use super::{
     super::{
-        Context,
-        authorize::authorize,
-        managed::Managed,
-        membership::parse,
-        pass::{Pass, Stop},
+        Context, authorize::authorize, managed::Managed, membership::parse, pass::Pass, stop::Stop,
     },
     observe::Group,
 };

@@ -15,10 +15,11 @@ use super::{
     super::{
         carry_out::{End, Manner, Step, carry_out},
         managed::Managed,
-        pass::{Pass, Stop},
+        pass::Pass,
         reconcile::Judged,
         record::texts,
         report::plain_message,
+        stop::Stop,
     },
     apply::{manner, of_family},
     observe::{Group, claimant, neighbours},

@@ -3,11 +3,7 @@
 use futures::future::try_join_all;
 
 use super::{
-    super::{
-        following::Standing,
-        managed::Managed,
-        pass::{Pass, Stop},
-    },
+    super::{following::Standing, managed::Managed, pass::Pass, stop::Stop},
     observe::{Group, neighbours},
 };
 use crate::{

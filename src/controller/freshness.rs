@@ -1,0 +1,54 @@
+//! How old a look may be that a pass begins with, and what makes looks too old.
+
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use super::{managed::Managed, pass::Pass};
+use crate::cloud::Freshness;
+
+impl<M: Managed> Pass<'_, M> {
+    /// How old the look may be that this pass begins with, so that objects can share it.
+    ///
+    /// While anything moves, as old as the object's own last look would be by now; else a tenth of the interval. Never
+    /// from before a change to the group, nor from before something that was waited for.
+    #[must_use]
+    pub fn freshness(&self) -> Freshness {
+        let (now, timing) = (self.ctx.now(), &self.ctx.timing);
+        let memory = self.memory.lock();
+        let keep = if self.asked || memory.failures > 0 {
+            Duration::ZERO
+        } else {
+            let slow = timing.interval(self.object.interval_seconds()) / 10;
+            memory.quick_beat.unwrap_or(slow).min(timing.view_age_max)
+        };
+        let due = memory.due.filter(|due| *due <= now);
+        let since = [Some(now.saturating_sub(keep)), due, self.turn.changed_at];
+        let since = since.into_iter().flatten().max().unwrap_or(now);
+        Freshness {
+            since: self.ctx.started + since,
+            keep,
+        }
+    }
+
+    /// Whether anything is under way that a look has to be newer than.
+    #[must_use]
+    pub fn in_motion(&self) -> bool {
+        self.record.operation.is_some()
+            || !self.record.draining.is_empty()
+            || !self.turn.unsettled.is_empty()
+            || self.memory.lock().quick_beat.is_some()
+    }
+
+    /// Notes that the group was changed, so that no look from before counts any more (S5).
+    pub fn group_changed(&mut self) {
+        self.turn.changed_at = Some(self.ctx.now());
+        self.turn.view = None;
+    }
+
+    /// A moment of the cloud client as time since the start of the process.
+    #[must_use]
+    pub fn at(&self, moment: Instant) -> Duration {
+        moment.saturating_duration_since(self.ctx.started)
+    }
+}

@@ -1,0 +1,152 @@
+//! When what was sent is over: operations without an answer settle, ledger entries leave, groups are gone for sure.
+
+use std::{collections::BTreeSet, time::Duration};
+
+use server_group_core::settle::{Settling, Waits};
+
+use super::{
+    managed::Managed,
+    pass::Pass,
+    turns::{GroupMemory, Unsettled},
+};
+
+impl<M: Managed> Pass<'_, M> {
+    /// Lets a whole view, asked for at `begun`, count towards every open operation on the group.
+    ///
+    /// `open` are the operations of all objects on the group, `show` tells what the view shows of one name.
+    /// Returns the names that stay unsettled.
+    pub fn settle(
+        &mut self,
+        open: Vec<(String, BTreeSet<String>)>,
+        show: impl Fn(&str) -> String,
+        idle: bool,
+        begun: Duration,
+    ) -> BTreeSet<String> {
+        let now = self.ctx.now();
+        let waits = self.waits();
+        let mentioned: BTreeSet<_> = open.iter().map(|(id, _)| id.clone()).collect();
+        for (id, names) in open {
+            let running = self.running.as_ref() == Some(&id);
+            if !running && !self.turn.answered.contains(&id) {
+                self.turn.unsettled.entry(id).or_insert_with(|| Unsettled {
+                    names,
+                    settling: Settling::new(now),
+                });
+            }
+        }
+        self.turn.answered.retain(|id| mentioned.contains(id));
+        // What an attachment's object has settled by itself is over here too.
+        let over = |id: &String| id.starts_with(GroupMemory::MOVES) && !mentioned.contains(id);
+        self.turn.unsettled.retain(|id, _| !over(id));
+        let (mut settled, mut due) = (Vec::new(), Vec::new());
+        for (id, unsettled) in &mut self.turn.unsettled {
+            let shown = unsettled
+                .names
+                .iter()
+                .map(|name| (name.clone(), show(name)))
+                .collect();
+            if unsettled.settling.look(begun, shown, idle, waits) {
+                settled.push(id.clone());
+            } else {
+                due.push(unsettled.settling.next_look(waits));
+            }
+        }
+        for at in due {
+            self.wake_at(at);
+        }
+        for id in settled {
+            let names = self
+                .turn
+                .unsettled
+                .remove(&id)
+                .map(|unsettled| unsettled.names)
+                .unwrap_or_default();
+            let until = now + waits.linger;
+            self.turn
+                .lingering
+                .extend(names.into_iter().map(|name| (name, until)));
+            self.turn.answered.insert(id);
+        }
+        self.close_answered();
+        self.turn
+            .unsettled
+            .values()
+            .flat_map(|unsettled| unsettled.names.iter().cloned())
+            .collect()
+    }
+
+    /// Whether the group's own call has said twice, far enough apart, that it does not exist.
+    pub fn gone_for_sure(&mut self) -> bool {
+        let now = self.ctx.now();
+        let gap = self.ctx.timing.gone_gap;
+        let since = *self.memory.lock().gone_since.get_or_insert(now);
+        self.wake_at(since + gap);
+        now >= since + gap
+    }
+
+    /// Drops an operation of ours from the record once every call of it was answered or has settled.
+    pub fn close_answered(&mut self) {
+        let answered = |id: &String| self.turn.answered.contains(id);
+        if self
+            .record
+            .operation
+            .as_ref()
+            .is_some_and(|operation| answered(&operation.id))
+        {
+            self.record.operation = None;
+        }
+    }
+
+    /// Takes ledger entries off that two whole views in succession lacked (S2).
+    ///
+    /// The view was asked for at `begun`.
+    pub fn forget_absent(&mut self, absent: &BTreeSet<M::Key>, begun: Duration) {
+        let (now, waits) = (self.ctx.now(), self.waits());
+        let releasing = self.deleting();
+        self.turn.lingering.retain(|_, until| *until > now);
+        let mut memory = self.memory.lock();
+        for key in absent {
+            if let Some(until) = self.turn.lingering.get(&key.to_string()) {
+                memory.absences.keep([key.clone()], *until);
+            }
+        }
+        for key in memory.absences.look(absent, begun, now, waits, releasing) {
+            self.record.ledger.forget(&key);
+        }
+        let soon = memory
+            .absences
+            .pending()
+            .then(|| now + self.ctx.timing.quick_beat_min);
+        let next = [self.due, soon, memory.absences.next_end()]
+            .into_iter()
+            .flatten()
+            .min();
+        self.due = next;
+    }
+
+    fn waits(&self) -> Waits {
+        let timing = &self.ctx.timing;
+        Waits {
+            after_sending: timing.settle_after_send,
+            between_views: timing.settle_gap,
+            linger: timing.linger,
+        }
+    }
+
+    /// What a call under way, or one that may still land, could change.
+    pub fn may_still_change(&self, unsettled: &BTreeSet<M::Key>) -> BTreeSet<M::Key> {
+        let mut keys = unsettled.clone();
+        keys.extend(
+            self.record
+                .operation
+                .iter()
+                .flat_map(|open| open.names.clone()),
+        );
+        keys.extend(self.memory.lock().absences.kept(self.ctx.now()));
+        let now = self.ctx.now();
+        let lingering = self.turn.lingering.iter();
+        let lingering = lingering.filter(|(_, until)| **until > now);
+        keys.extend(lingering.filter_map(|(name, _)| name.parse().ok()));
+        keys
+    }
+}

@@ -1,0 +1,92 @@
+//! Why a pass ends before its end, and what a failed call means for the object.
+
+use server_group_core::{reason::Reason, verdict::Verdict};
+
+use super::report::plain_message;
+use crate::cloud;
+
+/// Why a pass ended before its end.
+#[derive(Debug)]
+pub enum Stop {
+    /// The object, its account, or the leader is not what the plan was made for. Look again at once.
+    Superseded(&'static str),
+    /// The object is gone, or free to go.
+    Gone,
+    /// There is a verdict and nothing more to do now.
+    Verdict {
+        /// Why.
+        verdict: Verdict,
+        /// For a person.
+        message: String,
+    },
+    /// Kubernetes did not take a write, or did not answer.
+    Kubernetes(kube::Error),
+}
+
+impl Stop {
+    /// Ends the pass for `reason`, with `message` for a person.
+    pub fn because(reason: Reason, message: impl Into<String>) -> Self {
+        Self::Verdict {
+            verdict: reason.into(),
+            message: message.into(),
+        }
+    }
+}
+
+impl From<cloud::Error> for Stop {
+    fn from(error: cloud::Error) -> Self {
+        Self::because(reason_for(error.kind), told(&error))
+    }
+}
+
+/// What a failed call means for the object.
+#[must_use]
+pub fn reason_for(kind: cloud::Kind) -> Reason {
+    use cloud::Kind;
+    match kind {
+        Kind::Throttled
+        | Kind::Transient
+        | Kind::Malformed
+        | Kind::Incomplete
+        | Kind::TokenMismatch
+        | Kind::MemberNotFound
+        | Kind::AlreadyMember
+        | Kind::Unusable => Reason::Retrying,
+        Kind::Busy | Kind::MemberBusy | Kind::TokenProcessing => Reason::Changing,
+        Kind::GroupNotFound | Kind::NamedGroupNotFound | Kind::ScalingGroupNotFound => {
+            Reason::GroupNotFound
+        }
+        Kind::BadMember => Reason::PartlyApplied,
+        Kind::Quota => Reason::QuotaExceeded,
+        Kind::Denied => Reason::Denied,
+        Kind::Credentials => Reason::CredentialsUnavailable,
+        Kind::ClockSkew => Reason::ClockSkew,
+        Kind::WrongEndpoint => Reason::WrongRegion,
+        Kind::Invalid => Reason::InvalidSpec,
+    }
+}
+
+/// An error as status tells it: what happened, the cloud's words, and what to do where there is something to do.
+///
+/// Without the request's id, which would change status with every attempt; the log has it.
+#[must_use]
+pub fn told(error: &cloud::Error) -> String {
+    let mut text = error.words();
+    let advice = match reason_for(error.kind) {
+        Reason::Retrying if error.outcome == cloud::Outcome::NotSent => {
+            "check the network, spec.regionId and the endpoints; trying again"
+        }
+        Reason::Retrying if error.kind == cloud::Kind::Unusable => {
+            "it cannot be changed as it is: see whether the load balancer is running and not locked, and the scaling \
+             group enabled; trying again"
+        }
+        Reason::PartlyApplied => {
+            "see whether it exists, runs, and is in the region and VPC of the group; tried again in an hour"
+        }
+        Reason::Retrying => return text,
+        reason => plain_message(reason),
+    };
+    text.push_str("; ");
+    text.push_str(advice);
+    text
+}

@@ -1,0 +1,108 @@
+//! What a pass writes to Kubernetes: status, always with the version it was read with (S2), and its finalizer.
+
+use kube::{
+    Api, Client, ResourceExt,
+    api::{Patch, PatchParams, PostParams},
+};
+use serde_json::json;
+
+use super::{managed::Managed, pass::Pass, report::Report, stop::Stop};
+use crate::api::FINALIZER;
+
+impl<M: Managed> Pass<'_, M> {
+    /// Writes the status that says `report` and remembers the record, if that differs from what it says now.
+    ///
+    /// # Errors
+    ///
+    /// [`Stop::Superseded`] if somebody else wrote in between: nothing is overwritten.
+    pub async fn write(&mut self, report: &Report<M::Key>) -> Result<(), Stop> {
+        let next = self.object.with_status(report, &self.record);
+        if next.same_status(&self.object) {
+            return Ok(());
+        }
+        let name = self.object.name_any();
+        let (api, params) = (self.api(), PostParams::default());
+        let written = self
+            .answer(api.replace_status(&name, &params, &next))
+            .await?;
+        self.wrote(written);
+        Ok(())
+    }
+
+    /// Makes sure that a deletion waits for the release of what is about to be registered.
+    ///
+    /// # Errors
+    ///
+    /// As [`Pass::write`].
+    pub async fn hold_by_finalizer(&mut self) -> Result<(), Stop> {
+        if self
+            .object
+            .finalizers()
+            .iter()
+            .any(|finalizer| finalizer == FINALIZER)
+            || self.deleting()
+        {
+            return Ok(());
+        }
+        let mut finalizers = self.object.finalizers().to_vec();
+        finalizers.push(FINALIZER.to_owned());
+        self.patch_finalizers(finalizers).await
+    }
+
+    /// Lets the object go.
+    ///
+    /// # Errors
+    ///
+    /// As [`Pass::write`].
+    pub async fn let_go(&mut self) -> Result<Stop, Stop> {
+        let mut finalizers = self.object.finalizers().to_vec();
+        finalizers.retain(|finalizer| finalizer != FINALIZER);
+        if finalizers.len() < self.object.finalizers().len() {
+            match self.patch_finalizers(finalizers).await {
+                Ok(()) | Err(Stop::Gone) => {}
+                Err(stop) => return Err(stop),
+            }
+        }
+        Ok(Stop::Gone)
+    }
+
+    async fn patch_finalizers(&mut self, finalizers: Vec<String>) -> Result<(), Stop> {
+        let version = self.object.resource_version();
+        let patch = json!({"metadata": {"resourceVersion": version, "finalizers": finalizers}});
+        let name = self.object.name_any();
+        let api = self.api();
+        let (params, patch) = (PatchParams::default(), Patch::Merge(&patch));
+        let written = self.answer(api.patch(&name, &params, &patch)).await?;
+        self.wrote(written);
+        Ok(())
+    }
+
+    fn wrote(&mut self, written: M) {
+        M::registry(self.ctx).wrote(written.clone());
+        self.object = written;
+    }
+
+    pub(super) fn api(&self) -> Api<M> {
+        let client: Client = self.ctx.client.clone();
+        Api::namespaced(client, &self.object.namespace().unwrap_or_default())
+    }
+
+    /// Waits for Kubernetes, but not for ever.
+    pub(super) async fn answer<T>(
+        &self,
+        request: impl Future<Output = Result<T, kube::Error>>,
+    ) -> Result<T, Stop> {
+        match self.ctx.ask_kubernetes(request).await {
+            Some(Ok(answer)) => Ok(answer),
+            Some(Err(kube::Error::Api(status))) if status.is_conflict() => {
+                M::registry(self.ctx).forget(&self.object.uid().unwrap_or_default());
+                Err(Stop::Superseded("somebody else wrote the object"))
+            }
+            Some(Err(kube::Error::Api(status))) if status.is_not_found() => Err(Stop::Gone),
+            Some(Err(error)) => Err(Stop::Kubernetes(error)),
+            None => Err(Stop::Kubernetes(kube::Error::Service(
+                "the API server did not answer in time".into(),
+            ))),
+        }
+    }
+}
