@@ -81,6 +81,7 @@ struct Scoped<R> {
     known: BTreeMap<String, Known<R>>,
     open: Option<Open<R>>,
     opened: u64,
+    under_way: Vec<UnderWay<R>>,
 }
 
 impl<R> Default for Scoped<R> {
@@ -89,6 +90,7 @@ impl<R> Default for Scoped<R> {
             known: BTreeMap::new(),
             open: None,
             opened: 0,
+            under_way: Vec::new(),
         }
     }
 }
@@ -105,6 +107,14 @@ struct Open<R> {
     number: u64,
     ids: Arc<Mutex<Ids>>,
     full: Arc<Notify>,
+    answer: Shared<BoxFuture<'static, Answer<R>>>,
+}
+
+/// A call that has left, or is full and about to.
+struct UnderWay<R> {
+    number: u64,
+    /// When nobody could join any more, and whom it names since.
+    left: Option<(Instant, BTreeSet<String>)>,
     answer: Shared<BoxFuture<'static, Answer<R>>>,
 }
 
@@ -161,22 +171,14 @@ impl<R: Clone + Send + Sync + 'static> Together<R> {
                     return Ok(Some((known.begun, known.row.clone())));
                 }
             }
-            let open = scoped.open.get_or_insert_with(|| {
-                scoped.opened += 1;
-                self.0
-                    .open(scoped.opened, scope.clone(), Arc::clone(&fetch))
-            });
-            let answer = open.answer.clone();
-            let asked = {
-                let mut ids = open.ids.lock();
-                ids.insert(id.to_owned(), freshness.keep);
-                ids.len()
+            let named = |call: &&UnderWay<R>| {
+                let left = call.left.as_ref();
+                left.is_some_and(|(at, ids)| *at >= freshness.since && ids.contains(id))
             };
-            if asked >= IDS_PER_CALL {
-                open.full.notify_one();
-                scoped.open = None;
-            }
-            answer
+            // Somebody has just asked for it along with others.
+            let answer = scoped.under_way.iter().find(named);
+            let answer = answer.map(|call| call.answer.clone());
+            answer.unwrap_or_else(|| scoped.join(&self.0, &scope, id, freshness.keep, &fetch))
         };
         match answer.await {
             Ok(answered) => {
@@ -197,6 +199,43 @@ impl<R: Clone + Send + Sync + 'static> Together<R> {
     }
 }
 
+impl<R: Clone + Send + Sync + 'static> Scoped<R> {
+    /// Joins the call that has not left yet, or opens one.
+    fn join(
+        &mut self,
+        inner: &Arc<Inner<R>>,
+        scope: &Scope,
+        id: &str,
+        keep: Duration,
+        fetch: &Fetch<R>,
+    ) -> Shared<BoxFuture<'static, Answer<R>>> {
+        let open = self.open.get_or_insert_with(|| {
+            self.opened += 1;
+            inner.open(self.opened, scope.clone(), Arc::clone(fetch))
+        });
+        let answer = open.answer.clone();
+        let asked = {
+            let mut ids = open.ids.lock();
+            ids.insert(id.to_owned(), keep);
+            ids.len()
+        };
+        if asked >= IDS_PER_CALL {
+            open.full.notify_one();
+            self.nobody_joins();
+        }
+        answer
+    }
+
+    /// Closes the open call.
+    fn nobody_joins(&mut self) {
+        self.under_way.extend(self.open.take().map(|open| UnderWay {
+            number: open.number,
+            left: None,
+            answer: open.answer,
+        }));
+    }
+}
+
 impl<R: Clone + Send + Sync + 'static> Inner<R> {
     /// A call that leaves when it is full, or when nobody joined it for a while.
     ///
@@ -209,10 +248,11 @@ impl<R: Clone + Send + Sync + 'static> Inner<R> {
                 () = sleep(inner.window) => {}
                 () = filled.notified() => {}
             }
-            let asked = inner.close(&scope, number, &joined);
-            let named = inner.in_company(&scope, &asked);
+            let (asked, named) = inner.close(&scope, number, &joined);
             let ids = named.len();
-            match fetch(named.iter().cloned().collect()).await {
+            let fetched = fetch(named.iter().cloned().collect()).await;
+            inner.is_back(&scope, number);
+            match fetched {
                 Ok((begun, rows)) => {
                     inner.learn(&scope, &asked, begun, &rows);
                     Ok(Arc::new((begun, rows)))
@@ -236,8 +276,8 @@ impl<R: Clone + Send + Sync + 'static> Inner<R> {
         }
     }
 
-    /// Lets nobody join any more, and returns who did.
-    fn close(&self, scope: &Scope, number: u64, joined: &Mutex<Ids>) -> Ids {
+    /// Lets nobody join any more; returns who did, and whom the call names.
+    fn close(&self, scope: &Scope, number: u64, joined: &Mutex<Ids>) -> (Ids, BTreeSet<String>) {
         let mut scopes = self.scopes.lock();
         let scoped = scopes.entry(scope.clone()).or_default();
         if scoped
@@ -245,34 +285,23 @@ impl<R: Clone + Send + Sync + 'static> Inner<R> {
             .as_ref()
             .is_some_and(|open| open.number == number)
         {
-            scoped.open = None;
+            scoped.nobody_joins();
         }
-        std::mem::take(&mut joined.lock())
+        let asked = std::mem::take(&mut *joined.lock());
+        let named = in_company(scoped, &asked);
+        let this = scoped.under_way.iter_mut();
+        for call in this.filter(|call| call.number == number) {
+            call.left = Some((Instant::now(), named.clone()));
+        }
+        (asked, named)
     }
 
-    /// The ids to name: those asked for, and those that will be asked for next as far as there is room.
-    fn in_company(&self, scope: &Scope, asked: &Ids) -> BTreeSet<String> {
-        let now = Instant::now();
+    /// Notes that a call was answered.
+    fn is_back(&self, scope: &Scope, number: u64) {
         let mut scopes = self.scopes.lock();
-        let scoped = scopes.entry(scope.clone()).or_default();
-        scoped
-            .known
-            .retain(|_, known| now < known.asked + known.keep * FORGOTTEN_AFTER);
-        let mut next: Vec<_> = scoped
-            .known
-            .iter()
-            .filter(|(id, _)| !asked.contains_key(*id))
-            // Who looks once in an interval is due the sooner the older its last answer is.
-            .map(|(id, known)| (known.begun, id))
-            .collect();
-        next.sort_unstable();
-        let next = next.into_iter().map(|(_, id)| id);
-        asked
-            .keys()
-            .chain(next)
-            .take(IDS_PER_CALL.max(asked.len()))
-            .cloned()
-            .collect()
+        if let Some(scoped) = scopes.get_mut(scope) {
+            scoped.under_way.retain(|call| call.number != number);
+        }
     }
 
     fn forget(&self, scope: &Scope, which: impl Fn(&str) -> bool) {
@@ -305,6 +334,36 @@ impl<R: Clone + Send + Sync + 'static> Inner<R> {
         // What is gone is nobody's company.
         known.retain(|id, _| rows.contains_key(id) || !asked.contains_key(id));
     }
+}
+
+/// The ids to name: those asked for, and those that will be asked for next as far as there is room.
+fn in_company<R>(scoped: &mut Scoped<R>, asked: &Ids) -> BTreeSet<String> {
+    let now = Instant::now();
+    scoped
+        .known
+        .retain(|_, known| now < known.asked + known.keep * FORGOTTEN_AFTER);
+    let under_way = |id: &String| {
+        let mut calls = scoped
+            .under_way
+            .iter()
+            .filter_map(|call| call.left.as_ref());
+        calls.any(|(_, ids)| ids.contains(id))
+    };
+    let mut next: Vec<_> = scoped
+        .known
+        .iter()
+        .filter(|(id, _)| !asked.contains_key(*id) && !under_way(id))
+        // Who looks once in an interval is due the sooner the older its last answer is.
+        .map(|(id, known)| (known.begun, id))
+        .collect();
+    next.sort_unstable();
+    let next = next.into_iter().map(|(_, id)| id);
+    asked
+        .keys()
+        .chain(next)
+        .take(IDS_PER_CALL.max(asked.len()))
+        .cloned()
+        .collect()
 }
 
 #[cfg(test)]
@@ -436,6 +495,27 @@ mod tests {
             sleep(Duration::from_millis(250)).await;
         }
         assert_eq!(far.calls(), 10);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn who_asks_while_somebody_else_does_so_along_with_others_waits_for_that() {
+        let (together, far) = (Together::new(WINDOW), Far::default());
+        all(&together, &far, 20).await;
+        sleep(Duration::from_mins(4)).await;
+        let accepts = || Freshness {
+            since: Instant::now().checked_sub(Duration::from_secs(30)).unwrap(),
+            keep: Duration::from_secs(30),
+        };
+        let first = together.ask(scope("a"), "asg-0", accepts(), far.fetch());
+        let second = async {
+            // The first has left and is not back yet.
+            sleep(WINDOW + Duration::from_millis(2)).await;
+            let row = together.ask(scope("a"), "asg-1", accepts(), far.fetch());
+            row.await
+        };
+        let (first, second) = futures::join!(first, second);
+        assert!(first.unwrap().is_some() && second.unwrap().is_some());
+        assert_eq!(far.calls(), 2);
     }
 
     #[tokio::test(start_paused = true)]

@@ -100,7 +100,7 @@ async fn a_hundred_scaling_groups_of_ten_attachments_take_five_reads_a_pass() {
         let id = format!("asg-{number:03}");
         stage.simulator.world().create_scaling_group(&id, []);
     }
-    let spec = |number| json!({"scalingGroupId": format!("asg-{number:03}"), "serverGroups": groups, "intervalSeconds": 1200});
+    let spec = |number| json!({"scalingGroupId": format!("asg-{number:03}"), "serverGroups": groups, "intervalSeconds": 2400});
     let (stage_now, spec) = (&stage, &spec);
     stream::iter(0..100)
         .for_each_concurrent(16, |number| async move {
@@ -120,7 +120,7 @@ async fn a_hundred_scaling_groups_of_ten_attachments_take_five_reads_a_pass() {
     let (changes, seen) = (stage.changes(), stage.simulator.world().now);
     // Nobody is due again for 80 % of the interval.
     eventually("half of it", async || {
-        (stage.simulator.world().now >= seen + 600.0).then_some(())
+        (stage.simulator.world().now >= seen + 1200.0).then_some(())
     })
     .await;
     row(
@@ -131,7 +131,7 @@ async fn a_hundred_scaling_groups_of_ten_attachments_take_five_reads_a_pass() {
     );
     // And then in company again: each call takes along those who are due next.
     eventually("the next beat", async || {
-        (stage.simulator.world().now >= seen + 1200.0).then_some(())
+        (stage.simulator.world().now >= seen + 2400.0).then_some(())
     })
     .await;
     row("ESS: reads of the next interval", 5, reads() - 5, 5);
