@@ -17,7 +17,7 @@ async fn drift_of_100_members_is_repaired_within_one_interval_without_an_event()
         .simulator
         .world()
         .create_group(Product::Clb, "rsp-web");
-    let interval = 900.0;
+    let interval = 1800.0;
     stage
         .membership(
             "web",
