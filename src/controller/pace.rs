@@ -41,8 +41,11 @@ pub fn pace<K>(seen: Seen, memory: &mut Memory<K>, timing: &Timing) -> Duration 
     } else {
         0
     };
-    let at_rest = failing || verdict.reason == Reason::PartlyApplied;
-    let moving = !failing && (moving || (verdict.outlook == Outlook::Moving && !at_rest));
+    let moving = match verdict.outlook {
+        Outlook::Ready => false,
+        Outlook::Moving => !failing && verdict.reason != Reason::PartlyApplied,
+        Outlook::Stalled => moving,
+    };
     let beat = match memory.quick_beat {
         Some(beat) if !changed => (beat * 3 / 2).min(timing.quick_beat_max),
         _ => timing.quick_beat_min,
@@ -113,6 +116,20 @@ mod tests {
         };
         let next = pace(seen, &mut Memory::<u8>::default(), &Timing::production());
         assert_eq!(next, Duration::from_secs(2));
+    }
+
+    #[test]
+    fn what_was_just_changed_and_seen_to_match_is_at_rest() {
+        let seen = Seen {
+            verdict: Reason::Converged.into(),
+            changed: true,
+            moving: true,
+            due: None,
+            ago: Duration::ZERO,
+            interval: Duration::from_mins(5),
+        };
+        let next = pace(seen, &mut Memory::<u8>::default(), &Timing::production());
+        assert!(next >= Duration::from_mins(4), "{next:?}");
     }
 
     #[test]
