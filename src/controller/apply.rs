@@ -81,8 +81,7 @@ pub fn take_back<'k, M: Managed>(
     before: &Ledger<M::Key>,
     accepted: &BTreeSet<M::Key>,
 ) {
-    let open = pass.record.operation.as_ref();
-    let open = open.map_or_else(BTreeSet::new, |open| open.names.clone());
+    let open = pass.record.open_names();
     let refused = |key: &&M::Key| {
         !accepted.contains(key) && !open.contains(key) && !before.registered.contains(key)
     };

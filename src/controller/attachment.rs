@@ -13,7 +13,7 @@ use std::collections::BTreeSet;
 use server_group_core::{
     attachment::{AttachmentKey, Plan, plan},
     reason::{Hold, Reason},
-    verdict::{Facts, Verdict, judge},
+    verdict::Facts,
 };
 
 use super::{
@@ -86,14 +86,11 @@ impl Pipeline for ScalingGroupAttachment {
             return unlisted(pass, &group).await;
         };
         let planned = see(pass, &observed);
-        let mut refused = applied.refused;
-        if let Some(words) = pass.quota_reached.clone().filter(|_| applied.accepted == 0) {
-            let stop = Stop::because(Reason::QuotaExceeded, words);
-            for key in planned.attach.keys() {
-                pass.remember_refusal(attachment_action(key.family(), true), &stop);
-            }
-            refused = Some(stop);
-        }
+        let families = planned.attach.keys().map(AttachmentKey::family);
+        let actions = families.map(|family| attachment_action(family, true));
+        let refused = pass
+            .remember_quota(actions, applied.accepted)
+            .or(applied.refused);
         Ok(judged(pass, &planned, applied.accepted).beside(refused))
     }
 }
@@ -155,22 +152,10 @@ fn judged(pass: &Pass<'_, ScalingGroupAttachment>, planned: &Plan, accepted: usi
         group_missing: parked(&|parked| parked.group_missing),
         parked_again: parked(&|parked| parked.retries > 0),
     };
-    let mut verdict = if pass.deleting() {
-        Verdict::from(Reason::Releasing)
-    } else {
-        judge(&facts)
+    let verdict = match pass.judge(&facts) {
+        Ok(verdict) => verdict,
+        Err(unread) => return unread,
     };
-    if let Some((reason, words)) = &pass.unread
-        && matches!(verdict.reason, Reason::Retrying | Reason::Releasing)
-    {
-        if verdict.reason == Reason::Retrying {
-            verdict = (*reason).into();
-        }
-        return Judged {
-            verdict,
-            message: words.clone(),
-        };
-    }
     let message = match verdict.reason {
         Reason::Conflict => {
             let named: Vec<_> =

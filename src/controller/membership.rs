@@ -15,7 +15,7 @@ use server_group_core::{
     membership::{Plan, plan},
     reason::{Hold, Reason},
     server::ServerKey,
-    verdict::{Facts, Verdict, judge},
+    verdict::Facts,
 };
 
 use super::{
@@ -86,12 +86,8 @@ impl Pipeline for ServerGroupMembership {
             return gone(pass, &group).await;
         };
         let planned = see(pass, &observed);
-        let mut refused = applied.refused;
-        if let Some(words) = pass.quota_reached.clone().filter(|_| applied.accepted == 0) {
-            let stop = Stop::because(Reason::QuotaExceeded, words);
-            pass.remember_refusal(add_action(group.product), &stop);
-            refused = Some(stop);
-        }
+        let quota = pass.remember_quota([add_action(group.product)], applied.accepted);
+        let refused = quota.or(applied.refused);
         Ok(judged(pass, &planned, applied.accepted).beside(refused))
     }
 }
@@ -155,22 +151,10 @@ fn judged(pass: &Pass<'_, ServerGroupMembership>, planned: &Plan, accepted: usiz
         group_missing: false,
         parked_again: memory.parked.values().any(|parked| parked.retries > 0),
     };
-    let mut verdict = if pass.deleting() {
-        Verdict::from(Reason::Releasing)
-    } else {
-        judge(&facts)
+    let verdict = match pass.judge(&facts) {
+        Ok(verdict) => verdict,
+        Err(unread) => return unread,
     };
-    if let Some((reason, words)) = &pass.unread
-        && matches!(verdict.reason, Reason::Retrying | Reason::Releasing)
-    {
-        if verdict.reason == Reason::Retrying {
-            verdict = (*reason).into();
-        }
-        return Judged {
-            verdict,
-            message: words.clone(),
-        };
-    }
     let message = match verdict.reason {
         Reason::Conflict => conflict(planned),
         Reason::Changing if !pass.turn.unsettled.is_empty() => {

@@ -6,7 +6,10 @@ use kube::{
     ResourceExt,
     runtime::{controller::Action, reflector::ObjectRef},
 };
-use server_group_core::{reason::Reason, verdict::Verdict};
+use server_group_core::{
+    reason::Reason,
+    verdict::{Facts, Verdict, judge},
+};
 
 use super::{
     Context, announce,
@@ -65,6 +68,30 @@ impl<M: Managed> Pass<'_, M> {
             verdict: Reason::Planned.into(),
             message,
         }
+    }
+
+    /// How the pass ended, told from what its plan left; where something could not be read that explains it, that.
+    ///
+    /// # Errors
+    ///
+    /// The latter.
+    pub fn judge(&self, facts: &Facts<'_, M::Key>) -> Result<Verdict, Judged> {
+        let verdict = match self.deleting() {
+            true => Reason::Releasing.into(),
+            false => judge(facts),
+        };
+        let Some((reason, words)) = &self.unread else {
+            return Ok(verdict);
+        };
+        let verdict = match verdict.reason {
+            Reason::Retrying => (*reason).into(),
+            Reason::Releasing => verdict,
+            _ => return Ok(verdict),
+        };
+        Err(Judged {
+            verdict,
+            message: words.clone(),
+        })
     }
 
     /// Names what is left alone for a while because the cloud refused it.

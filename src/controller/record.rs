@@ -90,6 +90,12 @@ impl<K: Ord + Clone + Display + FromStr> Record<K> {
         }
     }
 
+    /// What the open operation names.
+    pub fn open_names(&self) -> BTreeSet<K> {
+        let open = self.operation.as_ref();
+        open.map_or_else(BTreeSet::new, |open| open.names.clone())
+    }
+
     /// The ledger as status writes it; none before anything was found out.
     pub fn written_ledger(&self, uid: &str) -> Option<status::Ledger> {
         let nothing = self.ledger.is_empty() && self.cloud_account_id.is_none();

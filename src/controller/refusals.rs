@@ -37,6 +37,20 @@ impl<M: Managed> Pass<'_, M> {
         self.memory.lock().refusals.insert(action, refusal);
     }
 
+    /// Notes that a quota refused `actions`, if it did and nothing at all was accepted, which would have made room.
+    pub fn remember_quota(
+        &self,
+        actions: impl IntoIterator<Item = &'static str>,
+        accepted: usize,
+    ) -> Option<Stop> {
+        let words = self.quota_reached.clone().filter(|_| accepted == 0)?;
+        let stop = Stop::because(Reason::QuotaExceeded, words);
+        for action in actions {
+            self.remember_refusal(action, &stop);
+        }
+        Some(stop)
+    }
+
     /// What `action` was refused with, as long as there is no reason to try again.
     pub fn still_refused(&mut self, action: &'static str) -> Option<Stop> {
         let now = self.ctx.now();

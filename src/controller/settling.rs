@@ -136,14 +136,9 @@ impl<M: Managed> Pass<'_, M> {
     /// What a call under way, or one that may still land, could change.
     pub fn may_still_change(&self, unsettled: &BTreeSet<M::Key>) -> BTreeSet<M::Key> {
         let mut keys = unsettled.clone();
-        keys.extend(
-            self.record
-                .operation
-                .iter()
-                .flat_map(|open| open.names.clone()),
-        );
-        keys.extend(self.memory.lock().absences.kept(self.ctx.now()));
         let now = self.ctx.now();
+        keys.append(&mut self.record.open_names());
+        keys.extend(self.memory.lock().absences.kept(now));
         let lingering = self.turn.lingering.iter();
         let lingering = lingering.filter(|(_, until)| **until > now);
         keys.extend(lingering.filter_map(|(name, _)| name.parse().ok()));

@@ -108,8 +108,7 @@ pub(super) async fn apply(
         &mut applied,
     )
     .await?;
-    let open = pass.record.operation.as_ref();
-    let open = open.map_or_else(BTreeSet::new, |open| open.names.clone());
+    let open = pass.record.open_names();
     // What was certainly not sent anything has nothing to be given back.
     let untouched = |key: &&ServerKey| !sent.contains(*key) && !open.contains(*key);
     for key in names.iter().filter(untouched) {

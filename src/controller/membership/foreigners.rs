@@ -18,6 +18,7 @@ use server_group_core::{
 use super::{
     super::{Context, managed::Managed, pass::Pass},
     observe::Group,
+    scaling_groups,
 };
 use crate::{
     api::{Ownership, ServerGroupMembership},
@@ -140,10 +141,7 @@ fn feeds(scaling_group: &ScalingGroup, group: &Group) -> bool {
 /// Whether a `ScalingGroupAttachment` names the server group for this scaling group: between a detach and the
 /// attach that follows it, nothing else says so.
 fn named(ctx: &Context, region: &str, group: &Group, scaling_group: &str) -> bool {
-    let names = |key: &AttachmentKey| {
-        key.server_group()
-            .is_some_and(|(product, id)| product == group.product && id == group.id)
-    };
+    let names = |key: &AttachmentKey| scaling_groups::feeds(key, group);
     ctx.attachments.all().iter().any(|object| {
         object.spec.region_id == region
             && object.spec.scaling_group_id == scaling_group

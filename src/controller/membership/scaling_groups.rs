@@ -18,7 +18,7 @@ use super::{
 use crate::api::{ServerGroupMembership, status::Phase};
 
 /// Whether `key` feeds the server group.
-fn feeds(key: &AttachmentKey, group: &Group) -> bool {
+pub(super) fn feeds(key: &AttachmentKey, group: &Group) -> bool {
     key.server_group() == Some((group.product, group.id.as_str()))
 }
 
