@@ -1,6 +1,5 @@
 //! `ownership: Exclusive`: strangers go, once they were seen twice; what a scaling group brings is no stranger.
 
-use kube::api::{Patch, PatchParams};
 use serde_json::{Value, json};
 use server_group_operator::api::{ScalingGroupAttachment, ServerGroupMembership};
 use server_group_sim::{
@@ -343,13 +342,9 @@ async fn a_shared_look_at_the_state_of_a_group_makes_nobody_a_stranger_sooner() 
         .await;
     };
     wake("one", 2).await;
-    let asked =
-        json!({"metadata": {"annotations": {"servergroup.alicloud.dev/reconcile-at": "now"}}});
-    let (params, patch) = (PatchParams::default(), Patch::Merge(&asked));
     let states = calls("ListServerGroups");
     // One of them asks, and takes the other's group along.
-    let api = stage.api::<Membership>();
-    api.patch("other", &params, &patch).await.unwrap();
+    stage.look_now::<Membership>("other").await;
     eventually("asked", async || {
         (calls("ListServerGroups") > states).then_some(())
     })

@@ -222,14 +222,7 @@ async fn a_request_to_look_now_costs_its_echo_and_one_read() {
     })
     .await;
     web.metadata.managed_fields = None;
-    let annotation =
-        json!({"metadata": {"annotations": {"servergroup.alicloud.dev/reconcile-at": "now"}}});
-    let patch = kube::api::Patch::Merge(&annotation);
-    stage
-        .api::<Membership>()
-        .patch("web", &kube::api::PatchParams::default(), &patch)
-        .await
-        .unwrap();
+    stage.look_now::<Membership>("web").await;
     let echoed = |web: &Membership| {
         web.status
             .as_ref()

@@ -3,7 +3,6 @@
 //! Each case runs on a CLB group, where a call is over when it is answered, and on an NLB group, where a job carries
 //! it out.
 
-use kube::api::{Patch, PatchParams};
 use serde_json::{Value, json};
 use server_group_operator::api::{ServerGroupMembership, status::HoldReason};
 use server_group_sim::world::Product;
@@ -89,15 +88,6 @@ impl Swap {
             .filter(|call| call.action.starts_with("Remove"))
             .count()
     }
-
-    /// Has everything tried again that was refused.
-    async fn look_now(&self) {
-        let asked =
-            json!({"metadata": {"annotations": {"servergroup.alicloud.dev/reconcile-at": "now"}}});
-        let api = self.stage.api::<Membership>();
-        let (params, patch) = (PatchParams::default(), Patch::Merge(&asked));
-        api.patch("web", &params, &patch).await.unwrap();
-    }
 }
 
 fn parked(web: &Membership) -> Vec<String> {
@@ -136,7 +126,7 @@ async fn one_bad_new_server_keeps_one_old_one_and_no_more() {
         assert!(parked(&web)[0].starts_with(&bad), "{:?}", parked(&web));
         assert_eq!((parked(&web).len(), waiting(&web)), (1, 1), "{product:?}");
         swap.stage.simulator.world().bad_servers.clear();
-        swap.look_now().await;
+        swap.stage.look_now::<Membership>("web").await;
         swap.reason("Converged").await;
         assert_eq!((swap.serving(), swap.least()), ((0, 10), 10), "{product:?}");
     }
@@ -221,7 +211,7 @@ async fn without_room_a_swap_that_may_not_dip_removes_nobody_and_says_why() {
             );
             swap.room(11);
             // Whoever made room says so; else it is tried again after an hour.
-            swap.look_now().await;
+            swap.stage.look_now::<Membership>("web").await;
             swap.reason("Converged").await;
             assert_eq!((swap.serving(), swap.least()), ((0, 10), 10), "{product:?}");
         }

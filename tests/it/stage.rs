@@ -390,6 +390,20 @@ impl Stage {
             .unwrap();
     }
 
+    /// Asks for a look at an object, as a person does who will not wait.
+    pub async fn look_now<K>(&self, name: &str)
+    where
+        K: Resource<Scope = NamespaceResourceScope, DynamicType = ()>
+            + Clone
+            + Debug
+            + DeserializeOwned,
+    {
+        let asked =
+            json!({"metadata": {"annotations": {"servergroup.alicloud.dev/reconcile-at": "now"}}});
+        let (params, patch) = (PatchParams::default(), Patch::Merge(&asked));
+        self.api::<K>().patch(name, &params, &patch).await.unwrap();
+    }
+
     /// Waits until an object is as `is` says.
     pub async fn until<K>(&self, what: &str, name: &str, is: impl Fn(&K) -> bool) -> K
     where

@@ -1,7 +1,6 @@
 //! What goes wrong in the cloud: each trouble has a reason and says what to do, costs no more calls than the beat or the
 //! backoff permits, and is over when it is over.
 
-use kube::api::{Patch, PatchParams};
 use serde_json::{Value, json};
 use server_group_operator::api::{ScalingGroupAttachment, ServerGroupMembership};
 use server_group_sim::{
@@ -72,11 +71,7 @@ async fn recovers<K: Kind>(stage: &Stage, end: impl FnOnce(&mut World)) {
 /// The trouble is over, and somebody says so: what was refused is tried by itself only after an hour.
 async fn recovers_when_asked<K: Kind>(stage: &Stage, end: impl FnOnce(&mut World)) {
     end(&mut stage.simulator.world());
-    let asked =
-        json!({"metadata": {"annotations": {"servergroup.alicloud.dev/reconcile-at": "now"}}});
-    let (params, patch) = (PatchParams::default(), Patch::Merge(&asked));
-    let api = stage.api::<K>();
-    api.patch("web", &params, &patch).await.unwrap();
+    stage.look_now::<K>("web").await;
     stage.reason::<K>("web", "Converged").await;
 }
 
@@ -210,12 +205,7 @@ async fn a_server_that_is_gone_from_ecs_is_parked_by_name_and_tried_hourly() {
     assert!(parked[0].reason.contains("ObtainIpFail"), "{parked:?}");
     assert_eq!(Membership::present(&stage), [0, 1, 3]);
     // Or by the hour; a person who put it right does not wait.
-    let now =
-        json!({"metadata": {"annotations": {"servergroup.alicloud.dev/reconcile-at": "now"}}});
-    let (api, params) = (stage.api::<Membership>(), PatchParams::default());
-    stage.simulator.world().bad_servers.clear();
-    api.patch("web", &params, &Patch::Merge(now)).await.unwrap();
-    stage.reason::<Membership>("web", "Converged").await;
+    recovers_when_asked::<Membership>(&stage, |world| world.bad_servers.clear()).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
