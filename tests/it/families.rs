@@ -186,9 +186,9 @@ async fn what_the_older_alb_operation_attached_is_recognised() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_load_balancer_that_no_grant_covers_stalls_without_a_call() {
-    let stage = stage("lb-grant").await;
+    let mut stage = stage("lb-grant").await;
     stage
-        .grant(&[json!({
+        .restart_under(&[json!({
             "name": "some", "namespaces": ["*"], "regions": ["*"], "serverGroups": ["*"], "scalingGroups": ["*"],
             "loadBalancers": ["lb-1"], "servers": ["*"],
         })])

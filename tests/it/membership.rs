@@ -297,12 +297,12 @@ async fn an_address_that_is_written_out_later_changes_nothing() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn without_account_or_grant_there_is_not_one_cloud_call() {
-    let stage = Stage::new("no-grant").await;
+    let mut stage = Stage::new("no-grant").await;
     stage
         .simulator
         .world()
         .create_group(Product::Clb, "rsp-web");
-    stage.grant(&[]).await;
+    stage.restart_under(&[]).await;
     stage
         .membership("web", "rsp-web", &instances(0, 3, Some(80)), json!({}))
         .await;

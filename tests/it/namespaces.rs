@@ -205,6 +205,9 @@ async fn take_away(stage: &Stage, first: First) {
         stage.grant(&[]).await;
         "NotGranted"
     };
+    // Both have heard of it, so that neither is released under what is gone.
+    stage.reason::<Membership>("web", reason).await;
+    stage.reason::<Attachment>("feed", reason).await;
     let calls = stage.all_calls();
     delete_namespace(stage).await;
     deletion_reaches_the_objects(stage).await;

@@ -219,6 +219,14 @@ impl Stage {
             .unwrap();
     }
 
+    /// Starts the operator anew under these grants and no others: one that runs would act under the former ones until
+    /// it hears of the change.
+    pub async fn restart_under(&mut self, grants: &[Value]) {
+        self.stop().await;
+        self.grant(grants).await;
+        self.start();
+    }
+
     /// Starts an operator that looks at this namespace alone.
     pub fn start(&mut self) {
         self.start_with(self.operator_client.clone(), Timing::scaled(SPEED));

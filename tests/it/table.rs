@@ -11,7 +11,7 @@ type Membership = ServerGroupMembership;
 
 /// Groups for every row, and grants for all but one of them.
 async fn stage() -> Stage {
-    let stage = Stage::new("shop").await;
+    let mut stage = Stage::new("shop").await;
     {
         let mut world = stage.simulator.world();
         for group in ["web", "cart", "mail", "jobs", "beta", "old", "big"] {
@@ -31,7 +31,7 @@ async fn stage() -> Stage {
         "name": "shop", "namespaces": [stage.namespace], "regions": ["*"], "scalingGroups": ["*"], "servers": ["i-*"],
         "serverGroups": ["rsp-web", "rsp-cart", "rsp-mail", "rsp-jobs", "rsp-beta", "rsp-old", "rsp-big", "sgp-*"],
     });
-    stage.grant(&[grant]).await;
+    stage.restart_under(&[grant]).await;
     stage
 }
 
