@@ -103,8 +103,10 @@ pub enum Kind {
     TokenProcessing,
     /// The token was used for something else: a mistake of ours.
     TokenMismatch,
-    /// The load balancer or scaling group cannot be used at present: stopped, locked, inactive.
-    Unusable,
+    /// The load balancer takes no change as it is: stopped, or locked.
+    LoadBalancerUnusable,
+    /// The scaling group takes no change as it is: inactive, or being deleted.
+    ScalingGroupUnusable,
     /// The endpoint does not know the action: the wrong region, version or address.
     WrongEndpoint,
     /// The request is wrong and will stay wrong.
@@ -186,8 +188,8 @@ const TABLE: &[(&str, Kind)] = &[
     ("incorrectloadbalancer*", Kind::BadMember),
     ("invalidvservergroupid.*", Kind::BadMember),
     // It cannot be used just now.
-    ("lbstatusnotsupport", Kind::Unusable),
-    ("incorrectscalinggroupstatus", Kind::Unusable),
+    ("lbstatusnotsupport", Kind::LoadBalancerUnusable),
+    ("incorrectscalinggroupstatus", Kind::ScalingGroupUnusable),
     // Something is running.
     ("incorrectstatus.backendserver", Kind::MemberBusy),
     ("backendserver.configuring", Kind::MemberBusy),

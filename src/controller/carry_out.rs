@@ -307,7 +307,9 @@ async fn one_batch<M: Managed>(
                 return Ok(refused(pass, manner.action, &batch, &error, queue));
             }
             (_, Kind::Quota) => return Ok(Next::End(End::Quota(told(&error)))),
-            (_, Kind::Denied | Kind::Unusable) => return Ok(Next::End(End::Refused(error))),
+            (_, Kind::Denied | Kind::LoadBalancerUnusable | Kind::ScalingGroupUnusable) => {
+                return Ok(Next::End(End::Refused(error)));
+            }
             _ => return Ok(Next::End(End::Stopped(error.into()))),
         }
     }

@@ -2,7 +2,10 @@
 
 use std::time::Duration;
 
-use server_group_core::{reason::Outlook, reason::Reason, verdict::Verdict};
+use server_group_core::{
+    reason::{Outlook, Reason},
+    verdict::Verdict,
+};
 
 use super::memory::Memory;
 use crate::timing::Timing;
@@ -35,7 +38,7 @@ pub fn pace<K>(seen: Seen, memory: &mut Memory<K>, timing: &Timing) -> Duration 
         ago,
         interval,
     } = seen;
-    let failing = verdict.reason == Reason::Retrying;
+    let failing = verdict.reason.backs_off();
     memory.failures = if failing {
         memory.failures.saturating_add(1)
     } else {

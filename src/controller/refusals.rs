@@ -5,7 +5,10 @@
 
 use std::time::Duration;
 
-use server_group_core::{reason::Reason, verdict::Verdict};
+use server_group_core::{
+    reason::{Outlook, Reason},
+    verdict::Verdict,
+};
 
 use super::{managed::Managed, pass::Pass, stop::Stop};
 
@@ -58,6 +61,15 @@ impl<M: Managed> Pass<'_, M> {
         let refusal = memory.refusals.get_mut(action)?;
         let before = refusal.sight.get_or_insert_with(|| self.sight.clone());
         let verdict = refusal.verdict;
+        let by_state = verdict.reason.backs_off();
+        let verdict = match by_state && self.unusable {
+            // Seen to be so: it takes a person to start, unlock or enable it.
+            true => Verdict {
+                outlook: Outlook::Stalled,
+                ..verdict
+            },
+            false => verdict,
+        };
         let (until, stop) = (
             refusal.until,
             Stop::Verdict {
@@ -66,7 +78,7 @@ impl<M: Managed> Pass<'_, M> {
             },
         );
         // Of a wrong state it is said when it is seen; where none is seen, the delays between passes have to do.
-        let over = verdict.reason == Reason::Retrying && !self.unusable;
+        let over = by_state && !self.unusable;
         if now >= until || over || *before != self.sight {
             memory.refusals.remove(action);
             return None;
@@ -80,7 +92,7 @@ impl<M: Managed> Pass<'_, M> {
     #[must_use]
     pub fn state_was_in_the_way(&self) -> bool {
         let memory = self.memory.lock();
-        let by_state = |refusal: &Refusal| refusal.verdict.reason == Reason::Retrying;
+        let by_state = |refusal: &Refusal| refusal.verdict.reason.backs_off();
         memory.refusals.values().any(by_state)
     }
 }

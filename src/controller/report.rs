@@ -107,6 +107,12 @@ pub fn plain_message(reason: Reason) -> &'static str {
         Reason::Conflict => "an older object claims the same entries",
         Reason::Contended => "somebody else keeps undoing what is changed here",
         Reason::QuotaExceeded => "a quota of the cloud is used up; raise it, or list fewer",
+        Reason::LoadBalancerUnusable => {
+            "the load balancer takes no change as it is; see whether it is running and not locked; trying again"
+        }
+        Reason::ScalingGroupUnusable => {
+            "the scaling group takes no change as it is; see whether it is enabled; trying again"
+        }
         Reason::LedgerFull => "the ledger is full; additions wait",
         Reason::Releasing => "deleted; what it registered is on its way out",
     }

@@ -50,14 +50,15 @@ pub fn reason_for(kind: cloud::Kind) -> Reason {
         | Kind::Incomplete
         | Kind::TokenMismatch
         | Kind::MemberNotFound
-        | Kind::AlreadyMember
-        | Kind::Unusable => Reason::Retrying,
+        | Kind::AlreadyMember => Reason::Retrying,
         Kind::Busy | Kind::MemberBusy | Kind::TokenProcessing => Reason::Changing,
         Kind::GroupNotFound | Kind::NamedGroupNotFound | Kind::ScalingGroupNotFound => {
             Reason::GroupNotFound
         }
         Kind::BadMember => Reason::PartlyApplied,
         Kind::Quota => Reason::QuotaExceeded,
+        Kind::LoadBalancerUnusable => Reason::LoadBalancerUnusable,
+        Kind::ScalingGroupUnusable => Reason::ScalingGroupUnusable,
         Kind::Denied => Reason::Denied,
         Kind::Credentials => Reason::CredentialsUnavailable,
         Kind::ClockSkew => Reason::ClockSkew,
@@ -75,10 +76,6 @@ pub fn told(error: &cloud::Error) -> String {
     let advice = match reason_for(error.kind) {
         Reason::Retrying if error.outcome == cloud::Outcome::NotSent => {
             "check the network, spec.regionId and the endpoints; trying again"
-        }
-        Reason::Retrying if error.kind == cloud::Kind::Unusable => {
-            "it cannot be changed as it is: see whether the load balancer is running and not locked, and the scaling \
-             group enabled; trying again"
         }
         Reason::PartlyApplied => {
             "see whether it exists, runs, and is in the region and VPC of the group; tried again in an hour"

@@ -182,8 +182,11 @@ async fn load_balancer(status: &str) {
         set(&mut world, status);
     }
     Membership::list(&stage, "web", 0..3, often()).await;
+    let reason = "LoadBalancerUnusable";
+    let known = |web: &Membership| stalled(web) && message(web).contains(status);
+    stage.until("its state is seen", "web", known).await;
     let advice = ["LbStatusNotSupport", status, "running and not locked"];
-    troubled::<Membership>(&stage, "Retrying", &advice, GROWING, 2).await;
+    troubled::<Membership>(&stage, reason, &advice, GROWING, 2).await;
     recovers::<Membership>(&stage, |world| set(world, "active")).await;
 }
 
@@ -288,9 +291,9 @@ async fn a_forced_attach_to_a_disabled_scaling_group_is_tried_again_ever_later()
     let mut forced = often();
     forced["forceAttach"] = json!(true);
     Attachment::list(&stage, "web", 0..3, forced).await;
-    let advice = [code, "the scaling group enabled"];
+    let advice = [code, "see whether it is enabled"];
     // The scaling group, its activities, the call.
-    troubled::<Attachment>(&stage, "Retrying", &advice, GROWING, 3).await;
+    troubled::<Attachment>(&stage, "ScalingGroupUnusable", &advice, GROWING, 3).await;
     recovers_when_asked::<Attachment>(&stage, |world| world.faults.clear()).await;
 }
 

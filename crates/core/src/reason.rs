@@ -45,6 +45,10 @@ pub enum Reason {
     Contended,
     /// A quota of the cloud is used up.
     QuotaExceeded,
+    /// The load balancer is stopped or locked, and takes no change.
+    LoadBalancerUnusable,
+    /// The scaling group is not enabled, and takes no change.
+    ScalingGroupUnusable,
     /// The ledger is full; additions wait.
     LedgerFull,
     /// The object is being deleted, and what it registered is on its way out.
@@ -73,6 +77,8 @@ impl Reason {
             | Self::Draining
             | Self::Retrying
             | Self::PartlyApplied
+            | Self::LoadBalancerUnusable
+            | Self::ScalingGroupUnusable
             | Self::Releasing => Outlook::Moving,
             Self::InvalidSpec
             | Self::NotGranted
@@ -89,6 +95,15 @@ impl Reason {
             | Self::QuotaExceeded
             | Self::LedgerFull => Outlook::Stalled,
         }
+    }
+
+    /// Whether it is tried again ever later.
+    #[must_use]
+    pub const fn backs_off(self) -> bool {
+        matches!(
+            self,
+            Self::Retrying | Self::LoadBalancerUnusable | Self::ScalingGroupUnusable
+        )
     }
 }
 

@@ -154,7 +154,12 @@ fn common_codes() {
 #[test]
 fn codes_of_ess() {
     let ess = Service::Ess;
-    check(ess, 400, &["IncorrectScalingGroupStatus"], Kind::Unusable);
+    check(
+        ess,
+        400,
+        &["IncorrectScalingGroupStatus"],
+        Kind::ScalingGroupUnusable,
+    );
     check(
         ess,
         400,
@@ -214,7 +219,12 @@ fn codes_of_clb() {
         ],
         Kind::GroupNotFound,
     );
-    check(slb, 400, &["LbStatusNotSupport"], Kind::Unusable);
+    check(
+        slb,
+        400,
+        &["LbStatusNotSupport"],
+        Kind::LoadBalancerUnusable,
+    );
     check(
         slb,
         400,
