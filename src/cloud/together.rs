@@ -239,11 +239,11 @@ impl<R: Clone + Send + Sync + 'static> Scoped<R> {
 impl<R: Clone + Send + Sync + 'static> Inner<R> {
     /// A call that leaves when it is full, or when nobody joined it for a while.
     ///
-    /// Whoever waits for it carries it on, so that it does not end with the one who asked first.
+    /// It runs by itself: whoever waits for it may leave, and it holds no turn at a bucket of calls for ever then.
     fn open(self: &Arc<Self>, number: u64, scope: Scope, fetch: Fetch<R>) -> Open<R> {
         let (ids, full) = (Arc::<Mutex<Ids>>::default(), Arc::new(Notify::new()));
         let (inner, joined, filled) = (Arc::clone(self), Arc::clone(&ids), Arc::clone(&full));
-        let answer = async move {
+        let call = tokio::spawn(async move {
             tokio::select! {
                 () = sleep(inner.window) => {}
                 () = filled.notified() => {}
@@ -266,6 +266,16 @@ impl<R: Clone + Send + Sync + 'static> Inner<R> {
                     }
                     Err(failed)
                 }
+            }
+        });
+        let answer = async {
+            match call.await {
+                Ok(answer) => answer,
+                Err(ended) => match ended.try_into_panic() {
+                    Ok(panic) => std::panic::resume_unwind(panic),
+                    // Everything ends.
+                    Err(_) => std::future::pending().await,
+                },
             }
         };
         Open {
@@ -596,6 +606,32 @@ mod tests {
         assert!(futures::poll!(&mut second).is_pending());
         drop(first);
         assert!(second.await.unwrap().is_some());
+        assert_eq!(far.calls(), 1);
+    }
+
+    /// A call that nobody waited for any more once kept its place before a bucket, and everybody behind it waiting.
+    #[tokio::test(start_paused = true)]
+    async fn a_call_that_nobody_waits_for_any_more_goes_on_and_lets_others_pass() {
+        let (together, far) = (Together::new(WINDOW), Far::default());
+        let bucket = Arc::new(tokio::sync::Mutex::new(()));
+        let waiting: Fetch<usize> = {
+            let (bucket, fetch) = (Arc::clone(&bucket), far.fetch());
+            Arc::new(move |ids| {
+                let (bucket, fetch) = (Arc::clone(&bucket), Arc::clone(&fetch));
+                async move {
+                    let _turn = bucket.lock().await;
+                    sleep(Duration::from_secs(1)).await;
+                    fetch(ids).await
+                }
+                .boxed()
+            })
+        };
+        let asked = together.ask(scope("a"), "asg-1", keep(), waiting);
+        // It has its turn, and whoever asked leaves.
+        let left = tokio::time::timeout(WINDOW * 2, asked).await;
+        assert!(left.is_err());
+        let turn = tokio::time::timeout(Duration::from_mins(1), bucket.lock()).await;
+        assert!(turn.is_ok(), "the turn is free again");
         assert_eq!(far.calls(), 1);
     }
 }
