@@ -3,13 +3,14 @@
 use std::{
     collections::{HashMap, HashSet},
     hash::Hash,
+    panic::AssertUnwindSafe,
     sync::{
         Arc,
         atomic::{AtomicBool, AtomicUsize, Ordering},
     },
 };
 
-use futures::{Stream, StreamExt, channel::mpsc, future};
+use futures::{FutureExt, Stream, StreamExt, channel::mpsc, future};
 use kube::{
     Api, Client, CustomResourceExt, Resource, ResourceExt,
     api::ListParams,
@@ -516,7 +517,14 @@ async fn pass<M: Pipeline>(
     if leads.clone().wait_for(|leads| *leads).await.is_err() {
         return Ok(Action::await_change());
     }
-    reconcile(object, Arc::clone(ctx)).await
+    let reference = ObjectRef::from_obj(&*object);
+    let reconciled = AssertUnwindSafe(reconcile(object, Arc::clone(ctx))).catch_unwind();
+    reconciled.await.unwrap_or_else(|_| {
+        // A mistake of ours about one object must not take the others along. What it held is free again.
+        let again_in = ctx.timing.backoff_max;
+        tracing::error!(object = %reference, "the pass panicked: please report this; trying again in {again_in:?}");
+        Ok(Action::requeue(again_in))
+    })
 }
 
 /// The name of this machine, which is the pod's name in a cluster.

@@ -434,7 +434,7 @@ async fn no_error_and_no_debug_text_carries_a_secret() {
         server_group_operator::cloud::Effect::Reads,
         &Value::Null,
     );
-    let prepared = transport.prepare(&caller, &call, &keys);
+    let prepared = transport.prepare(&caller, &call, &keys).unwrap();
     for text in [
         format!("{error} {error:?}"),
         format!("{keys:?} {caller:?} {call:?}"),

@@ -221,7 +221,7 @@ fn built(
         arguments[SDK_SPELLING.1] = value;
     }
     let call = Call::new(service, action, Effect::Reads, &arguments);
-    let prepared = transport.prepare(&caller, &call, &keys);
+    let prepared = transport.prepare(&caller, &call, &keys).unwrap();
     let query = decoded(prepared.url.query().unwrap_or_default());
     let form = decoded(prepared.body.as_deref().unwrap_or_default());
     (prepared, query, form)

@@ -91,7 +91,7 @@ pub struct Grant {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(
         length(max = 100),
-        inner(length(max = 32), regex(pattern = r"^(\*|[a-z]{2,}-[a-z0-9-]{1,30})$"))
+        inner(length(max = 32), regex(pattern = r"^(\*|[a-z]{2,}(-[a-z0-9]+)+)$"))
     )]
     pub regions: Option<Vec<String>>,
     /// Server groups: ids, prefixes ending in `*`, or `*`.

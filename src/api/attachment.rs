@@ -60,7 +60,7 @@ pub struct ScalingGroupAttachmentSpec {
     #[x_kube(validation = Rule::new("self == oldSelf").message("accountName is immutable: make a new object instead"))]
     pub account_name: String,
     /// Region of the scaling group, such as `cn-hangzhou`. Cannot be changed.
-    #[schemars(length(max = 32), regex(pattern = r"^[a-z]{2,}-[a-z0-9-]{1,30}$"))]
+    #[schemars(length(max = 32), regex(pattern = r"^[a-z]{2,}(-[a-z0-9]+)+$"))]
     #[x_kube(validation = Rule::new("self == oldSelf").message("regionId is immutable: make a new object instead"))]
     pub region_id: String,
     /// Id of the scaling group, `asg-…`. Cannot be changed.

@@ -43,20 +43,16 @@ impl Endpoints {
         self
     }
 
-    /// The URL of `service` in `region`.
-    ///
-    /// # Panics
-    ///
-    /// Never for a region of the form that admission checks.
+    /// The URL of `service` in `region`; `None` if the region makes no host, as `xn--a` does not, which is read as
+    /// the encoding of another name.
     #[must_use]
-    pub fn url(&self, service: Service, region: &str, network: Network) -> Url {
+    pub fn url(&self, service: Service, region: &str, network: Network) -> Option<Url> {
         let replaced = self.0.get(&Some(service)).or_else(|| self.0.get(&None));
         let url = match replaced {
             Some(url) => url.replace("{region}", region),
             None => format!("https://{}/", host(service, region, network)),
         };
-        url.parse()
-            .expect("checked when it was given, and a region is letters, digits and dashes")
+        url.parse().ok()
     }
 }
 
@@ -155,7 +151,16 @@ mod tests {
             .parse::<Endpoints>()
             .unwrap()
             .url(service, region, network)
+            .unwrap()
             .to_string()
+    }
+
+    #[test]
+    fn a_region_that_makes_no_host_has_no_url() {
+        for region in ["xn--pokxncvks", "xn--a", "xn--0"] {
+            let url = Endpoints::default().url(Service::Gwlb, region, Network::Public);
+            assert_eq!(url, None, "{region}");
+        }
     }
 
     #[test]

@@ -221,23 +221,30 @@ impl Transport {
     }
 
     /// Builds and signs `call` for one attempt.
-    #[must_use]
-    pub fn prepare(&self, caller: &Caller, call: &Call, keys: &Keys) -> Prepared {
+    ///
+    /// # Errors
+    ///
+    /// [`Kind::WrongEndpoint`] if the region makes no host.
+    pub fn prepare(&self, caller: &Caller, call: &Call, keys: &Keys) -> Result<Prepared, Error> {
         let date = self.cloud_now().strftime("%Y-%m-%dT%H:%M:%SZ").to_string();
         let nonce = format!("{:032x}", fastrand::u128(..));
         let url = self
             .0
             .config
             .endpoints
-            .url(call.service, &caller.region, caller.network);
-        match self.0.config.signature {
+            .url(call.service, &caller.region, caller.network)
+            .ok_or_else(|| {
+                let message = format!("there is no host for the region {:?}", caller.region);
+                unanswered(call, Kind::WrongEndpoint, Outcome::NotSent, &message)
+            })?;
+        Ok(match self.0.config.signature {
             Signature::V3 => prepare_v3(url, call, keys, date, nonce),
             Signature::V1 => prepare_v1(url, call, keys, &date, &nonce),
-        }
+        })
     }
 
     async fn attempt(&self, caller: &Caller, call: &Call, keys: &Keys) -> Result<Value, Error> {
-        let prepared = self.prepare(caller, call, keys);
+        let prepared = self.prepare(caller, call, keys)?;
         let host = authority(&prepared.url);
         let timing = &self.0.config.timing;
         let deadline = match call.effect {

@@ -374,6 +374,12 @@ fn bad() -> Vec<(&'static str, Value, &'static str, &'static str)> {
         ),
         (
             MEMBERSHIP,
+            json!({"regionId": "xn--pokxncvks"}),
+            "spec.regionId",
+            "should match",
+        ),
+        (
+            MEMBERSHIP,
             json!({"accountName": ""}),
             "spec.accountName",
             "should",

@@ -219,6 +219,8 @@ async fn missing_rights_are_named_and_missing_definitions_are_waited_for() {
 }
 
 mod account {
+    use std::sync::atomic::{AtomicBool, Ordering};
+
     use serde_json::json;
     use server_group_operator::{api::ServerGroupMembership, cloud::Environment, timing::Timing};
     use server_group_sim::world::Product;
@@ -264,5 +266,31 @@ mod account {
         stage.start_as(client, Timing::scaled(SPEED), Stage::environment(), nowhere);
         let web: ServerGroupMembership = stage.reason("web", "Retrying").await;
         assert!(message(&web).contains("endpoint"), "{}", message(&web));
+    }
+
+    /// A panic in a pass once ended the whole program, and did so again after each restart.
+    #[tokio::test(flavor = "multi_thread")]
+    async fn a_pass_that_panics_takes_nobody_along_and_is_tried_again() {
+        let mut stage = Stage::without_operator("panics").await;
+        let panicked = AtomicBool::new(false);
+        let environment = Environment::new(move |name| {
+            let first = !panicked.swap(true, Ordering::SeqCst);
+            assert!(!first, "this panic is part of the test");
+            Stage::variable(name)
+        });
+        for group in ["rsp-web", "rsp-api"] {
+            stage.simulator.world().create_group(Product::Clb, group);
+            let servers = instances(0, 3, Some(80));
+            let name = group.strip_prefix("rsp-").unwrap();
+            stage.membership(name, group, &servers, json!({})).await;
+        }
+        let client = stage.operator_client();
+        stage.start_as(client, Timing::scaled(SPEED), environment, None);
+        stage
+            .reason::<ServerGroupMembership>("web", "Converged")
+            .await;
+        stage
+            .reason::<ServerGroupMembership>("api", "Converged")
+            .await;
     }
 }
