@@ -58,20 +58,29 @@ impl<T, K: Ord> Pages<T, K> {
             }
             self.rows.push(row);
         }
+        if let Some(total) = self.total.filter(|total| self.rows.len() > *total) {
+            let rows = self.rows.len();
+            return Err(incomplete(
+                self.action,
+                format!("{rows} rows came of {total}"),
+            ));
+        }
         Ok(())
     }
 
-    /// Checks that the page named by `token` was not read before.
+    /// Checks that the page named by `token` was not read before, and that the last one brought anything.
     ///
     /// # Errors
     ///
-    /// [`Kind::Incomplete`] if it was: the list would never end.
+    /// [`Kind::Incomplete`] if not: the list would never end.
     pub(super) fn turn(&mut self, token: &str) -> Result<(), Error> {
-        if self.tokens.insert(token.to_owned()) {
-            Ok(())
-        } else {
-            Err(incomplete(self.action, "a page was named twice"))
+        if !self.tokens.insert(token.to_owned()) {
+            return Err(incomplete(self.action, "a page was named twice"));
         }
+        if self.rows.len() < self.tokens.len() {
+            return Err(incomplete(self.action, "it has pages without rows"));
+        }
+        Ok(())
     }
 
     /// Rows so far.

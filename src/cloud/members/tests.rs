@@ -84,7 +84,20 @@ async fn a_list_shorter_or_longer_than_its_total_is_incomplete() {
 async fn a_page_named_twice_ends_instead_of_going_round() {
     incomplete(|token| match token {
         None => page(&[row("i-1")], Some("a"), Value::Null),
-        Some(_) => page(&[], Some("a"), Value::Null),
+        Some(_) => page(&[row("i-2")], Some("a"), Value::Null),
+    })
+    .await;
+}
+
+/// Such a list was once read for ever, with the turn of its group held.
+#[tokio::test]
+async fn pages_that_bring_nothing_new_under_ever_new_names_end() {
+    let next = |token: Option<&str>| format!("{}x", token.unwrap_or_default());
+    incomplete(move |token| page(&[], Some(&next(token)), Value::Null)).await;
+    incomplete(move |token| page(&[], Some(&next(token)), 2)).await;
+    incomplete(move |token| {
+        let next = next(token);
+        page(&[row(&next)], Some(&next), 2)
     })
     .await;
 }
