@@ -1,7 +1,7 @@
 //! Sends one signed call: deadline, bounded reply, and the corrections that are safe to make at once.
 //!
 //! A changing call leaves here once, unless the cloud said that it did not even look at it (a used nonce, a
-//! clock that is off, an expired token). Reading calls are repeated within bounds.
+//! clock that is off, an expired token); then again, within the one deadline. Reading calls are repeated within bounds.
 
 use std::sync::{
     Arc,
@@ -15,7 +15,7 @@ use reqwest::{
     redirect,
 };
 use serde_json::Value;
-use tokio::time::{Instant, timeout};
+use tokio::time::{Instant, timeout_at};
 
 use super::{
     answer::{Refusal, hint},
@@ -171,6 +171,9 @@ impl Transport {
     /// As [`Transport::send`].
     pub async fn exchange(&self, caller: &Caller, call: &Call) -> Result<(Instant, Value), Error> {
         let bucket = self.bucket(caller, call.service, call.action);
+        let timing = &self.0.config.timing;
+        // Who sends a change knows that the lease lasts until then (S9), whatever has to be corrected.
+        let last = Instant::now() + timing.mutation_deadline;
         let mut corrected = Vec::new();
         let mut attempt = 1;
         loop {
@@ -183,7 +186,11 @@ impl Transport {
                 .await
                 .map_err(|error| unavailable(call, &error.0))?;
             let left = Instant::now();
-            let error = match self.attempt(caller, call, &keys).await {
+            let deadline = match call.effect {
+                Effect::Reads => left + timing.read_deadline,
+                Effect::Changes => last,
+            };
+            let error = match self.attempt(caller, call, &keys, deadline).await {
                 Ok(answer) => return Ok((left, answer)),
                 Err(error) => error,
             };
@@ -200,7 +207,6 @@ impl Transport {
             if call.effect == Effect::Changes || !passes || attempt == READ_ATTEMPTS {
                 return Err(error);
             }
-            let timing = &self.0.config.timing;
             let grown = timing
                 .backoff_min
                 .saturating_mul(1 << attempt)
@@ -243,14 +249,15 @@ impl Transport {
         })
     }
 
-    async fn attempt(&self, caller: &Caller, call: &Call, keys: &Keys) -> Result<Value, Error> {
+    async fn attempt(
+        &self,
+        caller: &Caller,
+        call: &Call,
+        keys: &Keys,
+        deadline: Instant,
+    ) -> Result<Value, Error> {
         let prepared = self.prepare(caller, call, keys)?;
         let host = authority(&prepared.url);
-        let timing = &self.0.config.timing;
-        let deadline = match call.effect {
-            Effect::Reads => timing.read_deadline,
-            Effect::Changes => timing.mutation_deadline,
-        };
         let unanswered = |kind, outcome, message: &str| unanswered(call, kind, outcome, message);
         let exchange = async {
             let mut headers = HeaderMap::new();
@@ -289,7 +296,7 @@ impl Transport {
                 })?;
             self.decode(call, keys, response).await
         };
-        match timeout(deadline, exchange).await {
+        match timeout_at(deadline, exchange).await {
             Ok(result) => result,
             Err(_) => Err(unanswered(
                 Kind::Transient,

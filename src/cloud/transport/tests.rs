@@ -140,6 +140,34 @@ async fn an_answer_that_trickles_meets_the_same_deadline() {
     );
 }
 
+/// Each correction once began the deadline anew, so that a change could leave when the lease had long ended.
+#[tokio::test]
+async fn a_corrected_change_has_no_more_time_than_one() {
+    let stub = Stub::start(|before, _| {
+        let (status, body) = match before {
+            0 => (
+                400,
+                json!({"RequestId": "r", "Code": "SignatureNonceUsed", "Message": "used"}),
+            ),
+            _ => (200, json!({"RequestId": "r"})),
+        };
+        let late = futures::stream::once(async move {
+            tokio::time::sleep(Duration::from_millis(200)).await;
+            Ok::<_, std::io::Error>(body.to_string())
+        });
+        Response::builder()
+            .status(status)
+            .body(Body::from_stream(late))
+            .unwrap()
+    })
+    .await;
+    let error = change(&cloud_at(&stub.url, quick())).await.unwrap_err();
+    assert_eq!(
+        (error.message.as_str(), error.outcome),
+        ("no answer in time", Outcome::Unknown)
+    );
+}
+
 #[tokio::test]
 async fn a_redirect_is_not_followed() {
     let elsewhere = Stub::start(|_, _| ok(&json!({"RequestId": "r"}))).await;
