@@ -21,8 +21,8 @@ pub struct Timing {
     pub connection_idle: Duration,
     /// How long a read waits for others that could travel with it.
     pub share_window: Duration,
-    /// In what time the cloud counts the calls of a quota.
-    pub rate_window: Duration,
+    /// A minute, as the cloud counts the calls of a quota.
+    pub rate_minute: Duration,
     /// How long an answer that says *too many* stands for the next ones too.
     pub rate_cooldown: Duration,
     /// The longest wait that the cloud may ask for.
@@ -84,7 +84,7 @@ impl Timing {
             mutation_deadline: Duration::from_secs(8),
             connection_idle: Duration::from_secs(50),
             share_window: Duration::from_millis(20),
-            rate_window: Duration::from_mins(1),
+            rate_minute: Duration::from_mins(1),
             rate_cooldown: Duration::from_secs(10),
             hint_max: Duration::from_mins(1),
             debounce: Duration::from_millis(10),
@@ -123,7 +123,7 @@ impl Timing {
         let fast = |duration: Duration| duration.div_f64(factor);
         Self {
             share_window: fast(whole.share_window),
-            rate_window: fast(whole.rate_window),
+            rate_minute: fast(whole.rate_minute),
             rate_cooldown: fast(whole.rate_cooldown),
             settle_after_send: fast(whole.settle_after_send),
             settle_gap: fast(whole.settle_gap),

@@ -22,23 +22,23 @@ pub(super) struct Counted {
     pub(super) action: &'static str,
 }
 
-/// Calls that the cloud takes in 60 s of one account, region and action.
+/// Calls that the cloud takes of one account, region and action, and within how many seconds.
 ///
 /// Source: the product pages. Where none gives a figure the sibling's is used: ALB's lists and the jobs of both
 /// have NLB's, GWLB's removal its addition's, ESS's groups and activities that of its changes.
-fn quota(service: Service, action: &str) -> f64 {
+fn quota(service: Service, action: &str) -> (f64, f64) {
     let reads = ["Describe", "List", "Get"]
         .iter()
         .any(|verb| action.starts_with(verb));
     match (service, reads) {
-        (Service::Slb, true) => 3000.0,
-        (Service::Slb, false) => 90.0,
-        (Service::Gwlb, true) => 600.0,
-        (Service::Alb | Service::Nlb, true) => 1200.0,
-        (Service::Alb | Service::Nlb | Service::Gwlb, false) => 200.0,
-        (Service::Ess, _) if action == "DescribeScalingInstances" => 2000.0,
-        (Service::Ess | Service::Ecs, _) => 500.0,
-        (Service::Sts, _) => 6000.0,
+        (Service::Slb, true) => (3000.0, 60.0),
+        (Service::Slb, false) => (90.0, 60.0),
+        (Service::Gwlb, true) => (600.0, 60.0),
+        (Service::Alb | Service::Nlb, true) => (20.0, 1.0),
+        (Service::Alb | Service::Nlb | Service::Gwlb, false) => (200.0, 60.0),
+        (Service::Ess, _) if action == "DescribeScalingInstances" => (2000.0, 60.0),
+        (Service::Ess | Service::Ecs, _) => (500.0, 60.0),
+        (Service::Sts, _) => (100.0, 1.0),
     }
 }
 
@@ -99,10 +99,10 @@ struct State {
 }
 
 impl Bucket {
-    fn new(quota: f64, timing: &Timing) -> Self {
-        let window = timing.rate_window.as_secs_f64();
-        let most = quota * LEFT_TO_OTHERS / window;
-        let burst = (quota * BURST).max(1.0);
+    fn new((calls, seconds): (f64, f64), timing: &Timing) -> Self {
+        let minute = timing.rate_minute.as_secs_f64();
+        let most = calls * LEFT_TO_OTHERS / (minute * seconds / 60.0);
+        let burst = (calls * BURST).max(1.0);
         Self {
             queue: tokio::sync::Mutex::default(),
             state: Mutex::new(State {
@@ -113,8 +113,8 @@ impl Bucket {
             }),
             most,
             burst,
-            // Half a window without trouble brings all of it back.
-            growth: 2.0 * most / window,
+            // Half a minute without trouble brings all of it back.
+            growth: 2.0 * most / minute,
             cooldown: timing.rate_cooldown,
         }
     }
@@ -256,20 +256,31 @@ mod tests {
 
     #[test]
     fn quotas_are_those_of_the_product_pages() {
-        for (service, action, calls) in [
-            (Service::Slb, "AddVServerGroupBackendServers", 90.0),
-            (Service::Slb, "DescribeVServerGroupAttribute", 3000.0),
-            (Service::Nlb, "RemoveServersFromServerGroup", 200.0),
-            (Service::Nlb, "ListServerGroupServers", 1200.0),
-            (Service::Gwlb, "ListServerGroups", 600.0),
-            (Service::Ess, "DetachServerGroups", 500.0),
-            (Service::Ess, "DescribeScalingInstances", 2000.0),
-            (Service::Ess, "DescribeScalingGroups", 500.0),
+        for (service, action, calls, seconds) in [
+            (Service::Slb, "AddVServerGroupBackendServers", 90, 60),
+            (Service::Slb, "DescribeVServerGroupAttribute", 3000, 60),
+            (Service::Nlb, "RemoveServersFromServerGroup", 200, 60),
+            (Service::Nlb, "ListServerGroupServers", 20, 1),
+            (Service::Gwlb, "ListServerGroups", 600, 60),
+            (Service::Ess, "DetachServerGroups", 500, 60),
+            (Service::Ess, "DescribeScalingInstances", 2000, 60),
+            (Service::Ess, "DescribeScalingGroups", 500, 60),
+            (Service::Sts, "GetCallerIdentity", 100, 1),
         ] {
-            assert!(
-                (quota(service, action) - calls).abs() < f64::EPSILON,
-                "{action}"
-            );
+            let documented = (f64::from(calls), f64::from(seconds));
+            assert_eq!(quota(service, action), documented, "{action}");
         }
+    }
+
+    /// A quota for each second once let a quarter of what it makes in a minute leave at once.
+    #[tokio::test(start_paused = true)]
+    async fn of_a_quota_for_each_second_only_a_quarter_of_a_second_leaves_at_once() {
+        let bucket = Rates::new(Timing::production()).bucket(Counted {
+            service: Service::Nlb,
+            ..counted("ListServerGroupServers")
+        });
+        assert_eq!(leave(&bucket, 0).await, 5);
+        let calls = leave(&bucket, 10).await;
+        assert!((95..=105).contains(&calls), "{calls} in ten seconds");
     }
 }

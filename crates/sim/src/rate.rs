@@ -1,29 +1,41 @@
-//! How many calls are taken in a minute. Off unless asked for: most tests are about something else.
+//! How many calls are taken in a while. Off unless asked for: most tests are about something else.
 
 use crate::world::{Seconds, World};
 
-/// A quota: calls in 60 s of simulated time, of one account and action.
+/// A quota: calls in so many seconds of simulated time, of one account and action.
 #[derive(Clone, Debug)]
 pub struct Rate {
     /// The service.
     pub service: String,
     /// The action; absent = each action of the service has this quota of its own.
     pub action: Option<String>,
-    /// Calls in 60 s.
+    /// Calls that are taken within `seconds`.
     pub calls: usize,
+    /// A minute, unless said otherwise.
+    pub seconds: Seconds,
     /// When calls that still count were made, with account and action.
     pub(crate) made: Vec<(Seconds, String, String)>,
 }
 
 impl Rate {
-    /// So many calls of each action of a service, or of one action.
+    /// So many calls a minute of each action of a service, or of one action.
     #[must_use]
     pub fn new(service: &str, action: Option<&str>, calls: usize) -> Self {
         Self {
             service: service.to_owned(),
             action: action.map(str::to_owned),
             calls,
+            seconds: 60.0,
             made: Vec::new(),
+        }
+    }
+
+    /// So many calls a second.
+    #[must_use]
+    pub fn each_second(self) -> Self {
+        Self {
+            seconds: 1.0,
+            ..self
         }
     }
 
@@ -51,11 +63,11 @@ impl Rate {
         }
         rates.push(Self::new("slb", None, 3000));
         rates.push(Self::new("gwlb", None, 600));
-        rates.push(Self::new("nlb", Some("GetListenerHealthStatus"), 600));
-        rates.push(Self::new("nlb", None, 1200));
+        rates.push(Self::new("nlb", Some("GetListenerHealthStatus"), 10).each_second());
+        rates.push(Self::new("nlb", None, 20).each_second());
         rates.push(Self::new("ess", Some("DescribeScalingInstances"), 2000));
         rates.push(Self::new("ess", None, 500));
-        rates.push(Self::new("sts", None, 6000));
+        rates.push(Self::new("sts", None, 100).each_second());
         rates
     }
 }
@@ -75,7 +87,8 @@ impl World {
         let Some(rate) = rate else {
             return Ok(());
         };
-        rate.made.retain(|(at, ..)| *at > now - 60.0);
+        let seconds = rate.seconds;
+        rate.made.retain(|(at, ..)| *at > now - seconds);
         let made: Vec<_> = rate
             .made
             .iter()
@@ -84,7 +97,7 @@ impl World {
             .collect();
         if made.len() >= rate.calls {
             let oldest = made.first().copied().unwrap_or(now);
-            return Err(oldest + 60.0 - now);
+            return Err(oldest + seconds - now);
         }
         rate.made.push((now, account.to_owned(), action.to_owned()));
         Ok(())

@@ -85,16 +85,17 @@ impl Refusal {
         self
     }
 
-    /// Headers that say when to call again, as the two generations of SDKs read them.
+    /// Headers that say in how many milliseconds to call again, as the two generations of SDKs read them.
     pub(crate) fn hints(&self) -> Vec<(&'static str, String)> {
         let Some(seconds) = self.retry_after else {
             return Vec::new();
         };
+        let milliseconds = (seconds * 1000.0).ceil();
         vec![
-            ("x-acs-retry-after", format!("{:.0}", seconds.ceil())),
+            ("x-acs-retry-after", format!("{milliseconds:.0}")),
             (
                 "x-ratelimit-user-api",
-                format!("Limit:1,Remain:0,TimeLeft:{:.0}", seconds * 1000.0),
+                format!("Limit:1,Remain:0,TimeLeft:{milliseconds:.0}"),
             ),
         ]
     }

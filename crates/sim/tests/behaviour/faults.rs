@@ -70,7 +70,7 @@ async fn throttling_does_nothing_and_may_say_when_to_come_back() {
     assert!(!plain.headers.contains_key("x-acs-retry-after"));
     assert_eq!(plain.refusal(), "400 Throttling.User");
     let hinting = cloud.send(&change(REMOVE, "i-0000")).await;
-    assert_eq!(hinting.headers["x-acs-retry-after"], "7");
+    assert_eq!(hinting.headers["x-acs-retry-after"], "7000");
     assert!(hinting.headers["x-ratelimit-user-api"].contains("TimeLeft:7000"));
     assert_eq!(serving(&cloud), 3);
 }
@@ -432,12 +432,29 @@ async fn calls_are_taken_within_their_quota() {
     }
     cloud.pass(20.0);
     let more = cloud.send(&change(REMOVE, "i-0000")).await;
-    assert_eq!(more.headers["x-acs-retry-after"], "40");
+    assert_eq!(more.headers["x-acs-retry-after"], "40000");
     assert_eq!(more.refusal(), "400 Throttling.User");
     cloud.send(&change(ADD, "i-new")).await.ok();
     cloud.send(&list()).await.ok();
     cloud.pass(40.0);
     cloud.send(&change(REMOVE, "i-0000")).await.ok();
+}
+
+#[tokio::test]
+async fn a_quota_for_each_second_is_counted_by_the_second() {
+    let cloud = cloud().await;
+    cloud.simulator.world().rates = Rate::documented();
+    cloud
+        .simulator
+        .world()
+        .create_group(Product::Nlb, "sgp-nlb");
+    let list = async || cloud.nlb(LIST, json!({"ServerGroupId": "sgp-nlb"})).await;
+    for _ in 0..20 {
+        list().await.ok();
+    }
+    assert_eq!(list().await.refusal(), "400 Throttling.User");
+    cloud.pass(1.0);
+    list().await.ok();
 }
 
 #[tokio::test]
