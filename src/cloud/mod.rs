@@ -105,6 +105,18 @@ impl Cloud {
         self.transport.ready(&self.caller, service, action).await;
     }
 
+    /// Where calls are made.
+    #[must_use]
+    pub fn region(&self) -> &str {
+        &self.caller.region
+    }
+
+    /// Which endpoints are used.
+    #[must_use]
+    pub const fn network(&self) -> Network {
+        self.caller.network
+    }
+
     /// What the cloud's clock says, as far as it is known.
     #[must_use]
     pub fn now(&self) -> jiff::Timestamp {
@@ -155,10 +167,6 @@ impl Cloud {
         Ok(Identity {
             account_id: reply.account_id,
         })
-    }
-
-    fn region(&self) -> &str {
-        &self.caller.region
     }
 
     async fn send(&self, call: &Call) -> Result<Value, Error> {
