@@ -130,10 +130,12 @@ pub(super) fn kind(service: Service, status: u16, code: &str, message: &str) -> 
     if service == Service::Ess && message.contains("\"scalinggroupid\" is not valid") {
         return Kind::ScalingGroupNotFound;
     }
-    TABLE
-        .iter()
-        .find(|(pattern, _)| matches(pattern, &code))
-        .map_or_else(|| by_status(status), |(_, kind)| *kind)
+    let by_code = TABLE.iter().find(|(pattern, _)| matches(pattern, &code));
+    match by_code.map_or_else(|| by_status(status), |(_, kind)| *kind) {
+        // ESS passes on what CLB says of an instance that moves: no attachment of the call is at fault.
+        Kind::MemberBusy if service == Service::Ess => Kind::Busy,
+        kind => kind,
+    }
 }
 
 /// Codes in lower case; a `*` at either end stands for anything. The first that fits decides.
@@ -192,6 +194,7 @@ const TABLE: &[(&str, Kind)] = &[
     ("incorrectscalinggroupstatus", Kind::ScalingGroupUnusable),
     // Something is running.
     ("incorrectstatus.backendserver", Kind::MemberBusy),
+    ("incorrectstatus.eni", Kind::MemberBusy),
     ("backendserver.configuring", Kind::MemberBusy),
     ("incorrectstatus.*", Kind::Busy),
     ("scalingactivityinprogress", Kind::Busy),

@@ -166,7 +166,7 @@ fn codes_of_ess() {
         &["ScalingActivityInProgress", "VServerGroupProcessing"],
         Kind::Busy,
     );
-    check(ess, 400, &["BackendServer.configuring"], Kind::MemberBusy);
+    check(ess, 400, &["BackendServer.configuring"], Kind::Busy);
     check(
         ess,
         404,
@@ -278,7 +278,6 @@ fn codes_of_alb_nlb_and_gwlb() {
             &[
                 "IncorrectStatus.ServerGroup",
                 "IncorrectStatus.serverGroup",
-                "IncorrectStatus.Eni",
                 "SystemBusy",
                 "OperationFailed.ResourceGroupStatusCheckFail",
                 "OperationFailed.ResourceIsConfiguring",
@@ -289,7 +288,7 @@ fn codes_of_alb_nlb_and_gwlb() {
         check(
             service,
             400,
-            &["IncorrectStatus.BackendServer"],
+            &["IncorrectStatus.BackendServer", "IncorrectStatus.Eni"],
             Kind::MemberBusy,
         );
         check(
