@@ -33,8 +33,14 @@ use crate::{
     api::{CloudAccount, ScalingGroupAttachment, ServerGroupMembership},
     cloud::{Environment, Transport},
     controller::{
-        Context, KUBERNETES_REQUESTS_MAX, identity::Identities, managed::Managed, memory::Memories,
-        neighbours, reconcile::Pipeline, reconcile::reconcile, registry::Registry, turns::Turns,
+        Context, KUBERNETES_REQUESTS_MAX,
+        identity::Identities,
+        managed::Managed,
+        memory::Memories,
+        neighbours,
+        reconcile::{Pipeline, forget, reconcile},
+        registry::Registry,
+        turns::Turns,
     },
     leader::{Election, Leadership, Lost},
     probes::{self, Readiness},
@@ -472,10 +478,8 @@ async fn control<M: Pipeline>(
                 _ => return,
             };
             if gone {
-                let uid = object.uid().unwrap_or_default();
-                claims.forget(&uid);
-                M::registry(&watching).forget(&uid);
-                M::memories(&watching).forget(&uid);
+                claims.forget(&object.uid().unwrap_or_default());
+                forget(&watching, object);
             } else if !claims.changed(object) {
                 return;
             }

@@ -16,7 +16,7 @@ use super::{
     apply::forget_refused,
     events::{self, Change},
     managed::Managed,
-    pace,
+    neighbours, pace,
     pass::Pass,
     report::plain_message,
     stop::Stop,
@@ -128,6 +128,7 @@ pub async fn reconcile<M: Pipeline>(
     let reference = ObjectRef::from_obj(&*cached);
     let turn = ctx.turns.take(&cached.group()).await;
     let Some(object) = M::registry(&ctx).get(&reference) else {
+        drop(turn);
         forget::<M>(&ctx, &cached);
         return Ok(Action::await_change());
     };
@@ -154,7 +155,9 @@ pub async fn reconcile<M: Pipeline>(
             pace::pace(seen, &mut memory, &ctx.timing)
         }
         Ok(None) => {
-            forget::<M>(&ctx, &pass.object);
+            let Pass { object, turn, .. } = pass;
+            drop(turn);
+            forget(&ctx, &object);
             return Ok(Action::await_change());
         }
         Err(stop) => after(&pass, &stop),
@@ -240,8 +243,13 @@ fn after<M: Managed>(pass: &Pass<'_, M>, stop: &Stop) -> Duration {
     pace::backoff(memory.failures, timing)
 }
 
-fn forget<M: Managed>(ctx: &Context, object: &M) {
+/// Forgets an object that is gone, and its group with the last one on it.
+pub fn forget<M: Managed>(ctx: &Context, object: &M) {
     let uid = object.uid().unwrap_or_default();
     M::registry(ctx).forget(&uid);
     M::memories(ctx).forget(&uid);
+    let group = object.group();
+    if neighbours::of::<M>(ctx, &group, Some(&uid)).is_empty() {
+        ctx.turns.forget(&group);
+    }
 }

@@ -27,7 +27,7 @@ impl GroupId {
     }
 }
 
-/// What is remembered about a group as long as this process lives.
+/// What is remembered about a group as long as objects are on it, or a call to it may still land.
 #[derive(Debug, Default)]
 pub struct GroupMemory {
     /// Operations whose every call was answered, though the record may not say so yet.
@@ -47,6 +47,10 @@ pub struct GroupMemory {
 impl GroupMemory {
     /// Before the id of an attachment's operation that a server group settles for itself.
     pub const MOVES: &str = "moves/";
+
+    fn awaits_nothing(&self) -> bool {
+        self.answered.is_empty() && self.unsettled.is_empty() && self.lingering.is_empty()
+    }
 }
 
 /// An operation whose outcome is unknown.
@@ -74,5 +78,44 @@ impl Turns {
     pub async fn take(&self, group: &GroupId) -> Turn {
         let memory = Arc::clone(self.groups.lock().entry(group.clone()).or_default());
         memory.lock_owned().await
+    }
+
+    /// Forgets a group that no object is on any more, unless somebody has or waits for the turn, or a call to it may
+    /// still land.
+    pub fn forget(&self, group: &GroupId) {
+        let mut groups = self.groups.lock();
+        let over = |memory: &Arc<tokio::sync::Mutex<GroupMemory>>| {
+            Arc::strong_count(memory) == 1
+                && memory
+                    .try_lock()
+                    .is_ok_and(|memory| memory.awaits_nothing())
+        };
+        if groups.get(group).is_some_and(over) {
+            groups.remove(group);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_group_is_forgotten_once_nobody_is_on_it_and_nothing_can_land() {
+        let (turns, group) = (
+            Turns::default(),
+            GroupId::new("cn-hangzhou", "CLB", "rsp-1"),
+        );
+        let known = || turns.groups.lock().len();
+        let mut turn = turns.take(&group).await;
+        turns.forget(&group);
+        assert_eq!(known(), 1, "somebody has the turn");
+        turn.lingering.insert("i-1:80".into(), Duration::ZERO);
+        drop(turn);
+        turns.forget(&group);
+        assert_eq!(known(), 1, "a call may still land");
+        turns.take(&group).await.lingering.clear();
+        turns.forget(&group);
+        assert_eq!(known(), 0);
     }
 }
