@@ -49,11 +49,12 @@ async fn membership(
 ) -> Stage {
     let name = product.upper();
     let (stage, wire) = counted("counts").await;
-    stage
-        .simulator
-        .world()
-        .create_group(product, group)
-        .drain_seconds = 0.0;
+    {
+        let mut world = stage.simulator.world();
+        let group = world.create_group(product, group);
+        // As it is when somebody asked for more.
+        (group.drain_seconds, group.quota) = (0.0, 1000);
+    }
     let beat = json!({"intervalSeconds": 60});
     let passes = |list: &str| calls(&stage, list);
     stage

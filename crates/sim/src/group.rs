@@ -115,7 +115,7 @@ pub struct Group {
     pub added_at: Seconds,
     /// How long members drain; 0 = not at all.
     pub drain_seconds: Seconds,
-    /// How many members it takes.
+    /// How many members it takes. Source of the first value: the limits that the product pages give before any raise.
     pub quota: usize,
     /// `Creating` and other states forced from outside.
     pub forced_status: Option<String>,
@@ -134,7 +134,12 @@ impl Group {
             busy_until: 0.0,
             added_at: f64::NEG_INFINITY,
             drain_seconds: if product == Product::Gwlb { 300.0 } else { 0.0 },
-            quota: 1000,
+            // NLB counts its container instances apart, of which there may be 1600.
+            quota: match product {
+                Product::Gwlb => 300,
+                Product::Nlb => 400,
+                Product::Clb | Product::Alb => 1000,
+            },
             forced_status: None,
         }
     }
