@@ -50,6 +50,9 @@ pub async fn change_ledger<M: Managed>(
 ) {
     for key in adopt {
         pass.record.ledger.adopt(key.clone());
+        if let Some(adopted) = pass.memory.lock().refused.get_mut(key) {
+            *adopted = true;
+        }
     }
     for key in hand_over {
         pass.record.ledger.forget(key);

@@ -134,6 +134,7 @@ pub async fn carry_out<M: Managed>(
     if let Err(stop) = pass.write(&intent).await {
         // Should the write have landed all the same: nothing was sent for it.
         pass.turn.answered.insert(id);
+        pass.close_answered();
         return Err(stop);
     }
     pass.running = Some(id.clone());
@@ -167,16 +168,18 @@ pub async fn carry_out<M: Managed>(
             }
             Err(Lost {
                 sent,
-                names,
+                batch,
                 message,
             }) => {
                 pass.running = None;
                 let operation = pass.record.operation.as_mut().expect("opened above");
                 operation.phase = Phase::Unsettled;
+                // The rest was refused, or not sent: of that it is known that we did not put it there.
+                operation.names = done.accepted.iter().chain(&batch).cloned().collect();
                 pass.turn.unsettled.insert(
                     id,
                     Unsettled {
-                        names,
+                        names: texts(&batch).into_iter().collect(),
                         settling: Settling::new(sent),
                     },
                 );
@@ -199,9 +202,9 @@ enum Next {
 }
 
 /// A call without an answer.
-struct Lost {
+struct Lost<K> {
     sent: Duration,
-    names: BTreeSet<String>,
+    batch: Vec<K>,
     message: String,
 }
 
@@ -212,7 +215,7 @@ async fn one_batch<M: Managed>(
     mut batch: Vec<M::Key>,
     queue: &mut VecDeque<Vec<M::Key>>,
     done: &mut Done<M::Key>,
-) -> Result<Next, Lost> {
+) -> Result<Next, Lost<M::Key>> {
     let manner = step.manner();
     let mut unanswered: Option<(Duration, Vec<M::Key>)> = None;
     for attempt in 0..TRIES {
@@ -222,7 +225,7 @@ async fn one_batch<M: Managed>(
             Ok(batch) => batch,
             Err(stop) => match unanswered {
                 Some((sent, batch)) => {
-                    return Err(lost(sent, &batch, "the next look did not succeed"));
+                    return Err(lost(sent, batch, "the next look did not succeed"));
                 }
                 None => return Ok(Next::End(End::Stopped(stop))),
             },
@@ -231,14 +234,14 @@ async fn one_batch<M: Managed>(
             let reusable = pass.ctx.now() < *sent + pass.ctx.timing.token_reuse_max;
             // A repetition settles the call only if it says the same thing, and soon enough (S10).
             if !reusable || *before != batch {
-                return Err(lost(*sent, before, "the group changed meanwhile"));
+                return Err(lost(*sent, before.clone(), "the group changed meanwhile"));
             }
         } else if batch.is_empty() {
             return Ok(Next::Batch);
         }
         if let Err(stop) = pass.may_start() {
             return match unanswered {
-                Some((sent, batch)) => Err(lost(sent, &batch, "the lease is about to end")),
+                Some((sent, batch)) => Err(lost(sent, batch, "the lease is about to end")),
                 None => Ok(Next::End(End::Stopped(stop))),
             };
         }
@@ -273,10 +276,10 @@ async fn one_batch<M: Managed>(
             }
             (Outcome::Unknown, _) => {
                 let first = unanswered.map_or(sent, |(first, _)| first);
-                return Err(lost(first, &batch, &told(&error)));
+                return Err(lost(first, batch, &told(&error)));
             }
             // The repetition was refused, which says nothing about the first call.
-            _ if unanswered.is_some() => return Err(lost(sent, &batch, &told(&error))),
+            _ if unanswered.is_some() => return Err(lost(sent, batch, &told(&error))),
             (Outcome::NotSent, _) | (_, Kind::Throttled) if attempt + 1 < TRIES => {
                 pass.pause(attempt, &error).await;
             }
@@ -348,13 +351,13 @@ fn refused<M: Managed>(
     Next::Batch
 }
 
-fn lost<K: std::fmt::Display>(sent: Duration, batch: &[K], why: &str) -> Lost {
+fn lost<K>(sent: Duration, batch: Vec<K>, why: &str) -> Lost<K> {
     let message = format!(
         "a call was sent and not answered ({why}); nothing more is changed until it is known what became of it"
     );
     Lost {
         sent,
-        names: texts(batch).into_iter().collect(),
+        batch,
         message,
     }
 }

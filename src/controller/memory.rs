@@ -24,8 +24,8 @@ pub struct Memory<K> {
     pub trials: BTreeMap<String, Trials<K>>,
     /// The last such failure, until the object has converged.
     pub last_failure: Option<String>,
-    /// What an intent that is in status registered and the cloud refused, until that is in status too; and whether it had
-    /// been adopted before.
+    /// What an intent that is in status registered and was not put there by us, refused or not sent, until that is in
+    /// status too; and whether it is adopted.
     pub refused: BTreeMap<K, bool>,
     /// Actions that the cloud refused and would refuse again.
     pub refusals: BTreeMap<&'static str, Refusal>,

@@ -2,7 +2,10 @@
 
 use serde_json::{Value, json};
 use server_group_operator::api::ServerGroupMembership;
-use server_group_sim::world::{Product, Status};
+use server_group_sim::{
+    fault::{Fault, What},
+    world::{Product, Status},
+};
 
 use crate::stage::{Stage, events, eventually, instance, instances, message};
 
@@ -403,6 +406,41 @@ async fn a_server_that_was_refused_and_then_added_by_hand_is_not_ours_to_take_al
         .put_member(group, &instance(1), "", 80, 100);
     let x: Membership = stage.reason("x", "Converged").await;
     assert_eq!(x.status.unwrap().ledger.unwrap().adopted, ["i-0001:80"]);
+    stage.delete::<Membership>("x").await;
+    stage.gone::<Membership>("x").await;
+    let world = stage.simulator.world();
+    let left: Vec<_> = world.groups[group].ids().into_iter().collect();
+    assert_eq!(left, [instance(1)]);
+}
+
+/// It once stayed in the ledger together with what was not answered.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_server_that_was_refused_before_an_answer_was_lost_is_not_ours_either() {
+    let (stage, group) = stage("refused-then-lost", Product::Clb).await;
+    {
+        let mut world = stage.simulator.world();
+        world.bad_servers.insert(instance(1));
+        let add = "AddVServerGroupBackendServers";
+        // Nine calls find the bad one of the first twenty.
+        let fault = Fault::on(add, What::LoseAnswerAfter).after(9);
+        world.faults.push(fault);
+    }
+    let servers = instances(0, 25, Some(80));
+    stage
+        .membership("x", group, &servers, json!({"intervalSeconds": 30}))
+        .await;
+    let x: Membership = stage.reason("x", "PartlyApplied").await;
+    let ledger = x.status.unwrap().ledger.unwrap();
+    assert!(!ledger.registered.contains(&"i-0001:80".to_owned()));
+    assert_eq!(ledger.registered.len(), 24);
+    let lost =
+        |call: &server_group_sim::audit::Entry| call.fault.is_some() && call.names.len() == 5;
+    assert!(stage.simulator.world().audit.iter().any(lost));
+    stage
+        .simulator
+        .world()
+        .put_member(group, &instance(1), "", 80, 100);
+    stage.reason::<Membership>("x", "Converged").await;
     stage.delete::<Membership>("x").await;
     stage.gone::<Membership>("x").await;
     let world = stage.simulator.world();

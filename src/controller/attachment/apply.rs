@@ -73,8 +73,13 @@ pub(super) async fn apply(
             preposition: "to",
             event: Change::Attached,
         };
-        accepted
-            .append(&mut act(pass, &mut attach, names, wording, &group.id, &mut applied).await?);
+        match act(pass, &mut attach, names, wording, &group.id, &mut applied).await {
+            Ok(mut some) => accepted.append(&mut some),
+            Err(stop) => {
+                take_back(pass, planned.attach.keys(), &before, &accepted);
+                return Err(stop);
+            }
+        }
     }
     take_back(pass, planned.attach.keys(), &before, &accepted);
     // What is attached again at another weight by a later pass is never forced: its instances stay where they are.

@@ -58,8 +58,11 @@ pub(super) async fn apply(
         wishes: planned.add.clone(),
     };
     let names = planned.add.keys().cloned().collect();
-    let accepted = act(pass, &mut add, names, ADDING, &group.id, &mut applied).await?;
-    take_back(pass, planned.add.keys(), &before, &accepted);
+    let added = act(pass, &mut add, names, ADDING, &group.id, &mut applied).await;
+    let nothing = BTreeSet::new();
+    let accepted = added.as_ref().unwrap_or(&nothing);
+    take_back(pass, planned.add.keys(), &before, accepted);
+    added?;
     let mut reweigh = Reweigh {
         group,
         parsed,
