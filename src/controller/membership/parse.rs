@@ -130,7 +130,7 @@ pub fn unclear(unclear: &Unclear) -> String {
         }
         Unclear::Ambiguous { index, entry } => {
             format!(
-                "spec.servers[{index}]: the group has several addresses of {entry}; set ip to say which one is meant"
+                "spec.servers[{index}]: the group or the list has several addresses of {entry}; set ip to say which one is meant"
             )
         }
     }

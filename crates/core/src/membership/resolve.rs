@@ -30,7 +30,7 @@ pub struct Entry {
 /// A list that means the same member twice, or does not say which member it means.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Unclear {
-    /// Several members have this id and port.
+    /// Several members have this id and port, or the list has another entry that may mean the same one.
     Ambiguous {
         /// Its place in the list, from 0.
         index: usize,
@@ -121,6 +121,17 @@ pub fn resolve(
                     },
                 );
             }
+        }
+    }
+    for (key, index) in &places {
+        let entry = &entries[*index];
+        let open = key.ip.is_none() && entry.has_address(product);
+        let meant_too = |other: &ServerKey| other.id == key.id && other.port == key.port;
+        if open && desired.keys().filter(|other| meant_too(other)).count() > 1 {
+            unclear.push(Unclear::Ambiguous {
+                index: *index,
+                entry: entry.key(),
+            });
         }
     }
     if unclear.is_empty() {

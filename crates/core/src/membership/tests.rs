@@ -686,6 +686,18 @@ mod resolving {
         assert!(resolved("i-1:80 i-1:81", "", "").is_ok());
     }
 
+    /// Both were sent in one call, which the cloud refuses as a whole, again and again.
+    #[test]
+    fn an_absent_address_beside_a_written_one_is_not_clear_before_a_row_tells() {
+        let entries = "eni-1:80 eni-1@10.0.0.4:80 eni-1@10.0.0.5:81";
+        let unclear = resolved(entries, "", "").unwrap_err();
+        assert!(matches!(
+            unclear.as_slice(),
+            [Unclear::Ambiguous { index: 0, .. }]
+        ));
+        assert!(resolved(entries, "", "eni-1@10.0.0.1:80").is_ok());
+    }
+
     #[test]
     fn a_ledger_entry_takes_the_address_of_its_row_at_first_sight() {
         let mut ledger = Ledger {
