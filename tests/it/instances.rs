@@ -250,7 +250,10 @@ async fn what_a_scaling_group_brings_at_one_port_it_does_not_bring_at_another() 
     stage.reason::<Membership>("web", "Converged").await;
     attach(&stage, &["sgp-nlb-x"]).await;
     stage.reason::<Attachment>("feed", "Converged").await;
-    assert_eq!(stage.simulator.world().serving("sgp-nlb-x"), 5);
+    eventually("the instances serve", async || {
+        (stage.simulator.world().serving("sgp-nlb-x") == 5).then_some(())
+    })
+    .await;
     stage
         .membership("web", "sgp-nlb-x", &servers[2..], json!({}))
         .await;
