@@ -19,7 +19,6 @@ use server_group_core::{
 use super::{
     events::{self, Change},
     managed::Managed,
-    memory::Parked,
     pass::Pass,
     reconcile::{Judged, Pipeline},
     report::{Counts, Seen, plain_message},
@@ -138,7 +137,6 @@ fn shown(planned: &Plan, parsed: &parse::Parsed) -> status::Plan {
 /// How a pass over a scaling group ended that was seen.
 fn judged(pass: &Pass<'_, ScalingGroupAttachment>, planned: &Plan, accepted: usize) -> Judged {
     let counts = planned.counts;
-    let parked = |is: &dyn Fn(&Parked) -> bool| pass.memory.lock().parked.values().any(is);
     let facts = Facts {
         held: &planned.held,
         nobody_wanted: planned.nobody_wanted,
@@ -149,8 +147,8 @@ fn judged(pass: &Pass<'_, ScalingGroupAttachment>, planned: &Plan, accepted: usi
         draining: false,
         // Room was made in this pass: the next one tries again.
         quota_reached: pass.quota_reached.is_some() && accepted == 0,
-        group_missing: parked(&|parked| parked.group_missing),
-        parked_again: parked(&|parked| parked.retries > 0),
+        group_missing: pass.any_parked(&planned.held, |parked| parked.group_missing),
+        parked_again: pass.any_parked(&planned.held, |parked| parked.retries > 0),
     };
     let verdict = match pass.judge(&facts) {
         Ok(verdict) => verdict,

@@ -136,7 +136,6 @@ fn shown(planned: &Plan) -> status::Plan {
 
 /// How a pass over a group ended that was seen whole.
 fn judged(pass: &Pass<'_, ServerGroupMembership>, planned: &Plan, accepted: usize) -> Judged {
-    let memory = pass.memory.lock();
     let counts = planned.counts;
     let facts = Facts {
         held: &planned.held,
@@ -149,7 +148,7 @@ fn judged(pass: &Pass<'_, ServerGroupMembership>, planned: &Plan, accepted: usiz
         // Room was made in this pass: the next one tries again.
         quota_reached: pass.quota_reached.is_some() && accepted == 0,
         group_missing: false,
-        parked_again: memory.parked.values().any(|parked| parked.retries > 0),
+        parked_again: pass.any_parked(&planned.held, |parked| parked.retries > 0),
     };
     let verdict = match pass.judge(&facts) {
         Ok(verdict) => verdict,
@@ -161,7 +160,9 @@ fn judged(pass: &Pass<'_, ServerGroupMembership>, planned: &Plan, accepted: usiz
             "a change was sent whose outcome is not known yet; nothing more is changed until it is"
                 .into()
         }
-        Reason::Changing => memory
+        Reason::Changing => pass
+            .memory
+            .lock()
             .last_failure
             .clone()
             .unwrap_or_else(|| plain_message(Reason::Changing).into()),

@@ -1,6 +1,11 @@
 //! What arrived of accepted additions, and what is left alone for a while because the cloud refused it (S8).
 
-use std::{collections::BTreeSet, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
+
+use server_group_core::reason::Hold;
 
 use super::{
     carry_out::PARKED_MAX, contention::is_contended, managed::Managed, memory::Parked, pass::Pass,
@@ -53,6 +58,17 @@ impl<M: Managed> Pass<'_, M> {
         }
     }
 
+    /// Ends the trial of whatever is done by now, or `wanted` no longer, so that its next failure is a first one again.
+    ///
+    /// Not of what `awaited_action` does: what that brings shows only once it serves ([`Pass::notice_arrivals`]).
+    pub fn end_trials(&self, awaited_action: Option<&str>, wanted: impl Fn(&M::Key) -> bool) {
+        for (action, trials) in &mut self.memory.lock().trials {
+            if Some(action.as_str()) != awaited_action {
+                trials.keep(&wanted);
+            }
+        }
+    }
+
     /// What is parked at present, of what is still `wanted`; the rest is forgotten.
     pub fn parked_now(&mut self, wanted: impl Fn(&M::Key) -> bool) -> BTreeSet<M::Key> {
         let now = self.ctx.now();
@@ -91,6 +107,16 @@ impl<M: Managed> Pass<'_, M> {
             self.wake_at(first.min(now + retry));
         }
         keys
+    }
+
+    /// Whether anything that is `held` because it is parked `is` so: not what is being tried again at present.
+    pub fn any_parked(&self, held: &BTreeMap<M::Key, Hold>, is: impl Fn(&Parked) -> bool) -> bool {
+        let memory = self.memory.lock();
+        let waits = |key| held.get(key) == Some(&Hold::Parked);
+        memory
+            .parked
+            .iter()
+            .any(|(key, parked)| waits(key) && is(parked))
     }
 
     /// The first few entries that the cloud refused, with its words.

@@ -1,30 +1,56 @@
 //! When what was sent is over: operations without an answer settle, ledger entries leave, groups are gone for sure.
 
-use std::{collections::BTreeSet, time::Duration};
+use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
 use server_group_core::settle::{Settling, Waits};
 
 use super::{
     managed::Managed,
     pass::Pass,
+    record::texts,
     turns::{GroupMemory, Unsettled},
 };
+use crate::api::status::Phase;
+
+/// The operations that the statuses of all objects on a group speak of, by id.
+#[derive(Debug, Default)]
+pub struct Told {
+    /// Of those without an answer, as far as status says, what they name.
+    pub open: Vec<(String, BTreeSet<String>)>,
+    /// Those that were accepted: a job or scaling activity carries them out.
+    pub followed: BTreeSet<String>,
+}
 
 impl<M: Managed> Pass<'_, M> {
+    /// What the status of this object, as it was read, and those of `others` tell.
+    pub fn told(&self, others: &[Arc<M>]) -> Told {
+        let mut told = Told::default();
+        let all = std::iter::once(&self.object).chain(others.iter().map(|other| &**other));
+        for operation in all.filter_map(|object| object.record().operation) {
+            if operation.phase == Phase::Accepted {
+                told.followed.insert(operation.id);
+            } else {
+                let names = texts(&operation.names).into_iter().collect();
+                told.open.push((operation.id, names));
+            }
+        }
+        told
+    }
+
     /// Lets a whole view, asked for at `begun`, count towards every open operation on the group.
     ///
-    /// `open` are the operations of all objects on the group, `show` tells what the view shows of one name.
-    /// Returns the names that stay unsettled.
+    /// `show` tells what the view shows of one name. Returns the names that stay unsettled.
     pub fn settle(
         &mut self,
-        open: Vec<(String, BTreeSet<String>)>,
+        told: Told,
         show: impl Fn(&str) -> String,
         idle: bool,
         begun: Duration,
     ) -> BTreeSet<String> {
         let now = self.ctx.now();
         let waits = self.waits();
-        let mentioned: BTreeSet<_> = open.iter().map(|(id, _)| id.clone()).collect();
+        let Told { open, followed } = told;
+        let mut mentioned: BTreeSet<_> = open.iter().map(|(id, _)| id.clone()).collect();
         for (id, names) in open {
             let running = self.running.as_ref() == Some(&id);
             if !running && !self.turn.answered.contains(&id) {
@@ -34,6 +60,8 @@ impl<M: Managed> Pass<'_, M> {
                 });
             }
         }
+        mentioned.extend(followed);
+        // As long as status speaks of it: one that ended is not followed again because the write of that did not get through.
         self.turn.answered.retain(|id| mentioned.contains(id));
         // What an attachment's object has settled by itself is over here too.
         let over = |id: &String| id.starts_with(GroupMemory::MOVES) && !mentioned.contains(id);

@@ -2,9 +2,13 @@
 
 use serde_json::{Value, json};
 use server_group_operator::api::ScalingGroupAttachment;
-use server_group_sim::world::{Ending, Product};
+use server_group_sim::{
+    When,
+    audit::Entry,
+    world::{Ending, Product},
+};
 
-use crate::stage::{Stage, condition, eventually, instance, message};
+use crate::stage::{Stage, condition, events, eventually, instance, message};
 
 type Attachment = ScalingGroupAttachment;
 
@@ -229,6 +233,81 @@ async fn an_activity_that_fails_twice_is_parked_and_said() {
         parked[0].reason
     );
     assert_eq!(stage.simulator.world().calls("DetachServerGroups"), 2);
+}
+
+/// One failure once counted for ever, so that the first of the next change left it alone for an hour.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_activity_that_failed_once_is_forgotten_with_the_next_success() {
+    let stage = stage("activity-again").await;
+    let forced = json!({"forceAttach": true, "intervalSeconds": 30});
+    let both = [alb(0, 50), alb(1, 50)];
+    stage
+        .attachment("web", "asg-web", &both[..1], forced.clone())
+        .await;
+    stage.reason::<Attachment>("web", "Converged").await;
+    stage.simulator.world().endings.push_back(Ending::Failed);
+    stage.attachment("web", "asg-web", &both, forced).await;
+    stage.reason::<Attachment>("web", "Converged").await;
+    let begun = stage.simulator.world().now;
+    {
+        let mut world = stage.simulator.world();
+        world.endings.push_back(Ending::Failed);
+        let attachments = &mut world.scaling_groups.get_mut("asg-web").unwrap().attachments;
+        attachments.retain(|attachment| attachment.group != "sgp-alb1");
+    }
+    eventually("it is attached again, at the second try", async || {
+        (stage.simulator.world().calls("AttachServerGroups") == 5).then_some(())
+    })
+    .await;
+    stage.reason::<Attachment>("web", "Converged").await;
+    assert_eq!(attached(&stage), ["sgp-alb0", "sgp-alb1"]);
+    let took = stage.simulator.world().now - begun;
+    assert!(took < 3600.0, "it was left alone for an hour: {took} s");
+}
+
+/// The write that told of it was refused, and the same end was taken in once more.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_end_of_an_activity_counts_once_also_when_its_write_is_refused() {
+    let stage = stage("activity-409").await;
+    stage
+        .attachment("web", "asg-web", &[alb(0, 50), alb(1, 50)], json!({}))
+        .await;
+    stage.reason::<Attachment>("web", "Converged").await;
+    {
+        let mut world = stage.simulator.world();
+        world.put_member("sgp-alb1", "i-other", "", 80, 100);
+        world.endings.push_back(Ending::Failed);
+        world.durations.activity = 600.0;
+    }
+    stage
+        .attachment(
+            "web",
+            "asg-web",
+            &[alb(0, 50)],
+            json!({"forceDetach": true}),
+        )
+        .await;
+    let follows = |web: &Attachment| {
+        let status = web.status.as_ref();
+        let operation = status.and_then(|status| status.operation.as_ref());
+        operation.is_some_and(|operation| operation.reference.is_some())
+    };
+    stage
+        .until("the activity is in status", "web", follows)
+        .await;
+    let poll = |call: &Entry| call.action == "DescribeScalingActivities";
+    let mut held = stage.simulator.hold(When::Before, poll);
+    held.arrived().await;
+    {
+        let mut world = stage.simulator.world();
+        world.pass(600.0);
+        world.durations.activity = 4.0;
+    }
+    stage.label::<Attachment>("web").await;
+    held.release();
+    stage.reason::<Attachment>("web", "Converged").await;
+    assert_eq!(attached(&stage), ["sgp-alb0"]);
+    assert_eq!(events(&stage, "Failed").await.len(), 1);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -417,6 +417,19 @@ impl Stage {
         self.api::<K>().patch(name, &params, &patch).await.unwrap();
     }
 
+    /// Puts a label on an object, as anybody may at any time: what was read before cannot be written any more.
+    pub async fn label<K>(&self, name: &str)
+    where
+        K: Resource<Scope = NamespaceResourceScope, DynamicType = ()>
+            + Clone
+            + Debug
+            + DeserializeOwned,
+    {
+        let label = json!({"metadata": {"labels": {"seen-by": "somebody"}}});
+        let (params, patch) = (PatchParams::default(), Patch::Merge(&label));
+        self.api::<K>().patch(name, &params, &patch).await.unwrap();
+    }
+
     /// Waits until an object is as `is` says.
     pub async fn until<K>(&self, what: &str, name: &str, is: impl Fn(&K) -> bool) -> K
     where

@@ -99,6 +99,14 @@ impl<T: Ord + Clone> Trials<T> {
         }
         self.0.retain(|trial| !trial.is_empty());
     }
+
+    /// Ends the trial of all that is not `left` to be done.
+    pub fn keep(&mut self, left: impl Fn(&T) -> bool) {
+        for trial in &mut self.0 {
+            trial.retain(&left);
+        }
+        self.0.retain(|trial| !trial.is_empty());
+    }
 }
 
 #[cfg(test)]

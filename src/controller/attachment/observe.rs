@@ -27,7 +27,7 @@ use super::{
     parse::{self, Parsed},
 };
 use crate::{
-    api::{Ownership, ScalingGroupAttachment, ServerGroupMembership, status::Phase},
+    api::{Ownership, ScalingGroupAttachment, ServerGroupMembership},
     cloud::{AttachedGroup, Cloud, Freshness, ScalingGroup},
 };
 
@@ -73,26 +73,10 @@ pub(super) async fn observe(
     };
     pass.turn.had_rows = !attached.is_empty();
     let neighbours = neighbours(pass.ctx, &pass.object);
-    let open: Vec<_> = neighbours
-        .iter()
-        .filter_map(|other| other.record().operation)
-        .collect();
+    let told = pass.told(&neighbours);
     // Whoever made the call may not be able to follow its activity any more; the scaling group can be asked.
-    let another_runs = open
-        .iter()
-        .any(|operation| operation.phase == Phase::Accepted);
-    let open: Vec<_> = open
-        .into_iter()
-        .chain(pass.object.record().operation)
-        .filter(|operation| operation.phase != Phase::Accepted)
-        .map(|operation| {
-            (
-                operation.id,
-                operation.names.iter().map(ToString::to_string).collect(),
-            )
-        })
-        .collect();
-    let nothing_open = open.is_empty() && pass.turn.unsettled.is_empty() && !another_runs;
+    let another_runs = !told.followed.is_subset(&pass.turn.answered);
+    let nothing_open = told.open.is_empty() && pass.turn.unsettled.is_empty() && !another_runs;
     // An activity may be what became of a call that was not answered.
     let idle = nothing_open || !group.cloud.scaling_group_is_busy(&group.id).await?;
     let shown = |name: &str| match name
@@ -103,7 +87,7 @@ pub(super) async fn observe(
         Some(weight) => format!("{weight:?}"),
         None => "absent".to_owned(),
     };
-    let unsettled = pass.settle(open, shown, idle, begun);
+    let unsettled = pass.settle(told, shown, idle, begun);
     let desired = if pass.deleting() {
         Parsed::new()
     } else {
@@ -111,10 +95,13 @@ pub(super) async fn observe(
     };
     let ledger = pass.record.ledger.clone();
     let exclusive = pass.object.spec.ownership == Ownership::Exclusive;
-    let parked = pass.parked_now(|key| match desired.get(key) {
-        Some(weight) => attached.get(key).is_none_or(|now| now != weight),
-        None => (ledger.holds(key) || exclusive) && attached.contains_key(key),
-    });
+    let wanted = |key: &AttachmentKey| match (desired.get(key), attached.get(key)) {
+        (Some(_), None) => true,
+        (Some(weight), Some(now)) => weight.is_some() && now.is_some() && now != weight,
+        (None, now) => (ledger.holds(key) || exclusive) && now.is_some(),
+    };
+    pass.end_trials(None, wanted);
+    let parked = pass.parked_now(wanted);
     let contended = pass
         .notice_returns(|key| (!desired.contains_key(key)).then_some(attached.contains_key(key)));
     let others = neighbours

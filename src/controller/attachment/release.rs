@@ -14,10 +14,8 @@ use server_group_core::{
 use super::{
     super::{
         carry_out::{End, Manner, Step, carry_out},
-        managed::Managed,
         pass::Pass,
         reconcile::Judged,
-        record::texts,
         report::plain_message,
         stop::Stop,
     },
@@ -25,7 +23,7 @@ use super::{
     observe::{Group, claimant, neighbours},
 };
 use crate::{
-    api::{ScalingGroupAttachment, status::Phase},
+    api::ScalingGroupAttachment,
     cloud::{self, Answer, Cloud, Force},
 };
 
@@ -84,15 +82,9 @@ fn something_is_open(
     pass: &mut Pass<'_, ScalingGroupAttachment>,
     neighbours: &[Arc<ScalingGroupAttachment>],
 ) -> bool {
-    let open = neighbours
-        .iter()
-        .filter_map(|other| other.record().operation)
-        .chain(pass.record.operation.clone())
-        .filter(|operation| operation.phase != Phase::Accepted)
-        .map(|operation| (operation.id, texts(&operation.names).into_iter().collect()))
-        .collect();
+    let told = pass.told(neighbours);
     let now = pass.ctx.now();
-    let unsettled = pass.settle(open, |_| "not listed".to_owned(), true, now);
+    let unsettled = pass.settle(told, |_| "not listed".to_owned(), true, now);
     !unsettled.is_empty()
 }
 

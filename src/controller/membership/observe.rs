@@ -18,7 +18,6 @@ use super::{
         authorize::authorize,
         managed::{Managed, age},
         pass::Pass,
-        record::texts,
         stop::Stop,
     },
     draining::{self, drains},
@@ -27,7 +26,7 @@ use super::{
     scaling_groups::{brought, instances_are_moved, unsettled_moves},
 };
 use crate::{
-    api::{Ownership, ServerGroupMembership, status::Phase},
+    api::{Ownership, ServerGroupMembership},
     cloud::{
         Cloud, Freshness, GroupStatus, GroupView, Kind, LoadBalancerStatus, Member, MemberStatus,
         ServerKind as CloudKind, add_action,
@@ -94,14 +93,14 @@ pub(super) async fn observe(
         && !group.another_job_runs
         && !instances_are_moved(pass, group).await;
     let neighbours = neighbours(pass.ctx, &pass.object);
-    let mut open = open_operations(pass, &neighbours);
-    open.extend(unsettled_moves(pass, group));
+    let mut told = pass.told(&neighbours);
+    told.open.extend(unsettled_moves(pass, group));
     let show = |name: &str| match name.parse::<AttachmentKey>() {
         // Instances come or go with it: everybody who is there counts.
         Ok(_) => format!("{:?}", rows.keys().collect::<Vec<_>>()),
         Err(_) => shown(&rows, name),
     };
-    let unsettled = pass.settle(open, show, idle, begun);
+    let unsettled = pass.settle(told, show, idle, begun);
     let desired = if pass.deleting() {
         BTreeMap::new()
     } else {
@@ -127,7 +126,7 @@ pub(super) async fn observe(
     let draining = draining::look(pass, group, &rows, &desired, &in_flight);
     let ledger = pass.record.ledger.clone();
     let exclusive = pass.object.spec.ownership == Ownership::Exclusive;
-    let parked = pass.parked_now(|key| match (desired.get(key), rows.get(key)) {
+    let wanted = |key: &ServerKey| match (desired.get(key), rows.get(key)) {
         (Some(_), None) => true,
         (Some(wish), Some(row)) => {
             let another_weight = wish.weight.is_some() && wish.weight != row.weight;
@@ -135,7 +134,9 @@ pub(super) async fn observe(
         }
         (None, Some(_)) => ledger.holds(key) || exclusive || draining.contains_key(key),
         (None, None) => false,
-    });
+    };
+    pass.end_trials(Some(add_action(group.product)), wanted);
+    let parked = pass.parked_now(wanted);
     let others = neighbours
         .iter()
         .map(|other| claimant(pass.ctx, other, &rows))
@@ -192,22 +193,6 @@ async fn describe(pass: &mut Pass<'_, ServerGroupMembership>, group: &Group, vie
         pass.unusable = trouble.is_some();
         pass.remark = trouble;
     }
-}
-
-/// Every operation on the group whose outcome is not known: its id and what it names.
-fn open_operations(
-    pass: &Pass<'_, ServerGroupMembership>,
-    neighbours: &[std::sync::Arc<ServerGroupMembership>],
-) -> Vec<(String, BTreeSet<String>)> {
-    let others = neighbours
-        .iter()
-        .filter_map(|other| other.record().operation);
-    let operations = pass.object.record().operation.into_iter().chain(others);
-    operations
-        // What is accepted is known; its job is followed.
-        .filter(|operation| operation.phase != Phase::Accepted)
-        .map(|operation| (operation.id, texts(&operation.names).into_iter().collect()))
-        .collect()
 }
 
 /// Reads the group's list. One that was not empty and now reads empty is read again (S5).
