@@ -286,11 +286,6 @@ async fn one_batch<M: Managed>(
             (_, Kind::BadMember | Kind::NamedGroupNotFound | Kind::Invalid) => {
                 return Ok(refused(pass, manner.action, &batch, &error, queue));
             }
-            (_, Kind::MemberBusy) => {
-                // The view says that nothing runs: it is looked at again, and sent once more before it is halved.
-                pass.failed_later(manner.action, &batch.into_iter().collect(), &told(&error));
-                return Ok(Next::End(End::LookAgain));
-            }
             // One of several attachments is gone already; the others still have to go.
             (_, Kind::MemberNotFound) if manner.service == Service::Ess => {
                 match halve(&batch) {
@@ -302,7 +297,9 @@ async fn one_batch<M: Managed>(
                 }
                 return Ok(Next::Batch);
             }
-            (_, Kind::MemberNotFound | Kind::AlreadyMember) => {
+            (_, Kind::MemberBusy | Kind::MemberNotFound | Kind::AlreadyMember) => {
+                // The view says otherwise: it is looked at again, and sent once more before it is halved.
+                pass.failed_later(manner.action, &batch.into_iter().collect(), &told(&error));
                 return Ok(Next::End(End::LookAgain));
             }
             // A part may still fit: what does is found by halving.
