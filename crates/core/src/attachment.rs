@@ -23,7 +23,9 @@ use crate::{
 pub struct Feed {
     /// Members that are instances of this scaling group and serve, or are about to.
     pub ours: usize,
-    /// Serving members from elsewhere.
+    /// Of these, those that serve for certain.
+    pub serving: usize,
+    /// Serving members from elsewhere, and those that other attachments of this scaling group bring at other ports.
     pub elsewhere: usize,
     /// Members that are instances of this scaling group and stay to themselves: no live object lists them.
     pub unclaimed: usize,
@@ -290,7 +292,7 @@ pub fn plan(world: &World) -> Plan {
         let objection = match change {
             Change::Attach | Change::Adopt if world.ledger.holds(&key) => None,
             Change::Attach | Change::Adopt => budget.enter(),
-            Change::Detach => budget.detach(),
+            Change::Detach => budget.detach(world, &key),
             Change::Swap => budget.swap(),
         };
         match (objection, change) {
@@ -370,6 +372,29 @@ struct Budget {
     replaced: usize,
     above_last: usize,
     room: usize,
+    /// Serving members that forced detaches of this plan take out, by server group.
+    taken: Taken,
+}
+
+/// Serving members that forced detaches take out of server groups: one group may be attached at several ports.
+#[derive(Default)]
+struct Taken(BTreeMap<(String, String), usize>);
+
+impl Taken {
+    /// Whether a forced detach of `key` after those of this plan would leave nobody serving in its group (S4).
+    fn leaves_nobody(&self, key: &AttachmentKey, feed: &Feed) -> bool {
+        let before = self.0.get(&group(key)).copied().unwrap_or(0);
+        feed.ours + before > 0 && feed.elsewhere <= before
+    }
+
+    fn take(&mut self, key: &AttachmentKey, feed: &Feed) {
+        *self.0.entry(group(key)).or_default() += feed.serving;
+    }
+}
+
+fn group(key: &AttachmentKey) -> (String, String) {
+    let (product, id) = key.fed_group();
+    (product, id.to_owned())
 }
 
 impl Budget {
@@ -393,6 +418,7 @@ impl Budget {
                 ours.saturating_sub(1)
             },
             room: LEDGER_MAX.saturating_sub(world.ledger.len()),
+            taken: Taken::default(),
         }
     }
 
@@ -401,12 +427,22 @@ impl Budget {
     }
 
     /// S3 and S4 for what is no longer listed.
-    fn detach(&mut self) -> Option<Hold> {
+    fn detach(&mut self, world: &World, key: &AttachmentKey) -> Option<Hold> {
         if self.replaced == 0 {
             return Some(Hold::WaitsForReplacement);
         }
+        let forced = world.force_detach && !world.leaves_instances(key);
+        let feed = world.feeds.get(key).filter(|_| forced);
+        if feed.is_some_and(|feed| !world.allow_empty && self.taken.leaves_nobody(key, feed)) {
+            return Some(Hold::LastServing);
+        }
         let objection = spend(&mut self.above_last, Hold::LastServing);
-        self.replaced -= usize::from(objection.is_none());
+        if objection.is_none() {
+            self.replaced -= 1;
+            if let Some(feed) = feed {
+                self.taken.take(key, feed);
+            }
+        }
         objection
     }
 

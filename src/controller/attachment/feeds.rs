@@ -91,6 +91,7 @@ fn feed(
         // What might serve is missed when it goes; what might not does not count as staying.
         feed.ours += usize::from(ours && weighs && !leaves);
         let serves = member.status == MemberStatus::Available && weighs;
+        feed.serving += usize::from(serves && ours);
         feed.elsewhere += usize::from(serves && !ours);
         if ours && !leaves {
             // A list without ports is about every port.
@@ -171,7 +172,7 @@ mod tests {
         let instances = ["i-1", "i-2", "i-3"].map(String::from).into();
         let wanted = BTreeMap::from([(("i-2".to_owned(), Some(80)), "ns/web".to_owned())]);
         let feed = feed(&members, &instances, Some(80), &wanted);
-        assert_eq!((feed.ours, feed.elsewhere), (1, 2));
+        assert_eq!((feed.ours, feed.serving, feed.elsewhere), (1, 0, 2));
         assert_eq!(feed.unclaimed, 1, "i-1 at the port of the attachment");
         assert_eq!(feed.claimed_by.as_deref(), Some("ns/web"));
     }

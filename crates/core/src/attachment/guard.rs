@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use super::{AttachmentKey, World};
+use super::{AttachmentKey, Taken, World};
 use crate::{
     claim,
     membership::{Foreigner, Purpose},
@@ -102,6 +102,17 @@ pub fn detach(world: &World, batch: &[AttachmentKey], how: Detach) -> Result<(),
             .is_none_or(|feed| feed.claimed_by.is_some() || feed.missing);
         if how == Detach::Forced && claimed {
             return violates("S1", key);
+        }
+    }
+    if how == Detach::Forced && !world.allow_empty {
+        let mut taken = Taken::default();
+        for key in batch {
+            if let Some(feed) = world.feeds.get(key) {
+                if taken.leaves_nobody(key, feed) {
+                    return violates("S4", key);
+                }
+                taken.take(key, feed);
+            }
         }
     }
     let left = world

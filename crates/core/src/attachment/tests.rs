@@ -1,5 +1,5 @@
 //! The language of the membership tests, for attachments: names stand for `GWLB/NAME`, or with a weight
-//! for `ALB/NAME:80`.
+//! for `ALB/NAME:80`, or with a port for `ALB/NAME:PORT`.
 
 use super::*;
 use crate::claim::Standing;
@@ -10,6 +10,7 @@ fn key(name: &str) -> (AttachmentKey, Option<Weight>) {
             format!("ALB/{name}:80").parse().unwrap(),
             Some(weight.parse().unwrap()),
         ),
+        None if name.contains(':') => (format!("ALB/{name}").parse().unwrap(), None),
         None => (format!("GWLB/{name}").parse().unwrap(), None),
     }
 }
@@ -68,6 +69,7 @@ fn world(text: &str) -> World {
                 let number = |word: &str| word.parse().unwrap();
                 let feed = Feed {
                     ours: number(ours),
+                    serving: number(ours),
                     elsewhere: number(elsewhere),
                     unclaimed: claimed
                         .first()
@@ -289,6 +291,33 @@ fn the_guard_objects_to_each_rule_by_itself() {
     ] {
         let violation = guard::detach(&world(text), &[key(name).0], how).expect_err(text);
         assert_eq!(violation.rule, rule, "in the world {text:?}");
+    }
+}
+
+/// Each of the two was once allowed for the members that the other one brings.
+#[test]
+fn two_ports_of_one_group_do_not_count_on_each_other() {
+    let both = "forced; want a; have a b:80 b:81; own a b:80 b:81;";
+    let alone = format!("{both} feeds b:80 3 3; feeds b:81 3 3");
+    check(&alone, "detach b; hold b LastServing");
+    let with_others = format!("{both} feeds b:80 3 4; feeds b:81 3 4");
+    check(&with_others, "detach b b");
+    check(&format!("{alone}; empty-allowed"), "detach b b");
+    let release = alone.replace("want a; have a", "release; have a");
+    check(
+        &format!("{release}; feeds a 0 1"),
+        "hold b LastServing; retain",
+    );
+    let batch = [key("b:80").0, key("b:81").0];
+    let forced = |text: &str| guard::detach(&world(text), &batch, guard::Detach::Forced);
+    assert_eq!(forced(&alone).unwrap_err().rule, "S4");
+    assert_eq!(forced(&with_others), Ok(()));
+    for one in &batch {
+        let one = std::slice::from_ref(one);
+        assert_eq!(
+            guard::detach(&world(&alone), one, guard::Detach::Forced),
+            Ok(())
+        );
     }
 }
 
