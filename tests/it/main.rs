@@ -17,6 +17,7 @@ mod events;
 mod exclusive;
 mod families;
 mod figures;
+mod forced;
 mod generated;
 mod handover;
 mod instances;

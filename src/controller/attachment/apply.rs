@@ -165,6 +165,11 @@ impl Step<ScalingGroupAttachment> for Attach<'_> {
         mut batch: Vec<AttachmentKey>,
         _repeating: bool,
     ) -> Result<Vec<AttachmentKey>, Stop> {
+        // A turn may be long in coming: what is wanted is asked for afterwards.
+        if self.force == Force::Yes {
+            self.turns.clear();
+            self.turns = take_server_groups(pass, self.group, &batch).await?;
+        }
         pass.still_wanted()?;
         let others: Vec<_> = neighbours(pass.ctx, &pass.object)
             .iter()
@@ -172,10 +177,6 @@ impl Step<ScalingGroupAttachment> for Attach<'_> {
             .collect();
         let age = age(&pass.object);
         batch.retain(|key| owner(key, &age, pass.record.ledger.holds(key), &others) == Owner::Us);
-        if self.force == Force::Yes {
-            self.turns.clear();
-            self.turns = take_server_groups(pass, self.group, &batch).await?;
-        }
         Ok(batch)
     }
 
@@ -239,11 +240,11 @@ impl Step<ScalingGroupAttachment> for Undo<'_> {
         mut batch: Vec<AttachmentKey>,
         repeating: bool,
     ) -> Result<Vec<AttachmentKey>, Stop> {
-        pass.still_wanted_for_sure().await?;
         if self.force == Force::Yes {
             self.turns.clear();
             self.turns = take_server_groups(pass, self.group, &batch).await?;
         }
+        pass.still_wanted_for_sure().await?;
         let observed = observe(pass, self.group, self.parsed, Freshness::now()).await?;
         let observed = observed.ok_or(Stop::Superseded("the scaling group is no longer listed"))?;
         if !observed.open() {

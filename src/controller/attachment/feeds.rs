@@ -10,9 +10,7 @@ use server_group_core::{
 };
 
 use super::{
-    super::{
-        Context, authorize::authorize, managed::Managed, membership::parse, pass::Pass, stop::Stop,
-    },
+    super::{Context, authorize::authorize, managed::Managed, membership::parse, pass::Pass},
     observe::Group,
 };
 use crate::{
@@ -20,17 +18,18 @@ use crate::{
     cloud::{Kind, Member, MemberStatus},
 };
 
-/// Looks at every server group that `world` has a surplus attachment to.
+/// Looks at every server group that `world` has a surplus attachment to. What cannot be read is left out, which holds
+/// its detach and nothing else.
 pub(super) async fn feeds(
-    pass: &Pass<'_, ScalingGroupAttachment>,
+    pass: &mut Pass<'_, ScalingGroupAttachment>,
     group: &Group,
     world: &World,
-) -> Result<BTreeMap<AttachmentKey, Feed>, Stop> {
+) -> BTreeMap<AttachmentKey, Feed> {
     let surplus: Vec<_> = world.surplus().cloned().collect();
     if surplus.is_empty() {
-        return Ok(BTreeMap::new());
+        return BTreeMap::new();
     }
-    let mut instances = group.cloud.describe_scaling_instances(&group.id).await?;
+    let before = group.cloud.describe_scaling_instances(&group.id).await;
     let mut found = Vec::new();
     for key in surplus {
         let members = match &key {
@@ -51,11 +50,18 @@ pub(super) async fn feeds(
             Ok(members) => found.push((key, Some(members))),
             // One answer proves nothing, and nobody has to be moved.
             Err(error) if error.kind == Kind::GroupNotFound => found.push((key, None)),
-            Err(error) => return Err(error.into()),
+            Err(error) => pass.could_not_read(&error),
         }
     }
     // Who joined while the members were read is ours as well.
-    instances.append(&mut group.cloud.describe_scaling_instances(&group.id).await?);
+    let after = group.cloud.describe_scaling_instances(&group.id).await;
+    let instances = match (before, after) {
+        (Ok(before), Ok(after)) => &before | &after,
+        (Err(error), _) | (_, Err(error)) => {
+            pass.could_not_read(&error);
+            return BTreeMap::new();
+        }
+    };
     let feeds = found.into_iter().map(|(key, members)| {
         let feed = match members {
             Some(members) => {
@@ -69,7 +75,7 @@ pub(super) async fn feeds(
         };
         (key, feed)
     });
-    Ok(feeds.collect())
+    feeds.collect()
 }
 
 fn feed(

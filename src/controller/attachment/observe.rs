@@ -130,7 +130,7 @@ pub(super) async fn observe(
     };
     world.foreigners = foreigners(pass, &world, begun);
     if world.force_detach && !world.lists_nobody() {
-        world.feeds = feeds(pass, group, &world).await?;
+        world.feeds = feeds(pass, group, &world).await;
     }
     world.view_permits_removal =
         pass.ctx.now().saturating_sub(begun) < pass.ctx.timing.view_age_max;

@@ -1,0 +1,120 @@
+//! Forced detaches, which take instances out of server groups: what they may count on, and what may have changed while
+//! they waited.
+
+use serde_json::{Value, json};
+use server_group_operator::api::{ScalingGroupAttachment, ServerGroupMembership};
+use server_group_sim::{When, audit::Entry, world::Product};
+
+use crate::stage::{Stage, eventually, instance, instances};
+
+type Attachment = ScalingGroupAttachment;
+type Membership = ServerGroupMembership;
+
+fn clb(port: u16) -> Value {
+    json!({"type": "CLB", "id": "rsp-x", "loadBalancerId": "lb-sim", "port": port, "weight": 50})
+}
+
+fn nlb() -> Value {
+    json!({"type": "NLB", "id": "sgp-nlb-y", "port": 80, "weight": 100})
+}
+
+/// Two instances that a scaling group brings to a CLB group, at each of `ports`, and to an NLB group.
+async fn stage(name: &str, ports: &[u16]) -> Stage {
+    let stage = Stage::new(name).await;
+    {
+        let mut world = stage.simulator.world();
+        world.create_group(Product::Clb, "rsp-x");
+        world.create_group(Product::Nlb, "sgp-nlb-y").drain_seconds = 0.0;
+        world.create_scaling_group("asg-1", (0..2).map(instance));
+    }
+    let mut groups: Vec<_> = ports.iter().copied().map(clb).collect();
+    groups.push(nlb());
+    let forced = json!({"forceAttach": true, "forceDetach": true});
+    stage.attachment("feed", "asg-1", &groups, forced).await;
+    stage.reason::<Attachment>("feed", "Converged").await;
+    eventually("they serve", async || {
+        (stage.simulator.world().serving("rsp-x") == 2 * ports.len()).then_some(())
+    })
+    .await;
+    stage
+}
+
+async fn leave_the_clb_group(stage: &Stage, more: Value) {
+    let mut spec = json!({"forceAttach": true, "forceDetach": true, "intervalSeconds": 30});
+    crate::stage::merge(&mut spec, more);
+    stage.attachment("feed", "asg-1", &[nlb()], spec).await;
+}
+
+fn attached(stage: &Stage) -> usize {
+    stage.simulator.world().scaling_groups["asg-1"]
+        .attachments
+        .len()
+}
+
+/// Each was once allowed for the members that the other one brings.
+#[tokio::test(flavor = "multi_thread")]
+async fn two_ports_of_one_group_do_not_leave_together_when_nobody_else_serves() {
+    let stage = stage("two-ports", &[80, 81]).await;
+    leave_the_clb_group(&stage, json!({})).await;
+    stage.reason::<Attachment>("feed", "LastServing").await;
+    eventually("one has left", async || {
+        (stage.simulator.world().serving("rsp-x") == 2).then_some(())
+    })
+    .await;
+    assert_eq!(attached(&stage), 2);
+    assert_ne!(stage.simulator.world().least_serving("rsp-x"), Some(0));
+}
+
+/// The last question whether it was still wanted once came before the wait for the turn on the server group.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_forced_detach_that_had_to_wait_asks_again_whether_it_is_wanted() {
+    let stage = stage("waits-for-turn", &[80]).await;
+    stage
+        .simulator
+        .world()
+        .put_member("rsp-x", "i-other", "", 80, 100);
+    let add = |call: &Entry| call.action == "AddVServerGroupBackendServers";
+    let mut held = stage.simulator.hold(When::Before, add);
+    stage
+        .membership("web", "rsp-x", &instances(8, 1, Some(80)), json!({}))
+        .await;
+    // The membership has the turn on the group.
+    held.arrived().await;
+    leave_the_clb_group(&stage, json!({})).await;
+    let intended = |feed: &Attachment| {
+        let status = feed.status.as_ref();
+        status.is_some_and(|status| status.operation.is_some())
+    };
+    stage.until("its intent", "feed", intended).await;
+    leave_the_clb_group(&stage, json!({"suspend": true})).await;
+    held.release();
+    stage.reason::<Membership>("web", "Converged").await;
+    stage.reason::<Attachment>("feed", "Suspended").await;
+    assert_eq!(attached(&stage), 2, "{}", stage.calls());
+    assert_eq!(stage.simulator.world().serving("rsp-x"), 4);
+    leave_the_clb_group(&stage, json!({})).await;
+    stage.reason::<Attachment>("feed", "Converged").await;
+    assert_eq!(attached(&stage), 1);
+}
+
+/// Nothing else of the object was carried out meanwhile.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_server_group_that_cannot_be_read_keeps_only_its_own_detach_waiting() {
+    let stage = stage("unread-feed", &[80]).await;
+    let look = "DescribeVServerGroupAttribute";
+    {
+        let mut world = stage.simulator.world();
+        world.create_group(Product::Nlb, "sgp-nlb-z");
+        world.put_member("rsp-x", "i-other", "", 80, 100);
+        world.denied.insert(look.to_owned());
+    }
+    let z = json!({"type": "NLB", "id": "sgp-nlb-z", "port": 80, "weight": 100});
+    let spec = json!({"forceAttach": true, "forceDetach": true, "intervalSeconds": 30});
+    stage.attachment("feed", "asg-1", &[nlb(), z], spec).await;
+    let feed: Attachment = stage.reason("feed", "Denied").await;
+    assert!(crate::stage::message(&feed).contains(look));
+    assert_eq!(attached(&stage), 3, "the new one is there");
+    stage.simulator.world().denied.clear();
+    stage.reason::<Attachment>("feed", "Converged").await;
+    assert_eq!(attached(&stage), 2);
+}
