@@ -235,6 +235,38 @@ async fn an_activity_that_fails_twice_is_parked_and_said() {
     assert_eq!(stage.simulator.world().calls("DetachServerGroups"), 2);
 }
 
+/// It once was detached in one pass and attached again in a later one, as an attachment of ours.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_adopted_is_attached_again_at_its_new_weight_at_once_and_stays_adopted() {
+    let stage = stage("weight-adopted").await;
+    for number in 0..2 {
+        let group = format!("sgp-alb{number}");
+        let mut world = stage.simulator.world();
+        world.attach("asg-web", "ALB", &group, Some(80), Some(50));
+    }
+    stage
+        .attachment("web", "asg-web", &[alb(0, 60), alb(1, 50)], json!({}))
+        .await;
+    let web: Attachment = stage.reason("web", "Converged").await;
+    let ledger = web.status.unwrap().ledger.unwrap();
+    assert_eq!(ledger.adopted, ["ALB/sgp-alb0:80", "ALB/sgp-alb1:80"]);
+    {
+        let world = stage.simulator.world();
+        let calls: Vec<_> = world.audit.iter().map(|call| &*call.action).collect();
+        let detached = calls
+            .iter()
+            .position(|action| *action == "DetachServerGroups");
+        assert_eq!(
+            calls[detached.unwrap() + 1],
+            "AttachServerGroups",
+            "{calls:?}"
+        );
+    }
+    stage.delete::<Attachment>("web").await;
+    stage.gone::<Attachment>("web").await;
+    assert_eq!(attached(&stage), ["sgp-alb0", "sgp-alb1"]);
+}
+
 /// One failure once counted for ever, so that the first of the next change left it alone for an hour.
 #[tokio::test(flavor = "multi_thread")]
 async fn an_activity_that_failed_once_is_forgotten_with_the_next_success() {

@@ -55,17 +55,52 @@ pub(super) async fn apply(
     let mut applied = Applied::default();
     let before = register(pass, planned.attach.keys());
     let mut accepted = BTreeSet::new();
-    let forced = |force| if force { Force::Yes } else { Force::No };
-    let force = forced(pass.object.spec.force_attach);
+    let attached = attach(pass, group, &planned.attach, &mut applied, &mut accepted).await;
+    take_back(pass, planned.attach.keys(), &before, &accepted);
+    attached?;
+    let force = match pass.object.spec.force_detach {
+        true => Force::Yes,
+        false => Force::No,
+    };
+    let removed = [
+        (force, &planned.detach, Undoing::Detach),
+        (Force::No, &planned.leave, Undoing::Leave),
+    ];
+    for (force, names, undoing) in removed {
+        undo(pass, group, parsed, (force, undoing), names, &mut applied).await?;
+    }
+    // Never forced, as its instances stay; and attached again at once, as an object that is deleted meanwhile leaves it as
+    // it is.
+    let how = (Force::No, Undoing::Swap);
+    let swapped = undo(pass, group, parsed, how, &planned.swap, &mut applied).await?;
+    let weights = swapped.into_iter().filter_map(|key| {
+        let weight = *parsed.get(&key)?;
+        Some((key, weight))
+    });
+    let weights = weights.collect();
+    attach(pass, group, &weights, &mut applied, &mut accepted).await?;
+    Ok(applied)
+}
+
+/// Makes attachments that are in the ledger, and adds to `accepted` what the cloud accepted.
+async fn attach(
+    pass: &mut Pass<'_, ScalingGroupAttachment>,
+    group: &Group,
+    weights: &BTreeMap<AttachmentKey, Option<Weight>>,
+    applied: &mut Applied,
+    accepted: &mut BTreeSet<AttachmentKey>,
+) -> Result<(), Stop> {
     for family in Family::ALL {
         let mut attach = Attach {
             group,
             family,
-            weights: planned.attach.clone(),
-            force,
+            weights: weights.clone(),
+            force: match pass.object.spec.force_attach {
+                true => Force::Yes,
+                false => Force::No,
+            },
             turns: Vec::new(),
         };
-        let names = of_family(family, planned.attach.keys());
         let wording = Wording {
             doing: "attaching",
             done: "attached",
@@ -73,43 +108,42 @@ pub(super) async fn apply(
             preposition: "to",
             event: Change::Attached,
         };
-        match act(pass, &mut attach, names, wording, &group.id, &mut applied).await {
-            Ok(mut some) => accepted.append(&mut some),
-            Err(stop) => {
-                take_back(pass, planned.attach.keys(), &before, &accepted);
-                return Err(stop);
-            }
-        }
+        let names = of_family(family, weights.keys());
+        accepted.append(&mut act(pass, &mut attach, names, wording, &group.id, applied).await?);
     }
-    take_back(pass, planned.attach.keys(), &before, &accepted);
-    // What is attached again at another weight by a later pass is never forced: its instances stay where they are.
-    let force = forced(pass.object.spec.force_detach);
-    for (force, names, undoing) in [
-        (force, &planned.detach, Undoing::Detach),
-        (Force::No, &planned.leave, Undoing::Leave),
-        (Force::No, &planned.swap, Undoing::Swap),
-    ] {
-        for family in Family::ALL {
-            let mut undo = Undo {
-                group,
-                parsed,
-                family,
-                force,
-                undoing,
-                turns: Vec::new(),
-            };
-            let names = of_family(family, names);
-            let wording = Wording {
-                doing: "detaching",
-                done: "detached",
-                noun: noun(family),
-                preposition: "from",
-                event: Change::Detached,
-            };
-            act(pass, &mut undo, names, wording, &group.id, &mut applied).await?;
-        }
+    Ok(())
+}
+
+/// Undoes attachments; returns what the cloud accepted.
+async fn undo(
+    pass: &mut Pass<'_, ScalingGroupAttachment>,
+    group: &Group,
+    parsed: &Parsed,
+    (force, undoing): (Force, Undoing),
+    names: &BTreeSet<AttachmentKey>,
+    applied: &mut Applied,
+) -> Result<BTreeSet<AttachmentKey>, Stop> {
+    let mut accepted = BTreeSet::new();
+    for family in Family::ALL {
+        let mut undo = Undo {
+            group,
+            parsed,
+            family,
+            force,
+            undoing,
+            turns: Vec::new(),
+        };
+        let wording = Wording {
+            doing: "detaching",
+            done: "detached",
+            noun: noun(family),
+            preposition: "from",
+            event: Change::Detached,
+        };
+        let names = of_family(family, names);
+        accepted.append(&mut act(pass, &mut undo, names, wording, &group.id, applied).await?);
     }
-    Ok(applied)
+    Ok(accepted)
 }
 
 /// Those of `keys` that one pair of operations attaches and detaches.
