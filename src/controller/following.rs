@@ -15,6 +15,15 @@ use super::{
 };
 use crate::api::status::Phase;
 
+/// What is followed, by the cloud's id.
+#[derive(Clone, Copy, Debug)]
+pub enum Followed<'a> {
+    /// A job of ALB or NLB. One that does not end is given up: whether the group is busy shows in its state.
+    Job(&'a str),
+    /// A scaling activity. One that does not end is told, and followed all the same.
+    Activity(&'a str),
+}
+
 /// How a job or scaling activity stands.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Standing {
@@ -38,7 +47,7 @@ impl<M: Managed> Pass<'_, M> {
         Some((operation, reference))
     }
 
-    /// Takes in how `reference`, which is a `noun` such as `job`, stands.
+    /// Takes in how the `followed` job or scaling activity stands.
     ///
     /// # Errors
     ///
@@ -46,17 +55,30 @@ impl<M: Managed> Pass<'_, M> {
     pub async fn follow(
         &mut self,
         operation: Operation<M::Key>,
-        noun: &str,
-        reference: &str,
+        followed: Followed<'_>,
         standing: Standing,
     ) -> Result<(), Stop> {
+        let (noun, reference) = match followed {
+            Followed::Job(id) => ("job", id),
+            Followed::Activity(id) => ("scaling activity", id),
+        };
         let name = format!("{noun} {reference} of {}", operation.action);
         let standing = match standing {
             Standing::Running if !self.follows_too_long(reference) => {
                 let message = format!("{name} is running");
                 return Err(Stop::because(Reason::Changing, message));
             }
-            Standing::Running => Standing::Failed("it does not end".to_owned()),
+            Standing::Running => match followed {
+                Followed::Job(_) => Standing::Failed("it does not end".to_owned()),
+                // Its instances are on the move as long as it says so, and no other state tells.
+                Followed::Activity(_) => {
+                    let note = format!("{name} does not end");
+                    if self.memory.lock().last_failure.as_ref() != Some(&note) {
+                        self.note_failure(note.clone()).await;
+                    }
+                    return Err(Stop::because(Reason::Changing, note));
+                }
+            },
             ended => ended,
         };
         self.memory.lock().following = None;

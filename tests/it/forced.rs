@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use server_group_operator::api::{ScalingGroupAttachment, ServerGroupMembership};
 use server_group_sim::{When, audit::Entry, world::Product};
 
-use crate::stage::{Stage, eventually, instance, instances};
+use crate::stage::{Stage, events, eventually, instance, instances};
 
 type Attachment = ScalingGroupAttachment;
 type Membership = ServerGroupMembership;
@@ -95,6 +95,49 @@ async fn a_forced_detach_that_had_to_wait_asks_again_whether_it_is_wanted() {
     leave_the_clb_group(&stage, json!({})).await;
     stage.reason::<Attachment>("feed", "Converged").await;
     assert_eq!(attached(&stage), 1);
+}
+
+/// It was given up after 15 minutes, and the groups whose instances it moves were changed beside it.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_activity_that_does_not_end_is_told_and_followed_all_the_same() {
+    let stage = stage("endless-activity", &[80]).await;
+    {
+        let mut world = stage.simulator.world();
+        world.put_member("rsp-x", "i-other", "", 80, 100);
+        world.durations.activity = 1e6;
+    }
+    leave_the_clb_group(&stage, json!({})).await;
+    let told = |feed: &Attachment| crate::stage::message(feed).contains("does not end");
+    stage.until("that it does not end", "feed", told).await;
+    stage
+        .membership(
+            "web",
+            "rsp-x",
+            &instances(8, 1, Some(80)),
+            json!({"intervalSeconds": 30}),
+        )
+        .await;
+    stage.reason::<Membership>("web", "Changing").await;
+    assert_eq!(events(&stage, "Failed").await.len(), 1);
+    stage.look_now::<Attachment>("feed").await;
+    let looked = |feed: &Attachment| {
+        let status = feed.status.as_ref().unwrap();
+        status.last_handled_reconcile_at.is_some() && status.operation.is_some()
+    };
+    stage
+        .until("that it is followed still", "feed", looked)
+        .await;
+    let adds = || {
+        stage
+            .simulator
+            .world()
+            .calls("AddVServerGroupBackendServers")
+    };
+    assert_eq!(adds(), 0, "its instances are on the move");
+    stage.simulator.world().pass(1e6);
+    stage.reason::<Attachment>("feed", "Converged").await;
+    stage.reason::<Membership>("web", "Converged").await;
+    assert_eq!(stage.simulator.world().serving("rsp-x"), 2);
 }
 
 /// Nothing else of the object was carried out meanwhile.

@@ -1,7 +1,11 @@
 //! Follows the scaling activity of a forced call to its end.
 
 use super::{
-    super::{following::Standing, pass::Pass, stop::Stop},
+    super::{
+        following::{Followed, Standing},
+        pass::Pass,
+        stop::Stop,
+    },
     observe::Group,
 };
 use crate::{
@@ -29,15 +33,14 @@ pub(super) async fn follow(
             true => Standing::Running,
             false => Standing::Ended,
         };
-        return pass
-            .follow(operation, "scaling activity", "without a name", standing)
-            .await;
+        let followed = Followed::Activity("without a name");
+        return pass.follow(operation, followed, standing).await;
     }
     let activity = group.cloud.describe_scaling_activity(&reference).await?;
     // One that is no longer known ended some time ago, one way or the other.
     let standing = activity.map_or(Standing::Ended, standing);
-    pass.follow(operation, "scaling activity", &reference, standing)
-        .await
+    let followed = Followed::Activity(&reference);
+    pass.follow(operation, followed, standing).await
 }
 
 fn standing(activity: Activity) -> Standing {

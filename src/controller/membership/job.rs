@@ -3,7 +3,12 @@
 use futures::future::try_join_all;
 
 use super::{
-    super::{following::Standing, managed::Managed, pass::Pass, stop::Stop},
+    super::{
+        following::{Followed, Standing},
+        managed::Managed,
+        pass::Pass,
+        stop::Stop,
+    },
     observe::{Group, neighbours},
 };
 use crate::{
@@ -43,7 +48,7 @@ pub(super) async fn follow(
         // One that is no longer known ended some time ago, one way or the other.
         let found = jobs.iter().find(|job| job.id == id);
         let standing = found.map_or(Standing::Ended, standing);
-        pass.follow(operation, "job", &id, standing).await?;
+        pass.follow(operation, Followed::Job(&id), standing).await?;
     }
     Ok(another_runs)
 }
