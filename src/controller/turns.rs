@@ -40,6 +40,8 @@ pub struct GroupMemory {
     pub view: Option<GroupView>,
     /// Members and attachments that a call may still bring or take, and until when (S6); whoever settled it.
     pub lingering: BTreeMap<String, Duration>,
+    /// Operations of objects that act on other groups, for whose end a forced call on this one waits, and since when.
+    pub waited_for: BTreeMap<String, Duration>,
     /// Whether the group had rows when it was last seen: then an empty list is read again (S5).
     pub had_rows: bool,
 }

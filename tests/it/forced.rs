@@ -2,8 +2,13 @@
 //! they waited.
 
 use serde_json::{Value, json};
-use server_group_operator::api::{ScalingGroupAttachment, ServerGroupMembership};
-use server_group_sim::{When, audit::Entry, world::Product};
+use server_group_operator::api::{ScalingGroupAttachment, ServerGroupMembership, status::Phase};
+use server_group_sim::{
+    When,
+    audit::Entry,
+    fault::{Fault, What},
+    world::Product,
+};
 
 use crate::stage::{Stage, events, eventually, instance, instances};
 
@@ -138,6 +143,62 @@ async fn an_activity_that_does_not_end_is_told_and_followed_all_the_same() {
     stage.reason::<Attachment>("feed", "Converged").await;
     stage.reason::<Membership>("web", "Converged").await;
     assert_eq!(stage.simulator.world().serving("rsp-x"), 2);
+}
+
+/// Whoever is granted nothing any more cannot follow its call to the end, and others once waited for that for ever.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_call_whose_object_cannot_follow_it_any_more_blocks_no_other_scaling_group() {
+    for lost in [false, true] {
+        let stage = stage("cannot-follow", &[80]).await;
+        {
+            let mut world = stage.simulator.world();
+            world.put_member("rsp-x", "i-other", "", 80, 100);
+            world.create_scaling_group("asg-2", (2..4).map(instance));
+        }
+        let forced = json!({"forceAttach": true, "forceDetach": true, "intervalSeconds": 30});
+        let both = [clb(80), nlb()];
+        stage
+            .attachment("other", "asg-2", &both, forced.clone())
+            .await;
+        stage.reason::<Attachment>("other", "Converged").await;
+        {
+            let mut world = stage.simulator.world();
+            world.durations.activity = 600.0;
+            if lost {
+                // The repetition with its token is not answered either.
+                let fault = Fault::on("DetachVServerGroups", What::LoseAnswerAfter);
+                world.faults.push(fault.times(2));
+            }
+        }
+        leave_the_clb_group(&stage, json!({})).await;
+        let phase = if lost {
+            Phase::Unsettled
+        } else {
+            Phase::Accepted
+        };
+        let open = |feed: &Attachment| {
+            let status = feed.status.as_ref();
+            let operation = status.and_then(|status| status.operation.as_ref());
+            operation.is_some_and(|operation| operation.phase == phase)
+        };
+        stage.until("its call", "feed", open).await;
+        stage
+            .grant(&[json!({
+                "name": "other", "namespaces": ["*"], "regions": ["*"], "scalingGroups": ["asg-2"],
+                "serverGroups": ["*"], "loadBalancers": ["*"], "servers": ["*"],
+            })])
+            .await;
+        stage.reason::<Attachment>("feed", "NotGranted").await;
+        {
+            let mut world = stage.simulator.world();
+            world.pass(600.0);
+            world.durations.activity = 4.0;
+        }
+        stage.attachment("other", "asg-2", &[nlb()], forced).await;
+        stage.reason::<Attachment>("other", "Converged").await;
+        let feed: Attachment = stage.api().get("feed").await.unwrap();
+        assert!(open(&feed), "nobody could follow it");
+    }
 }
 
 /// Nothing else of the object was carried out meanwhile.

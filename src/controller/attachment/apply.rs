@@ -25,7 +25,7 @@ use super::{
         turns::{GroupId, Turn},
     },
     activity::ANY_ACTIVITY,
-    observe::{Group, claimant, fed_group_in_use, neighbours, observe},
+    observe::{Group, claimant, neighbours, observe, operations_on_fed_group},
     parse::Parsed,
 };
 use crate::{
@@ -341,26 +341,23 @@ async fn take_server_groups(
     batch: &[AttachmentKey],
 ) -> Result<Vec<Turn>, Stop> {
     let region = &pass.object.spec.region_id;
-    let groups: BTreeSet<_> = batch
-        .iter()
-        .map(AttachmentKey::fed_group)
-        .map(|(product, id)| GroupId::new(region, &product, id))
-        .collect();
+    let fed = |key: &AttachmentKey| {
+        let (product, id) = key.fed_group();
+        GroupId::new(region, &product, id)
+    };
+    let groups: BTreeMap<_, _> = batch.iter().map(|key| (fed(key), key)).collect();
     let mut turns = Vec::new();
-    for group in &groups {
-        let mut turn = pass.ctx.turns.take(group).await;
+    for (fed, key) in groups {
+        let mut turn = pass.ctx.turns.take(&fed).await;
         // Looks from before the call do not show whom it moves.
         (turn.changed_at, turn.view) = (Some(pass.ctx.now()), None);
+        if in_use(pass, group, key, &mut turn).await {
+            return Err(Stop::because(
+                Reason::Changing,
+                format!("another change to {key} is under way"),
+            ));
+        }
         turns.push(turn);
-    }
-    if let Some(key) = batch
-        .iter()
-        .find(|key| fed_group_in_use(pass.ctx, &pass.object, key))
-    {
-        return Err(Stop::because(
-            Reason::Changing,
-            format!("another change to {key} is under way"),
-        ));
     }
     if group.cloud.scaling_group_is_busy(&group.id).await? {
         return Err(Stop::because(
@@ -369,4 +366,30 @@ async fn take_server_groups(
         ));
     }
     Ok(turns)
+}
+
+/// Whether another object has a call under way on the group that `key` feeds, and whose turn this is (S6).
+///
+/// That object may not be able to follow it any more. So ESS is asked where it can tell; and of anything else it is known
+/// that it cannot land after a while.
+async fn in_use(
+    pass: &Pass<'_, ScalingGroupAttachment>,
+    group: &Group,
+    key: &AttachmentKey,
+    turn: &mut Turn,
+) -> bool {
+    let open = operations_on_fed_group(pass.ctx, &pass.object, key);
+    turn.waited_for.retain(|id, _| open.contains_key(id));
+    let now = pass.ctx.now();
+    for (id, scaling_group) in open {
+        let since = *turn.waited_for.entry(id).or_insert(now);
+        let runs = match scaling_group {
+            Some(id) => group.cloud.scaling_group_is_busy(&id).await.ok(),
+            None => None,
+        };
+        if runs.unwrap_or(now < since + pass.ctx.timing.linger) {
+            return true;
+        }
+    }
+    false
 }

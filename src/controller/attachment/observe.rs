@@ -27,7 +27,7 @@ use super::{
     parse::{self, Parsed},
 };
 use crate::{
-    api::{Ownership, ScalingGroupAttachment, ServerGroupMembership},
+    api::{Ownership, ScalingGroupAttachment, status::Phase},
     cloud::{AttachedGroup, Cloud, Freshness, ScalingGroup},
 };
 
@@ -268,37 +268,30 @@ pub(super) fn claimant(ctx: &Context, other: &ScalingGroupAttachment) -> Claiman
     }
 }
 
-/// Whether another object has a call under way that names the group that `key` feeds (S6).
-pub(super) fn fed_group_in_use(
+/// The operations of other objects on the group that `key` feeds, by id; and of one that a scaling activity carries
+/// out, whose.
+pub(super) fn operations_on_fed_group(
     ctx: &Context,
     object: &ScalingGroupAttachment,
     key: &AttachmentKey,
-) -> bool {
+) -> BTreeMap<String, Option<String>> {
     let region = &object.spec.region_id;
-    let changed_by_membership = |other: &ServerGroupMembership| {
-        other.spec.region_id == *region
-            && key
-                .server_group()
-                .is_some_and(|(_, id)| other.spec.server_group.id == id)
-            && other.record().operation.is_some()
-    };
+    let memberships = ctx.memberships.all().into_iter().filter_map(|other| {
+        let (_, id) = key.server_group()?;
+        let here = other.spec.region_id == *region && other.spec.server_group.id == id;
+        let operation = other.record().operation.filter(|_| here)?;
+        Some((operation.id, None))
+    });
     // Whatever its spec says by now: the open call may have been forced.
-    let moved_by_attachment = |other: &ScalingGroupAttachment| {
-        let operation = other.record().operation;
-        other.uid() != object.uid()
-            && other.spec.region_id == *region
-            && operation.is_some_and(|operation| {
-                let names_it = |name: &AttachmentKey| name.fed_group() == key.fed_group();
-                operation.names.iter().any(names_it)
-            })
-    };
-    ctx.memberships
-        .all()
-        .iter()
-        .any(|other| changed_by_membership(other))
-        || ctx
-            .attachments
-            .all()
-            .iter()
-            .any(|other| moved_by_attachment(other))
+    let attachments = ctx.attachments.all().into_iter().filter_map(|other| {
+        let here = other.uid() != object.uid() && other.spec.region_id == *region;
+        let operation = other.record().operation.filter(|_| here)?;
+        let names_it = |name: &AttachmentKey| name.fed_group() == key.fed_group();
+        operation.names.iter().any(names_it).then(|| {
+            let carried_out = operation.phase == Phase::Accepted;
+            let scaling_group = carried_out.then(|| other.spec.scaling_group_id.clone());
+            (operation.id, scaling_group)
+        })
+    });
+    memberships.chain(attachments).collect()
 }
