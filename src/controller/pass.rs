@@ -25,6 +25,9 @@ use crate::{
     cloud::{self, Cloud, Credential},
 };
 
+/// Characters that `status.lastHandledReconcileAt` takes.
+const ECHO_MAX: usize = 256;
+
 /// Whether the object carries the annotation that lets it go without touching the cloud.
 fn abandoned<M: Managed>(object: &M) -> bool {
     let value = object.annotations().get(ABANDON);
@@ -130,9 +133,11 @@ impl<'c, M: Managed> Pass<'c, M> {
         self.deleting() && abandoned(&self.object)
     }
 
-    /// The value of the `reconcile-at` annotation.
+    /// The value of the `reconcile-at` annotation, as far as status can echo it: whatever it is must not keep status from
+    /// being written.
     pub fn asked_at(&self) -> Option<String> {
-        self.object.annotations().get(RECONCILE_AT).cloned()
+        let asked = self.object.annotations().get(RECONCILE_AT)?;
+        Some(asked.chars().take(ECHO_MAX).collect())
     }
 
     /// Starts anew with what was refused when the spec changed or a person asked for a look.
@@ -142,9 +147,10 @@ impl<'c, M: Managed> Pass<'c, M> {
             self.asked_at(),
         );
         let mut memory = self.memory.lock();
-        // After a restart status says what was seen last.
-        let told = self.object.last_seen();
-        let before = memory.last_seen.replace(now.clone()).or(told);
+        // Status says what was seen last, also after a restart: as long as a write of it does not get through, it is to be
+        // looked at anew.
+        let remembered = memory.last_seen.replace(now.clone());
+        let before = self.object.last_seen().or(remembered);
         if before.is_some_and(|before| before != now) {
             self.asked = true;
             memory.parked.clear();
@@ -284,9 +290,11 @@ impl<'c, M: Managed> Pass<'c, M> {
 
     /// Whether `Plan` mode found nothing to do, nothing left alone, and nothing unsettled.
     fn plans_nothing(&self) -> bool {
-        let nothing_held = self.seen.as_ref().is_some_and(|seen| seen.held.is_empty());
+        let rests = |seen: &Seen<M::Key>| {
+            seen.held.is_empty() && seen.counts.coming == 0 && seen.counts.going == 0
+        };
         self.plan.as_ref().is_some_and(shown_plan::is_empty)
-            && nothing_held
+            && self.seen.as_ref().is_some_and(rests)
             && self.turn.unsettled.is_empty()
     }
 

@@ -8,6 +8,7 @@
 )]
 
 mod admission;
+mod asked;
 mod attachment;
 mod claims;
 mod counts;
