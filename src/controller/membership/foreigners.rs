@@ -17,7 +17,7 @@ use server_group_core::{
 
 use super::{
     super::{Context, managed::Managed, pass::Pass},
-    observe::Group,
+    observe::{Group, neighbours},
     scaling_groups,
 };
 use crate::{
@@ -65,7 +65,13 @@ pub(super) async fn foreigners(
         .filter(|key| !origins.contains_key(&key.id))
         .cloned()
         .collect();
-    let confirmed = pass.confirmed_strangers(&strangers, begun);
+    let mut confirmed = pass.confirmed_strangers(&strangers, begun);
+    // Whoever sent a stranger weight 0 removes it too, once it has waited.
+    for other in neighbours(pass.ctx, &pass.object) {
+        for drained in other.record().draining.keys() {
+            confirmed.remove(drained);
+        }
+    }
     let known = |key: ServerKey| match origins.get(&key.id) {
         Some(Origin::Attached) => None,
         Some(Origin::Unclear) => Some((key, Foreigner::EssManaged)),
