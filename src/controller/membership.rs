@@ -116,12 +116,13 @@ fn see(pass: &mut Pass<'_, ServerGroupMembership>, observed: &observe::Observed)
     planned
 }
 
-/// The plan as status shows it: what waits for its replacement leaves too, though later.
+/// The plan as status shows it: what waits for its replacement, or at weight 0, leaves too, though later.
 fn shown(planned: &Plan) -> status::Plan {
     let waits = |(_, hold): &(&ServerKey, &Hold)| **hold == Hold::WaitsForReplacement;
     let waiting = planned.held.iter().filter(waits).map(|(key, _)| key);
     let removed: BTreeSet<_> = waiting
         .chain(planned.drain.keys())
+        .chain(&planned.waiting)
         .chain(&planned.remove)
         .collect();
     shown_plan::shown(

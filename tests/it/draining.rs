@@ -151,6 +151,54 @@ async fn what_drains_stays_as_it_is_while_suspended_or_planning() {
     }
 }
 
+/// It was called in sync, and the plan became another one with nothing but time.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_plan_shows_what_drains_and_is_not_in_sync() {
+    let (stage, group) = three("drains-in-plan", Product::Clb).await;
+    one_drains(&stage, group).await;
+    list(&stage, group, 2, LONG, json!({"mode": "Plan"})).await;
+    let web: Membership = stage.reason("web", "Planned").await;
+    assert_eq!(condition(&web, "InSync").unwrap().0, "False");
+    let plan = web.status.unwrap().plan.unwrap();
+    assert_eq!(plan.remove, ["i-0002:80"]);
+    assert_eq!(
+        draining(&stage.api::<Membership>().get("web").await.unwrap()),
+        1
+    );
+}
+
+/// The other one saw a stranger at weight 0 and took it out at once.
+#[tokio::test(flavor = "multi_thread")]
+async fn of_two_exclusive_objects_one_waits_for_the_drain_that_the_other_began() {
+    const WAIT: f64 = 1000.0;
+    let (stage, group) = three("two-exclusive", Product::Clb).await;
+    let fields = json!({
+        "ownership": "Exclusive", "removal": {"drainSeconds": WAIT}, "intervalSeconds": 30,
+    });
+    for (name, first) in [("web", 0), ("api", 5)] {
+        let servers = instances(first, 2, Some(80));
+        stage
+            .membership(name, group, &servers, fields.clone())
+            .await;
+        stage.reason::<Membership>(name, "Converged").await;
+    }
+    stage
+        .simulator
+        .world()
+        .put_member(group, &instance(9), "", 80, 100);
+    let call = |action: &str| {
+        let world = stage.simulator.world();
+        let calls = world.changing_calls().filter(|call| call.action == action);
+        calls.map(|call| call.at).next()
+    };
+    let removed = eventually("it is gone", async || {
+        call("RemoveVServerGroupBackendServers")
+    })
+    .await;
+    let silenced = call("SetVServerGroupAttribute").unwrap();
+    assert!(removed - silenced >= WAIT, "after {} s", removed - silenced);
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn what_changes_hands_while_it_drains_gets_its_weight_back() {
     let (stage, group) = three("drain-hands", Product::Clb).await;

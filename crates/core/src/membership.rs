@@ -125,6 +125,8 @@ pub struct Plan {
     pub reweigh: BTreeMap<ServerKey, Weight>,
     /// To be removed later: sent nothing from now on. With the weight to give back if it is wanted again.
     pub drain: BTreeMap<ServerKey, Weight>,
+    /// At weight 0 and to be removed once it has waited: nothing to be called yet.
+    pub waiting: BTreeSet<ServerKey>,
     /// Ours and no longer listed: to be removed.
     pub remove: BTreeSet<ServerKey>,
     /// Listed and already there: to be written down, nothing to be called.
@@ -475,7 +477,7 @@ fn differences(world: &World, plan: &mut Plan) -> Vec<(ServerKey, Change)> {
             // A call about it may still land: it is neither gone nor a difference.
             None if world.unsettled.contains(key) => {}
             None => _ = plan.absent.insert(key.clone()),
-            Some(row) => changes.extend(way_out(world, key, row)),
+            Some(row) => changes.extend(way_out(world, key, row, plan)),
         }
     }
     let ours_or_listed = |key: &&ServerKey| listed(key) || world.ledger.holds(key);
@@ -483,7 +485,7 @@ fn differences(world: &World, plan: &mut Plan) -> Vec<(ServerKey, Change)> {
     let stays = |key: &&ServerKey| claimed(key) || world.brings(key);
     for key in world.foreigners.keys().filter(|key| !stays(key)) {
         if let Some(row) = world.rows.get(key) {
-            changes.extend(way_out(world, key, row));
+            changes.extend(way_out(world, key, row, plan));
         }
     }
     // Strangers that were about to leave, and are none any more.
@@ -501,13 +503,21 @@ fn differences(world: &World, plan: &mut Plan) -> Vec<(ServerKey, Change)> {
 }
 
 /// The next step of a present member that has to go; none while it is leaving or waits at weight 0.
-fn way_out(world: &World, key: &ServerKey, row: &Row) -> Option<(ServerKey, Change)> {
+fn way_out(
+    world: &World,
+    key: &ServerKey,
+    row: &Row,
+    plan: &mut Plan,
+) -> Option<(ServerKey, Change)> {
     let waits = world.draining.get(key).is_some_and(|drain| !drain.due);
     let change = match row.weight {
         // Already on its way out: nothing to send, and nothing to report as left alone.
         _ if row.state.leaves() => return None,
         Some(weight @ 1..) if world.drains => Change::Drain(weight),
-        Some(0) if waits => return None,
+        Some(0) if waits => {
+            plan.waiting.insert(key.clone());
+            return None;
+        }
         _ => Change::Remove,
     };
     Some((key.clone(), change))
@@ -573,6 +583,7 @@ fn keep_everything_if_asked_or_nobody_would_be_left(world: &World, plan: &mut Pl
         plan.retain = true;
         plan.remove.clear();
         plan.drain.clear();
+        plan.waiting.clear();
         for key in world.draining.keys() {
             if let Some(weight) = weight_to_restore(world, key) {
                 let change = Change::Restore(weight);

@@ -177,6 +177,7 @@ fn told(plan: &Plan) -> String {
         (!reweigh.is_empty()).then(|| format!("reweigh {}", reweigh.join(" "))),
         list("drain", plan.drain.keys()),
         list("remove", plan.remove.iter()),
+        list("wait", plan.waiting.iter()),
         list("hand-over", plan.hand_over.iter()),
         list("absent", plan.absent.iter()),
         (!held.is_empty()).then(|| format!("hold {}", held.join(", "))),
@@ -422,7 +423,10 @@ fn a_release_that_would_leave_nobody_serving_is_none() {
 #[test]
 fn drains_before_it_removes() {
     check("drains; want a; have a b=50; own a b", "drain b");
-    check("drains; want a; have a b=0; own a b; draining b=50", "");
+    check(
+        "drains; want a; have a b=0; own a b; draining b=50",
+        "wait b",
+    );
     check(
         "drains; want a; have a b=0; own a b; draining b=50!due",
         "remove b",
@@ -507,7 +511,7 @@ fn a_stranger_that_is_none_any_more_gets_its_weight_back() {
     check("want a; have a x=0; own a; draining x=50", "reweigh x=50");
     check(
         "want a; have a x=0; own a; unconfirmed x; draining x=50",
-        "",
+        "wait x",
     );
 }
 
