@@ -404,8 +404,10 @@ impl Cloud {
             "ScalingGroupId": group, "LoadBalancers": plain, "LoadBalancerConfigs": weighted,
             "ForceAttach": force == Force::Yes, "Async": true, "ClientToken": token,
         });
-        self.change(self.ess("AttachLoadBalancers", Effect::Changes, arguments))
-            .await
+        // The one action of these whose model knows no region.
+        let action = "AttachLoadBalancers";
+        let call = Call::new(Service::Ess, action, Effect::Changes, &arguments);
+        self.change(call).await
     }
 
     /// Detaches the default groups of up to 5 CLB instances; the answer refers to a scaling activity, but for

@@ -16,6 +16,8 @@ mod list;
 mod load_balancer;
 mod members;
 mod rate;
+#[cfg(test)]
+mod recorded;
 mod reply;
 mod request;
 pub mod sign;
