@@ -56,10 +56,7 @@ impl Pipeline for ScalingGroupAttachment {
             return Err(pass.let_go().await?);
         }
         if pass.object.spec.suspend {
-            return Ok(Judged {
-                verdict: Reason::Suspended.into(),
-                message: plain_message(Reason::Suspended).into(),
-            });
+            return Ok(pass.resting());
         }
         let shown = shown(&planned, &parsed);
         if pass.object.planning() && !pass.deleting() {

@@ -58,10 +58,7 @@ impl Pipeline for ServerGroupMembership {
             return Err(pass.let_go().await?);
         }
         if pass.object.spec.suspend {
-            return Ok(Judged {
-                verdict: Reason::Suspended.into(),
-                message: plain_message(Reason::Suspended).into(),
-            });
+            return Ok(pass.resting());
         }
         let shown = shown(&planned);
         if pass.object.planning() && !pass.deleting() {

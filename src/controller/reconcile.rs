@@ -70,6 +70,20 @@ impl<M: Managed> Pass<'_, M> {
         }
     }
 
+    /// Suspended: nothing is started. One that is deleted meanwhile goes once what was sent is settled.
+    pub fn resting(&mut self) -> Judged {
+        let reason = if self.deleting() {
+            self.moving = true;
+            Reason::Releasing
+        } else {
+            Reason::Suspended
+        };
+        Judged {
+            verdict: reason.into(),
+            message: plain_message(reason).into(),
+        }
+    }
+
     /// How the pass ended, told from what its plan left; where something could not be read that explains it, that.
     ///
     /// # Errors
@@ -179,10 +193,7 @@ async fn attempt<M: Pipeline>(pass: &mut Pass<'_, M>) -> Result<Judged, Stop> {
             return Err(pass.let_go().await?);
         }
     } else if pass.object.suspended() && !open {
-        return Ok(Judged {
-            verdict: Reason::Suspended.into(),
-            message: plain_message(Reason::Suspended).into(),
-        });
+        return Ok(pass.resting());
     }
     M::converge(pass).await
 }

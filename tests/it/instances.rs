@@ -239,6 +239,32 @@ async fn an_object_that_cannot_follow_its_activity_any_more_blocks_nobody() {
     stage.gone::<Attachment>("other").await;
 }
 
+/// "It is gone" was once taken for "it cannot be asked", for ever.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_scaling_group_that_ess_says_is_gone_brings_nobody() {
+    let stage = stage("brought-by-nobody").await;
+    let three = instances(5, 3, Some(80));
+    stage
+        .membership("web", "sgp-nlb-x", &three, json!({}))
+        .await;
+    stage.reason::<Membership>("web", "Converged").await;
+    stage
+        .attachment("feed", "asg-gone", &[nlb("sgp-nlb-x")], json!({}))
+        .await;
+    stage.reason::<Attachment>("feed", "GroupNotFound").await;
+    let gone = What::Refuse {
+        status: 404,
+        code: "InvalidScalingGroupId.NotFound".into(),
+    };
+    let fault = Fault::on("DescribeScalingInstances", gone).times(u32::MAX);
+    stage.simulator.world().faults.push(fault);
+    stage
+        .membership("web", "sgp-nlb-x", &three[1..], json!({}))
+        .await;
+    stage.reason::<Membership>("web", "Converged").await;
+    assert_eq!(ids(&stage, "sgp-nlb-x").len(), 2);
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn what_a_scaling_group_brings_at_one_port_it_does_not_bring_at_another() {
     let stage = stage("brought-port").await;

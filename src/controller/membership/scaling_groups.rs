@@ -15,7 +15,10 @@ use super::{
     },
     observe::Group,
 };
-use crate::api::{ServerGroupMembership, status::Phase};
+use crate::{
+    api::{ServerGroupMembership, status::Phase},
+    cloud::Kind,
+};
 
 /// Whether `key` feeds the server group.
 pub(super) fn feeds(key: &AttachmentKey, group: &Group) -> bool {
@@ -48,6 +51,8 @@ pub(super) async fn brought(
         let found = group.cloud.describe_scaling_instances(&scaling_group).await;
         let instances = match found {
             Ok(instances) => instances,
+            // It is gone, and brings nobody back.
+            Err(error) if error.kind == Kind::ScalingGroupNotFound => continue,
             Err(error) => {
                 pass.could_not_read(&error);
                 return None;
@@ -137,9 +142,10 @@ pub(super) async fn instances_are_moved(
         .map(|(scaling_group, _)| scaling_group)
         .collect();
     for scaling_group in moved {
-        let busy = group.cloud.scaling_group_is_busy(&scaling_group).await;
-        if busy.unwrap_or(true) {
-            return true;
+        match group.cloud.scaling_group_is_busy(&scaling_group).await {
+            Ok(false) => {}
+            Err(error) if error.kind == Kind::ScalingGroupNotFound => {}
+            Ok(true) | Err(_) => return true,
         }
     }
     false
