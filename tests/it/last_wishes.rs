@@ -1,8 +1,10 @@
 //! What is wished for a deletion, before it and while it is under way: `suspend`, `mode`, `deletionPolicy` and
-//! `abandon` in every combination, for both kinds. What stays, what goes, and that the object ends.
+//! `abandon` in every combination, with and without a request to look, for both kinds. What stays, what goes, and that
+//! the object ends, also when its group does.
 
 use std::time::Duration;
 
+use futures::StreamExt;
 use kube::api::{Patch, PatchParams};
 use serde_json::{Value, json};
 use server_group_operator::{
@@ -11,12 +13,13 @@ use server_group_operator::{
 };
 use server_group_sim::{
     When,
+    audit::Entry,
     fault::{Fault, What},
 };
 
 use crate::{
     kinds::Kind,
-    stage::{SPEED, Stage},
+    stage::{SPEED, Stage, eventually},
 };
 
 type Membership = ServerGroupMembership;
@@ -35,6 +38,7 @@ struct Wish {
     plan: bool,
     retain: bool,
     abandon: bool,
+    look: bool,
 }
 
 const RELEASE: Wish = Wish {
@@ -42,6 +46,7 @@ const RELEASE: Wish = Wish {
     plan: false,
     retain: false,
     abandon: false,
+    look: false,
 };
 const SUSPEND: Wish = Wish {
     suspend: true,
@@ -62,12 +67,18 @@ const ABANDON: Wish = Wish {
 
 impl Wish {
     fn all() -> impl Iterator<Item = Self> {
-        (0..16).map(|bits| Self {
+        (0..32).map(|bits| Self {
             suspend: bits & 1 > 0,
             plan: bits & 2 > 0,
             retain: bits & 4 > 0,
             abandon: bits & 8 > 0,
+            look: bits & 16 > 0,
         })
+    }
+
+    /// Whether what was registered stays. A request to look says nothing about that.
+    fn keeps(self) -> bool {
+        self.suspend || self.plan || self.retain || self.abandon
     }
 
     fn spec(self) -> Value {
@@ -80,16 +91,18 @@ impl Wish {
 
     /// Writes it into `web`, which lists `count` entries.
     async fn say<K: Kind>(self, stage: &Stage, count: usize) {
+        let mut annotations = json!({});
         if self.abandon {
-            let patch = Patch::Merge(
-                json!({"metadata": {"annotations": {"servergroup.alicloud.dev/abandon": "true"}}}),
-            );
-            let api = stage.api::<K>();
-            let params = PatchParams::default();
-            api.patch("web", &params, &patch).await.unwrap();
+            annotations["servergroup.alicloud.dev/abandon"] = json!("true");
         }
+        if self.look {
+            annotations["servergroup.alicloud.dev/reconcile-at"] = json!("now");
+        }
+        let patch = Patch::Merge(json!({"metadata": {"annotations": annotations}}));
+        let (api, params) = (stage.api::<K>(), PatchParams::default());
+        api.patch("web", &params, &patch).await.unwrap();
         // An apply to an object that is gone would make another one.
-        if self != ABANDON {
+        if !self.abandon || self.spec() != RELEASE.spec() {
             K::list(stage, "web", 0..count, self.spec()).await;
         }
     }
@@ -111,9 +124,9 @@ async fn before<K: Kind>() {
         wish.say::<K>(&stage, 3).await;
         stage.delete::<K>("web").await;
         stage.gone::<K>("web").await;
-        let left = match wish == RELEASE {
-            true => vec![OTHER],
-            false => vec![0, 1, 2, OTHER],
+        let left = match wish.keeps() {
+            true => vec![0, 1, 2, OTHER],
+            false => vec![OTHER],
         };
         assert_eq!(K::present(&stage), left, "{wish:?}");
     }
@@ -143,7 +156,7 @@ async fn meanwhile<K: Kind>(wish: Wish) {
     held.release();
     stage.gone::<K>("web").await;
     let mut left: Vec<_> = (K::LIMIT..count).collect();
-    if wish == RELEASE {
+    if !wish.keeps() {
         left.clear();
     }
     left.push(OTHER);
@@ -152,10 +165,14 @@ async fn meanwhile<K: Kind>(wish: Wish) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_wish_in_the_middle_of_a_release_keeps_what_is_left_and_the_object_ends() {
-    for wish in Wish::all().filter(|wish| *wish != ABANDON) {
-        meanwhile::<Membership>(wish).await;
-        meanwhile::<Attachment>(wish).await;
-    }
+    let wishes = Wish::all().filter(|wish| *wish != ABANDON);
+    let both = |wish| async move {
+        tokio::join!(meanwhile::<Membership>(wish), meanwhile::<Attachment>(wish));
+    };
+    // A few at a time: each mostly waits.
+    futures::stream::iter(wishes)
+        .for_each_concurrent(4, both)
+        .await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -228,4 +245,90 @@ async fn an_abandoned_object_does_not_wait_for_an_unsettled_removal() {
         unsettled::<Membership>(first, ABANDON).await;
         unsettled::<Attachment>(first, ABANDON).await;
     }
+}
+
+fn looks(call: &Entry) -> bool {
+    call.action == Membership::LOOKS
+}
+
+/// Looks that were refused, from a place in the audit log on.
+fn refusals(stage: &Stage, from: usize) -> Vec<f64> {
+    let world = stage.simulator.world();
+    let refused = world.audit[from..].iter();
+    let refused = refused.filter(|call| looks(call) && call.code.is_some());
+    refused.map(|call| call.at).collect()
+}
+
+/// Deletes `web`, and its group before anything else is seen of it. `then` happens once the first look was refused for
+/// that, and before the operator hears of it.
+async fn with_its_group(then: impl FnOnce(&Stage)) -> (Stage, usize) {
+    let stage = Stage::new("wish-gone").await;
+    registered::<Membership>(&stage, 3).await;
+    let mut first = stage.simulator.hold(When::Before, looks);
+    stage.delete::<Membership>("web").await;
+    first.arrived().await;
+    let mut refused = stage.simulator.hold(When::After, looks);
+    stage.simulator.world().delete_group("rsp-web");
+    let deleted = stage.simulator.world().audit.len();
+    first.release();
+    refused.arrived().await;
+    then(&stage);
+    refused.release();
+    (stage, deleted)
+}
+
+/// Brings the group back with everybody in it.
+fn back(stage: &Stage) {
+    Membership::prepare(stage);
+    for entry in [0, 1, 2, OTHER] {
+        Membership::put(stage, entry);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_release_from_a_deleted_group_ends_after_two_answers_half_a_minute_apart() {
+    let (stage, deleted) = with_its_group(|_| {}).await;
+    stage.gone::<Membership>("web").await;
+    let refused = refusals(&stage, deleted);
+    assert!(refused.len() >= 2, "{refused:?}");
+    let apart = refused[refused.len() - 1] - refused[0];
+    assert!(apart >= 30.0, "{apart} s apart");
+    assert_eq!(Membership::removals(&stage), 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_group_that_is_back_after_one_such_answer_is_released_as_ever() {
+    let (stage, deleted) = with_its_group(back).await;
+    stage.gone::<Membership>("web").await;
+    assert_eq!(refusals(&stage, deleted).len(), 1);
+    assert_eq!(Membership::present(&stage), [OTHER]);
+    assert_eq!(Membership::removals(&stage), 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_group_that_was_back_and_is_gone_again_takes_two_more_answers() {
+    let mut held = None;
+    let (stage, _) = with_its_group(|stage| {
+        back(stage);
+        let removes = |call: &Entry| call.action == Membership::REMOVES;
+        held = Some(stage.simulator.hold(When::Before, removes));
+    })
+    .await;
+    let mut held = held.unwrap();
+    held.arrived().await;
+    let deleted = {
+        let mut world = stage.simulator.world();
+        world.delete_group("rsp-web");
+        (world.now, world.audit.len())
+    };
+    // The answer from before would be old enough then, if it counted.
+    eventually("half a minute", async || {
+        (stage.simulator.world().now >= deleted.0 + 40.0).then_some(())
+    })
+    .await;
+    held.release();
+    stage.gone::<Membership>("web").await;
+    let refused = refusals(&stage, deleted.1);
+    let apart = refused[refused.len() - 1] - refused[0];
+    assert!(apart >= 30.0, "{apart} s apart");
 }
