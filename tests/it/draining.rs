@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
 use server_group_operator::{api::ServerGroupMembership, timing::Timing};
 use server_group_sim::world::Product;
@@ -16,7 +17,14 @@ type Membership = ServerGroupMembership;
 const LONG: i64 = 3600;
 
 async fn three(name: &str, product: Product) -> (Stage, &'static str) {
-    let stage = Stage::new(name).await;
+    let (mut stage, group) = empty(name, product).await;
+    stage.start();
+    (stage, group)
+}
+
+/// A stage with an empty group, on which nothing acts yet.
+async fn empty(name: &str, product: Product) -> (Stage, &'static str) {
+    let stage = Stage::without_operator(name).await;
     let group = match product {
         Product::Clb => "rsp-web",
         Product::Alb => "sgp-alb-web",
@@ -47,6 +55,21 @@ fn draining(object: &Membership) -> usize {
         .map_or(0, |status| status.draining.len())
 }
 
+/// When a call was last carried out whose action begins with one of these words.
+fn at<const N: usize>(stage: &Stage, words: [&str; N]) -> f64 {
+    let world = stage.simulator.world();
+    let calls = world.changing_calls().filter(|call| call.acted);
+    let named = calls.filter(|call| words.iter().any(|word| call.action.starts_with(word)));
+    named.last().unwrap().at
+}
+
+/// When the wait is over that status shows, by the clock of the audit log.
+fn until(stage: &Stage, web: &Membership) -> f64 {
+    let until = web.status.as_ref().unwrap().draining[0].until.clone();
+    let left = until.unwrap().0.duration_since(Timestamp::now());
+    stage.simulator.world().now + left.as_secs_f64() * SPEED
+}
+
 /// Three members, of which the last drains.
 async fn one_drains(stage: &Stage, group: &str) -> Membership {
     list(stage, group, 3, LONG, json!({})).await;
@@ -75,17 +98,15 @@ async fn a_member_is_sent_nothing_and_removed_when_the_wait_is_over() {
         let web: Membership = stage.reason("web", "Draining").await;
         assert_eq!(condition(&web, "InSync").unwrap().0, "False");
         assert_eq!(weights(&stage, group), [100, 0, 0]);
+        let said = until(&stage, &web);
         let web: Membership = stage.reason("web", "Converged").await;
         assert_eq!((draining(&web), weights(&stage, group)), (0, vec![100]));
-        let world = stage.simulator.world();
-        let at = |words: [&str; 2]| {
-            let calls = world.changing_calls().filter(|call| call.acted);
-            let named = calls.filter(|call| words.iter().any(|word| call.action.starts_with(word)));
-            named.last().unwrap().at
-        };
+        let (silent, removed) = (at(&stage, ["Set", "Update"]), at(&stage, ["Remove"]));
+        assert!(removed - silent >= 500.0, "{} s", removed - silent);
+        // Both clocks are read one after the other.
+        assert!(removed >= said - 1.0, "{} s early", said - removed);
         // Status writes whole seconds, a hundred of which pass in one.
-        let waited = at(["Remove", "Remove"]) - at(["Set", "Update"]);
-        assert!((500.0..900.0).contains(&waited), "{waited} s");
+        assert!(said - silent < 1000.0, "{} s", said - silent);
     }
 }
 
@@ -199,6 +220,42 @@ async fn of_two_exclusive_objects_one_waits_for_the_drain_that_the_other_began()
     assert!(removed - silenced >= WAIT, "after {} s", removed - silenced);
 }
 
+async fn beyond_its_end(rest: Value, reason: &str) {
+    let (stage, group) = three("drain-beyond", Product::Clb).await;
+    // Long enough to be told to rest before it is over.
+    let seconds = 600;
+    list(&stage, group, 3, seconds, json!({})).await;
+    stage.reason::<Membership>("web", "Converged").await;
+    list(&stage, group, 2, seconds, json!({})).await;
+    let web: Membership = stage.reason("web", "Draining").await;
+    let over = until(&stage, &web);
+    let mut often = json!({"intervalSeconds": 30});
+    merge(&mut often, rest);
+    list(&stage, group, 2, seconds, often).await;
+    stage.reason::<Membership>("web", reason).await;
+    let changes = stage.changes();
+    assert!(stage.simulator.world().now < over, "not over yet");
+    eventually("five minutes more", async || {
+        (stage.simulator.world().now >= over + 300.0).then_some(())
+    })
+    .await;
+    let web: Membership = stage.reason("web", reason).await;
+    assert_eq!((stage.changes(), draining(&web)), (changes, 1));
+    assert_eq!(weights(&stage, group), [100, 100, 0]);
+    list(&stage, group, 2, seconds, json!({})).await;
+    let web: Membership = stage.reason("web", "Converged").await;
+    assert_eq!((draining(&web), weights(&stage, group)), (0, vec![100; 2]));
+    assert_eq!(stage.changes(), changes + 1, "it has waited long enough");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_drain_that_ends_while_suspended_or_planning_is_carried_on_afterwards() {
+    tokio::join!(
+        beyond_its_end(json!({"suspend": true}), "Suspended"),
+        beyond_its_end(json!({"mode": "Plan"}), "Planned"),
+    );
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn what_changes_hands_while_it_drains_gets_its_weight_back() {
     let (stage, group) = three("drain-hands", Product::Clb).await;
@@ -234,12 +291,21 @@ async fn a_release_drains_too() {
     list(&stage, group, 2, 60, json!({})).await;
     stage.reason::<Membership>("web", "Converged").await;
     stage.delete::<Membership>("web").await;
-    eventually("weight 0", async || {
-        (weights(&stage, group) == [0, 0, 100]).then_some(())
-    })
-    .await;
     stage.gone::<Membership>("web").await;
     assert_eq!(weights(&stage, group), [100]);
+    {
+        let world = stage.simulator.world();
+        let silenced = world
+            .changing_calls()
+            .filter(|call| call.action.starts_with("Set"));
+        let silenced: Vec<_> = silenced
+            .map(|call| (call.names.len(), &call.serving))
+            .collect();
+        assert_eq!(silenced.len(), 1);
+        assert_eq!((silenced[0].0, silenced[0].1[0].after), (2, 1));
+    }
+    let waited = at(&stage, ["Remove"]) - at(&stage, ["Set"]);
+    assert!(waited >= 60.0, "{waited} s");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -296,4 +362,26 @@ async fn a_drain_survives_a_change_of_leader_and_ends_on_time() {
     assert_eq!(draining(&after), 0);
     let removed = stage.simulator.world().changing_calls().last().unwrap().at;
     assert!(removed - silent >= 1000.0, "{} s", removed - silent);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_drain_ends_by_the_clouds_clock_whoever_leads() {
+    let (mut stage, group) = empty("drain-clocks", Product::Clb).await;
+    stage.simulator.world().clock_ahead = 7200;
+    let off = |hours| {
+        let off = SignedDuration::from_hours(hours);
+        Timing::scaled(SPEED).with_wall_clock(move || Timestamp::now().saturating_add(off).unwrap())
+    };
+    stage.start_with(stage.operator_client(), off(-1));
+    list(&stage, group, 3, 1000, json!({})).await;
+    stage.reason::<Membership>("web", "Converged").await;
+    list(&stage, group, 2, 1000, json!({})).await;
+    stage.reason::<Membership>("web", "Draining").await;
+    stage.kill().await;
+    stage.start_with(stage.operator_client(), off(1));
+    stage.reason::<Membership>("web", "Converged").await;
+    assert_eq!(weights(&stage, group), [100, 100]);
+    let waited = at(&stage, ["Remove"]) - at(&stage, ["Set"]);
+    // The cloud tells its time in whole seconds, a hundred of which pass in one; an hour would be out of sight.
+    assert!((900.0..5000.0).contains(&waited), "{waited} s");
 }
