@@ -55,7 +55,7 @@ async fn a_gwlb_group_drains_what_it_loses_and_deletion_waits_for_the_drain() {
         .simulator
         .world()
         .create_group(Product::Gwlb, "sgp-fw")
-        .drain_seconds = 60.0;
+        .drain_seconds = 6000.0;
     stage
         .simulator
         .world()
@@ -74,10 +74,23 @@ async fn a_gwlb_group_drains_what_it_loses_and_deletion_waits_for_the_drain() {
             .is_some_and(|counts| counts.leaving == 2)
     };
     stage.until("two that drain", "fw", leaving).await;
+    let draining = async |count| {
+        eventually("so many drain", async || {
+            let world = stage.simulator.world();
+            let members = world.groups["sgp-fw"].members.values();
+            let draining = members.filter(|member| member.status == Status::Draining);
+            (draining.count() == count).then_some(())
+        })
+        .await;
+    };
+    draining(2).await;
+    stage.simulator.world().pass(6000.0);
     stage.reason::<Membership>("fw", "Converged").await;
     assert_eq!(stage.simulator.world().groups["sgp-fw"].members.len(), 4);
     stage.delete::<Membership>("fw").await;
     stage.reason::<Membership>("fw", "Releasing").await;
+    draining(3).await;
+    stage.simulator.world().pass(6000.0);
     stage.gone::<Membership>("fw").await;
     let world = stage.simulator.world();
     assert_eq!(
@@ -93,7 +106,8 @@ async fn a_draining_gwlb_member_that_is_wanted_again_stays() {
         .simulator
         .world()
         .create_group(Product::Gwlb, "sgp-fw")
-        .drain_seconds = 3000.0;
+        // It is never absent: that would take longer than the test may.
+        .drain_seconds = 1e6;
     stage
         .membership("fw", "sgp-fw", &instances(0, 3, None), json!({}))
         .await;
@@ -107,12 +121,19 @@ async fn a_draining_gwlb_member_that_is_wanted_again_stays() {
             .values()
             .any(|m| m.status == Status::Draining)
     };
-    crate::stage::eventually("one that drains", async || draining(&stage).then_some(())).await;
+    eventually("one that drains", async || draining(&stage).then_some(())).await;
     stage
         .membership("fw", "sgp-fw", &instances(0, 3, None), json!({}))
         .await;
     stage.reason::<Membership>("fw", "Converged").await;
-    assert_eq!(stage.simulator.world().serving("sgp-fw"), 3);
+    let world = stage.simulator.world();
+    assert_eq!(world.serving("sgp-fw"), 3);
+    let added = world
+        .changing_calls()
+        .filter(|call| call.action.starts_with("Add"));
+    let added: Vec<_> = added.map(|call| call.names.len()).collect();
+    assert_eq!(added, [3, 1]);
+    assert_eq!(world.calls("RemoveServersFromServerGroup"), 1);
 }
 
 #[tokio::test(flavor = "multi_thread")]
