@@ -1,25 +1,49 @@
 //! Calls without an answer: frozen until they settle, remembered as long as they can land.
 
+use std::time::Duration;
+
 use serde_json::json;
-use server_group_operator::api::ServerGroupMembership;
+use server_group_operator::{api::ServerGroupMembership, timing::Timing};
 use server_group_sim::{
+    audit::Entry,
     fault::{Fault, What},
     world::Product,
 };
 
-use crate::stage::{Stage, eventually, instances};
+use crate::stage::{SPEED, Stage, eventually, instances};
 
 type Membership = ServerGroupMembership;
 
 const ADD: &str = "AddVServerGroupBackendServers";
 
-#[tokio::test(flavor = "multi_thread")]
-async fn a_clb_addition_that_times_out_is_delisted_and_lands_late_is_removed() {
-    let stage = Stage::new("late-add").await;
+/// How long such an operator waits before it looks what became of a call, in simulated seconds.
+const SETTLES: f64 = 300.0;
+
+/// An empty CLB group, and an operator that waits long enough for an open call to be seen.
+async fn slowly_settling(name: &str) -> Stage {
+    let mut stage = Stage::without_operator(name).await;
     stage
         .simulator
         .world()
         .create_group(Product::Clb, "rsp-web");
+    let mut timing = Timing::scaled(SPEED);
+    timing.settle_after_send = Duration::from_secs_f64(SETTLES / SPEED);
+    // Longer than the test takes.
+    timing.linger = Duration::from_mins(10);
+    stage.start_with(stage.operator_client(), timing);
+    stage
+}
+
+/// Whether a call is under way, or its outcome is not known.
+fn open(web: &Membership) -> bool {
+    web.status
+        .as_ref()
+        .is_some_and(|status| status.operation.is_some())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_clb_addition_that_times_out_is_delisted_and_lands_late_is_removed() {
+    let stage = slowly_settling("late-add").await;
     stage
         .membership("web", "rsp-web", &instances(0, 2, Some(80)), json!({}))
         .await;
@@ -37,14 +61,7 @@ async fn a_clb_addition_that_times_out_is_delisted_and_lands_late_is_removed() {
             json!({"intervalSeconds": 30}),
         )
         .await;
-    let unsettled = |web: &Membership| {
-        web.status
-            .as_ref()
-            .is_some_and(|status| status.operation.is_some())
-    };
-    stage
-        .until("the operation stays open", "web", unsettled)
-        .await;
+    stage.until("the operation stays open", "web", open).await;
     stage
         .membership(
             "web",
@@ -75,41 +92,133 @@ async fn a_clb_addition_that_times_out_is_delisted_and_lands_late_is_removed() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_addition_whose_answer_is_lost_settles_and_nothing_else_changes_meanwhile() {
-    for what in [What::LoseAnswerAfter, What::LoseAnswerBefore, What::Hang] {
-        let stage = Stage::new("lost-answer").await;
-        stage
-            .simulator
-            .world()
-            .create_group(Product::Clb, "rsp-web");
-        stage
-            .simulator
-            .world()
-            .faults
-            .push(Fault::on(ADD, what.clone()));
-        stage
-            .membership("web", "rsp-web", &instances(0, 3, Some(80)), json!({}))
-            .await;
-        let open = |web: &Membership| {
-            web.status
-                .as_ref()
-                .is_some_and(|status| status.operation.is_some())
-        };
-        stage.until("the operation stays open", "web", open).await;
-        stage.reason::<Membership>("web", "Converged").await;
-        assert_eq!(stage.simulator.world().serving("rsp-web"), 3, "{what:?}");
-        let expected = if what == What::LoseAnswerAfter { 1 } else { 2 };
+async fn a_call_that_lands_after_it_settled_is_still_ours_to_remove() {
+    let stage = slowly_settling("later-add").await;
+    let list = async |count| {
+        let (servers, often) = (
+            instances(0, count, Some(80)),
+            json!({"intervalSeconds": 30}),
+        );
+        stage.membership("web", "rsp-web", &servers, often).await
+    };
+    list(2).await;
+    stage.reason::<Membership>("web", "Converged").await;
+    // It lands when the test says so.
+    let late = Fault::on(ADD, What::Late { seconds: 1e5 });
+    stage.simulator.world().faults.push(late);
+    list(3).await;
+    stage.until("the operation stays open", "web", open).await;
+    list(2).await;
+    let web: Membership = stage.reason("web", "Converged").await;
+    assert!(!open(&web), "it has settled");
+    // Two looks would be enough to forget what is not there.
+    let looks = || {
         let world = stage.simulator.world();
-        let tries: Vec<_> = world.changing_calls().collect();
-        assert_eq!(tries.len(), expected, "{what:?}");
-        if let [first, second] = tries.as_slice() {
-            assert!(
-                second.at - first.at >= 60.0,
-                "{what:?}: repeated after {}s",
-                second.at - first.at
-            );
-        }
+        world.calls("DescribeVServerGroupAttribute")
+    };
+    let seen = looks();
+    eventually("ten looks", async || (looks() >= seen + 10).then_some(())).await;
+    let web: Membership = stage.reason("web", "Converged").await;
+    let ledger = web.status.unwrap().ledger.unwrap();
+    assert!(ledger.registered.contains(&"i-0002:80".to_owned()));
+    assert_eq!(stage.changes(), 2, "it has not landed");
+    stage.simulator.world().pass(1e5);
+    let landed = || async {
+        let world = stage.simulator.world();
+        let late = |call: &&Entry| call.fault.as_deref() == Some("landed late");
+        world
+            .audit
+            .iter()
+            .find(late)
+            .map(|call| (call.acted, call.number))
+    };
+    let (acted, landed) = eventually("the late call lands", landed).await;
+    assert!(acted, "{}", stage.calls());
+    eventually("what landed late is removed", async || {
+        (stage.simulator.world().serving("rsp-web") == 2).then_some(())
+    })
+    .await;
+    stage.reason::<Membership>("web", "Converged").await;
+    let world = stage.simulator.world();
+    let after: Vec<_> = world
+        .changing_calls()
+        .filter(|call| call.number > landed)
+        .map(|call| (call.action.as_str(), call.names.join(" ")))
+        .collect();
+    assert_eq!(
+        after,
+        [("RemoveVServerGroupBackendServers", "i-0002:80".to_owned())]
+    );
+}
+
+async fn suspended(what: What) {
+    let stage = slowly_settling("suspended-open").await;
+    let fault = Fault::on(ADD, what.clone());
+    stage.simulator.world().faults.push(fault);
+    let list = async |more| {
+        let servers = instances(0, 3, Some(80));
+        stage.membership("web", "rsp-web", &servers, more).await
+    };
+    list(json!({"intervalSeconds": 30})).await;
+    stage.until("the operation stays open", "web", open).await;
+    list(json!({"intervalSeconds": 30, "suspend": true})).await;
+    let seen = |web: &Membership| {
+        let seen = web.status.as_ref().unwrap().observed_generation;
+        open(web) && Some(seen) == web.metadata.generation
+    };
+    stage.until("suspended with it open", "web", seen).await;
+    let settled = |web: &Membership| !open(web);
+    stage.until("it settles", "web", settled).await;
+    stage.reason::<Membership>("web", "Suspended").await;
+    let begun = stage.simulator.world().now;
+    eventually("two minutes", async || {
+        (stage.simulator.world().now >= begun + 120.0).then_some(())
+    })
+    .await;
+    assert_eq!(stage.changes(), 1, "{what:?}");
+    let landed = if what == What::LoseAnswerAfter { 3 } else { 0 };
+    assert_eq!(stage.simulator.world().serving("rsp-web"), landed);
+    list(json!({"suspend": false})).await;
+    stage.reason::<Membership>("web", "Converged").await;
+    assert_eq!(stage.simulator.world().serving("rsp-web"), 3, "{what:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_suspended_object_settles_its_open_call_and_starts_nothing() {
+    let ways = [What::LoseAnswerAfter, What::LoseAnswerBefore];
+    futures::future::join_all(ways.map(suspended)).await;
+}
+
+async fn lost(what: What) {
+    let stage = slowly_settling("lost-answer").await;
+    stage
+        .simulator
+        .world()
+        .faults
+        .push(Fault::on(ADD, what.clone()));
+    stage
+        .membership("web", "rsp-web", &instances(0, 3, Some(80)), json!({}))
+        .await;
+    stage.until("the operation stays open", "web", open).await;
+    stage.reason::<Membership>("web", "Converged").await;
+    assert_eq!(stage.simulator.world().serving("rsp-web"), 3, "{what:?}");
+    let expected = if what == What::LoseAnswerAfter { 1 } else { 2 };
+    let world = stage.simulator.world();
+    let tries: Vec<_> = world.changing_calls().collect();
+    assert_eq!(tries.len(), expected, "{what:?}");
+    if let [first, second] = tries.as_slice() {
+        assert!(
+            second.at - first.at >= SETTLES,
+            "{what:?}: repeated after {}s",
+            second.at - first.at
+        );
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_addition_whose_answer_is_lost_settles_and_nothing_else_changes_meanwhile() {
+    let ways = [What::LoseAnswerAfter, What::LoseAnswerBefore, What::Hang];
+    futures::future::join_all(ways.map(lost)).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
