@@ -213,6 +213,32 @@ async fn a_failed_job_is_not_success() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_job_that_succeeded_is_not_believed_when_a_member_is_absent() {
+    for product in [Product::Alb, Product::Nlb] {
+        let (stage, group) = stage("believed-job", product).await;
+        stage.simulator.world().durations.adding = 600.0;
+        stage
+            .membership("x", group, &instances(0, 5, Some(80)), json!({}))
+            .await;
+        eventually("sent", async || (stage.changes() == 1).then_some(())).await;
+        {
+            let mut world = stage.simulator.world();
+            world.delete_member(group, &instance(3));
+            world.durations.adding = 2.0;
+            world.pass(600.0);
+        }
+        stage.reason::<Membership>("x", "Converged").await;
+        let world = stage.simulator.world();
+        assert_eq!(world.serving(group), 5, "{product:?}");
+        let added: Vec<_> = world.changing_calls().map(|call| &call.names).collect();
+        assert_eq!(added.len(), 2, "{product:?}: {added:?}");
+        let absent = |names: &[String]| names.len() == 1 && names[0].starts_with("i-0003");
+        assert!(absent(added[1]), "{product:?}: {added:?}");
+        assert!(world.jobs.values().all(|job| job.status == "Succeeded"));
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_job_that_never_ends_is_named_in_status() {
     let (stage, group) = stage("endless-job", Product::Alb).await;
     stage.simulator.world().endless_jobs = 1;
@@ -339,17 +365,24 @@ async fn one_server_that_clings_does_not_stop_the_others() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_failed_job_is_named_in_status_with_the_words_of_the_cloud() {
     let (stage, group) = stage("failed-in-status", Product::Nlb).await;
-    // For long enough that the second try is seen running.
-    stage.simulator.world().failing_jobs = 1;
-    stage.simulator.world().durations.adding = 60.0;
+    {
+        // For longer than the test takes, so that the second try is seen running.
+        let mut world = stage.simulator.world();
+        world.failing_jobs = 1;
+        world.durations.adding = 6000.0;
+    }
     stage
         .membership("x", group, &instances(0, 5, Some(80)), json!({}))
         .await;
+    eventually("sent", async || (stage.changes() == 1).then_some(())).await;
+    stage.simulator.world().pass(6000.0);
     let named = |object: &Membership| {
         let message = message(object);
         message.contains("job job-") && message.contains("failed:")
     };
     stage.until("the failure in status", "x", named).await;
+    eventually("sent again", async || (stage.changes() == 2).then_some(())).await;
+    stage.simulator.world().pass(6000.0);
     stage.reason::<Membership>("x", "Converged").await;
 }
 
