@@ -4,8 +4,9 @@ use serde_json::{Value, json};
 use server_group_operator::api::{ScalingGroupAttachment, ServerGroupMembership};
 use server_group_sim::{
     When,
+    audit::Entry,
     fault::{Fault, What},
-    world::Product,
+    world::{Product, World},
 };
 
 use crate::stage::{Stage, eventually, instance, instances};
@@ -40,10 +41,13 @@ fn ids(stage: &Stage) -> Vec<String> {
         .collect()
 }
 
-/// Waits until ESS was asked about the group's members so often.
+/// Waits until ESS was asked about the group's members so often, and for so long that a stranger would be gone.
 async fn asked(stage: &Stage, times: usize) {
+    let begun = stage.simulator.world().now;
     eventually("ESS asked", async || {
-        (stage.simulator.world().calls("DescribeScalingInstances") >= times).then_some(())
+        let world = stage.simulator.world();
+        let often = world.calls("DescribeScalingInstances") >= times;
+        (often && world.now >= begun + 300.0).then_some(())
     })
     .await;
 }
@@ -72,28 +76,68 @@ async fn a_stranger_is_removed_when_it_was_one_for_a_minute() {
     stage.reason::<Membership>("web", "Converged").await;
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn what_another_object_lists_or_an_attached_scaling_group_brings_is_no_stranger() {
-    let stage = stage("no-stranger").await;
+async fn no_stranger(product: Product, group: &str) {
+    let stage = Stage::new("no-stranger").await;
+    stage.simulator.world().create_group(product, group);
+    let port = (product != Product::Gwlb).then_some(80);
+    let list = async |name, from, count, more| {
+        let servers = instances(from, count, port);
+        stage.membership(name, group, &servers, more).await
+    };
+    let exclusive = json!({"ownership": "Exclusive", "intervalSeconds": 60});
+    list("web", 0, 2, exclusive).await;
+    stage.reason::<Membership>("web", "Converged").await;
+    let weight = port.map(|_| 50);
     {
         let mut world = stage.simulator.world();
         world.create_scaling_group("asg-1", [instance(7)]);
-        world.attach("asg-1", "CLB", "rsp-web", Some(80), Some(50));
-        world.put_member("rsp-web", &instance(7), "", 80, 50);
+        world.attach("asg-1", product.upper(), group, port, weight);
+        let port = port.unwrap_or(6081);
+        world.put_member(group, &instance(7), "", port, weight.unwrap_or(100));
     }
     // Listed by an object that may do nothing.
-    let suspended = json!({"suspend": true});
-    stage
-        .membership("other", "rsp-web", &instances(8, 1, Some(80)), suspended)
-        .await;
+    list("other", 8, 1, json!({"suspend": true})).await;
     stage.reason::<Membership>("other", "Suspended").await;
-    stage
-        .simulator
-        .world()
-        .put_member("rsp-web", &instance(8), "", 80, 50);
+    {
+        let mut world = stage.simulator.world();
+        world.put_member(group, &instance(8), "", port.unwrap_or(6081), 50);
+    }
     asked(&stage, 5).await;
     stage.reason::<Membership>("web", "Converged").await;
-    assert_eq!(ids(&stage), [0, 1, 7, 8].map(instance));
+    let world = stage.simulator.world();
+    let left: Vec<_> = world.groups[group].ids().into_iter().collect();
+    assert_eq!(left, [0, 1, 7, 8].map(instance), "{product:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_another_object_lists_or_an_attached_scaling_group_brings_is_no_stranger() {
+    tokio::join!(
+        no_stranger(Product::Clb, "rsp-web"),
+        no_stranger(Product::Alb, "sgp-alb-web"),
+        no_stranger(Product::Nlb, "sgp-nlb-web"),
+        no_stranger(Product::Gwlb, "sgp-web"),
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_instance_of_a_scaling_group_that_is_shown_unattached_is_a_stranger() {
+    let stage = stage("unattached").await;
+    let put = {
+        let mut world = stage.simulator.world();
+        world.create_group(Product::Clb, "rsp-elsewhere");
+        world.create_scaling_group("asg-1", [instance(7)]);
+        world.attach("asg-1", "CLB", "rsp-elsewhere", Some(80), Some(50));
+        world.put_member("rsp-web", &instance(7), "", 80, 50);
+        world.now
+    };
+    eventually("it is removed", async || {
+        (ids(&stage) == [0, 1].map(instance)).then_some(())
+    })
+    .await;
+    stage.reason::<Membership>("web", "Converged").await;
+    let world = stage.simulator.world();
+    let removed = world.changing_calls().last().unwrap().at;
+    assert!(removed >= put + 60.0, "{} s after it came", removed - put);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -147,7 +191,6 @@ async fn instances_stay_while_the_weight_of_their_attachment_changes() {
         let mut world = stage.simulator.world();
         world.create_group(Product::Nlb, "sgp-nlb");
         world.create_scaling_group("asg-1", [instance(7)]);
-        world.put_member("rsp-web", &instance(7), "", 80, 50);
     }
     let groups = |weight: u8| {
         [
@@ -159,18 +202,31 @@ async fn instances_stay_while_the_weight_of_their_attachment_changes() {
         .attachment("feed", "asg-1", &groups(10), json!({}))
         .await;
     stage.reason::<Attachment>("feed", "Converged").await;
-    // Detached for its new weight, and kept from being attached again for a while.
-    let throttle = Fault {
-        times: 40,
-        ..Fault::on("AttachVServerGroups", What::Throttle)
-    };
+    stage
+        .simulator
+        .world()
+        .put_member("rsp-web", &instance(7), "", 80, 50);
+    // Detached for its new weight, and kept from being attached again until the end.
+    let throttle = Fault::on("AttachVServerGroups", What::Throttle).times(u32::MAX);
     stage.simulator.world().faults.push(throttle);
     stage
         .attachment("feed", "asg-1", &groups(20), json!({}))
         .await;
+    let fed = |world: &World| {
+        let attached = &world.scaling_groups["asg-1"].attachments;
+        attached.iter().any(|attached| attached.group == "rsp-web")
+    };
+    eventually("detached", async || {
+        (!fed(&stage.simulator.world())).then_some(())
+    })
+    .await;
     let before = stage.simulator.world().calls("DescribeScalingInstances");
     asked(&stage, before + 5).await;
-    stage.simulator.world().faults.clear();
+    {
+        let mut world = stage.simulator.world();
+        assert!(!fed(&world), "nothing in the cloud said so meanwhile");
+        world.faults.clear();
+    }
     stage.reason::<Attachment>("feed", "Converged").await;
     stage.reason::<Membership>("web", "Converged").await;
     assert_eq!(ids(&stage), [0, 1, 7].map(instance));
@@ -252,19 +308,21 @@ async fn what_a_stalled_object_lists_is_no_stranger() {
     assert_eq!(ids(&stage), [0, 1, 7].map(instance));
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn an_instance_that_joins_between_the_two_reads_is_no_stranger() {
+/// ESS starts an instance, which joins, before or after it answers who is in the scaling group.
+async fn joins_while_ess_is_asked(when: When) {
     let stage = stage("joins-between").await;
     {
         let mut world = stage.simulator.world();
         world.create_scaling_group("asg-1", []);
         world.attach("asg-1", "CLB", "rsp-web", Some(80), Some(50));
-        world.put_member("rsp-web", "i-other", "", 80, 100);
     }
-    // The stranger makes it ask ESS; while it does, ESS starts an instance, which joins.
-    let mut held = stage.simulator.hold(When::Before, |call| {
-        call.action == "DescribeScalingInstances"
-    });
+    let asks = |call: &Entry| call.action == "DescribeScalingInstances";
+    let mut held = stage.simulator.hold(when, asks);
+    // The stranger makes it ask.
+    stage
+        .simulator
+        .world()
+        .put_member("rsp-web", "i-other", "", 80, 100);
     held.arrived().await;
     stage
         .simulator
@@ -275,12 +333,23 @@ async fn an_instance_that_joins_between_the_two_reads_is_no_stranger() {
     })
     .await;
     held.release();
-    eventually("the stranger is removed", async || {
-        (!ids(&stage).contains(&"i-other".to_owned())).then_some(())
-    })
-    .await;
+    let gone = |web: &Membership| {
+        let held = &web.status.as_ref().unwrap().held;
+        let named = held.iter().any(|held| held.server.contains("0007"));
+        assert!(!named, "{when:?}: {held:?}");
+        !ids(&stage).contains(&"i-other".to_owned())
+    };
+    stage.until("the stranger is removed", "web", gone).await;
     stage.reason::<Membership>("web", "Converged").await;
-    assert_eq!(ids(&stage), [0, 1, 7].map(instance));
+    assert_eq!(ids(&stage), [0, 1, 7].map(instance), "{when:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_instance_that_joins_between_the_two_reads_is_no_stranger() {
+    tokio::join!(
+        joins_while_ess_is_asked(When::Before),
+        joins_while_ess_is_asked(When::After),
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
