@@ -107,6 +107,31 @@ async fn an_attachment_restored_under_another_uid_removes_nothing_and_adopts_wha
     }
 }
 
+/// The status is lost, and the object is not; the list is one of four by then.
+async fn without_a_status_under_the_same_uid<K: Kind>() {
+    let mut stage = six::<K>("restored-wiped").await;
+    stage.kill().await;
+    let never_looked_at = json!({"observedGeneration": -1});
+    overwrite_status(&stage.api::<K>(), "web", never_looked_at).await;
+    K::list(&stage, "web", 0..4, json!({"intervalSeconds": 30})).await;
+    stage.start();
+    let web = looked::<K>(&stage, 5).await;
+    assert_eq!(K::present(&stage), [0, 1, 2, 3, 4, 5]);
+    assert_eq!(web.ledger("adopted"), [0, 1, 2, 3]);
+    assert!(web.ledger("registered").is_empty());
+    assert_eq!(K::removals(&stage), 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_membership_that_lost_its_status_removes_nothing_and_adopts_what_it_lists() {
+    without_a_status_under_the_same_uid::<Membership>().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_attachment_that_lost_its_status_removes_nothing_and_adopts_what_it_lists() {
+    without_a_status_under_the_same_uid::<Attachment>().await;
+}
+
 /// A stage on which the first six entries gave way to those from 3 to 8, and the status of before that.
 async fn moved_on<K: Kind>(name: &str) -> (Stage, Value) {
     let mut stage = six::<K>(name).await;
