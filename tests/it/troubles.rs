@@ -211,6 +211,42 @@ async fn a_server_that_is_gone_from_ecs_is_parked_by_name_and_tried_hourly() {
     recovers_when_asked::<Membership>(&stage, |world| world.bad_servers.clear()).await;
 }
 
+async fn gone_from_ecs(product: Product, id: &str) {
+    let stage = Stage::new("gone-from-ecs").await;
+    stage
+        .simulator
+        .world()
+        .create_group(product, id)
+        .drain_seconds = 0.0;
+    let port = (product != Product::Gwlb).then_some(80);
+    let list = async |count| {
+        let servers = instances(0, count, port);
+        stage.membership("web", id, &servers, often()).await
+    };
+    list(4).await;
+    stage.reason::<Membership>("web", "Converged").await;
+    // One is known to be gone when it is to leave, the other one to stay.
+    let gone = [1, 3].map(instance);
+    stage.simulator.world().bad_servers.extend(gone);
+    let changes = stage.changes();
+    list(3).await;
+    stage.reason::<Membership>("web", "Converged").await;
+    let world = stage.simulator.world();
+    let left: Vec<_> = world.groups[id].ids().into_iter().collect();
+    assert_eq!(left, [0, 1, 2].map(instance), "{product:?}");
+    assert_eq!(world.changing_calls().count(), changes + 1, "{product:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_server_that_is_gone_from_ecs_can_always_be_removed() {
+    tokio::join!(
+        gone_from_ecs(Product::Clb, "rsp-web"),
+        gone_from_ecs(Product::Alb, "sgp-alb-web"),
+        gone_from_ecs(Product::Nlb, "sgp-nlb-web"),
+        gone_from_ecs(Product::Gwlb, "sgp-web"),
+    );
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_call_that_ram_denies_stalls_with_the_permission_to_add() {
     let stage = stage::<Membership>("denied", 2).await;
