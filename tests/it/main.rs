@@ -21,6 +21,7 @@ mod figures;
 mod forced;
 mod generated;
 mod handover;
+mod idle;
 mod instances;
 mod kinds;
 mod last_wishes;
