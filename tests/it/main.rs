@@ -21,6 +21,7 @@ mod figures;
 mod forced;
 mod generated;
 mod handover;
+mod identity;
 mod idle;
 mod instances;
 mod kinds;
