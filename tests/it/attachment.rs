@@ -105,6 +105,8 @@ async fn a_scaling_group_of_five_loses_one_and_then_another_by_force() {
         .simulator
         .world()
         .put_member("sgp-alb1", "i-other", "", 80, 100);
+    // Longer than the test takes, so that it is seen running.
+    stage.simulator.world().durations.activity = 6000.0;
     stage
         .attachment("web", "asg-web", &five[2..], json!({"forceDetach": true}))
         .await;
@@ -117,6 +119,7 @@ async fn a_scaling_group_of_five_loses_one_and_then_another_by_force() {
     stage
         .until("the activity is in status", "web", follows)
         .await;
+    stage.simulator.world().pass(6000.0);
     stage.reason::<Attachment>("web", "Converged").await;
     assert_eq!(attached(&stage), ["sgp-alb2", "sgp-gw0", "sgp-gw1"]);
     eventually("instances leave", || async {
