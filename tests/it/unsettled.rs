@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use serde_json::json;
+use serde_json::{Value, json};
 use server_group_operator::{api::ServerGroupMembership, timing::Timing};
 use server_group_sim::{
     audit::Entry,
@@ -10,7 +10,7 @@ use server_group_sim::{
     world::Product,
 };
 
-use crate::stage::{SPEED, Stage, eventually, instances};
+use crate::stage::{SPEED, Stage, eventually, instances, merge};
 
 type Membership = ServerGroupMembership;
 
@@ -151,8 +151,9 @@ async fn a_call_that_lands_after_it_settled_is_still_ours_to_remove() {
     );
 }
 
-async fn suspended(what: What) {
-    let stage = slowly_settling("suspended-open").await;
+/// Told to rest while its call is open.
+async fn at_rest(what: What, rest: Value, reason: &str) {
+    let stage = slowly_settling("resting-open").await;
     let fault = Fault::on(ADD, what.clone());
     stage.simulator.world().faults.push(fault);
     let list = async |more| {
@@ -161,15 +162,17 @@ async fn suspended(what: What) {
     };
     list(json!({"intervalSeconds": 30})).await;
     stage.until("the operation stays open", "web", open).await;
-    list(json!({"intervalSeconds": 30, "suspend": true})).await;
+    let mut often = json!({"intervalSeconds": 30});
+    merge(&mut often, rest);
+    list(often).await;
     let seen = |web: &Membership| {
         let seen = web.status.as_ref().unwrap().observed_generation;
         open(web) && Some(seen) == web.metadata.generation
     };
-    stage.until("suspended with it open", "web", seen).await;
+    stage.until("at rest with it open", "web", seen).await;
     let settled = |web: &Membership| !open(web);
     stage.until("it settles", "web", settled).await;
-    stage.reason::<Membership>("web", "Suspended").await;
+    stage.reason::<Membership>("web", reason).await;
     let begun = stage.simulator.world().now;
     eventually("two minutes", async || {
         (stage.simulator.world().now >= begun + 120.0).then_some(())
@@ -178,15 +181,20 @@ async fn suspended(what: What) {
     assert_eq!(stage.changes(), 1, "{what:?}");
     let landed = if what == What::LoseAnswerAfter { 3 } else { 0 };
     assert_eq!(stage.simulator.world().serving("rsp-web"), landed);
-    list(json!({"suspend": false})).await;
+    list(json!({})).await;
     stage.reason::<Membership>("web", "Converged").await;
     assert_eq!(stage.simulator.world().serving("rsp-web"), 3, "{what:?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_suspended_object_settles_its_open_call_and_starts_nothing() {
-    let ways = [What::LoseAnswerAfter, What::LoseAnswerBefore];
-    futures::future::join_all(ways.map(suspended)).await;
+async fn an_object_at_rest_settles_its_open_call_and_starts_nothing() {
+    let (suspend, plan) = (json!({"suspend": true}), json!({"mode": "Plan"}));
+    tokio::join!(
+        at_rest(What::LoseAnswerAfter, suspend.clone(), "Suspended"),
+        at_rest(What::LoseAnswerBefore, suspend, "Suspended"),
+        at_rest(What::LoseAnswerAfter, plan.clone(), "Planned"),
+        at_rest(What::LoseAnswerBefore, plan, "Planned"),
+    );
 }
 
 async fn lost(what: What) {
