@@ -251,12 +251,19 @@ fn looks(call: &Entry) -> bool {
     call.action == Membership::LOOKS
 }
 
-/// Looks that were refused, from a place in the audit log on.
-fn refusals(stage: &Stage, from: usize) -> Vec<f64> {
+/// When calls of `action` were refused, from a place in the audit log on.
+fn refusals(stage: &Stage, action: &str, from: usize) -> Vec<f64> {
     let world = stage.simulator.world();
     let refused = world.audit[from..].iter();
-    let refused = refused.filter(|call| looks(call) && call.code.is_some());
+    let refused = refused.filter(|call| call.action == action && call.code.is_some());
     refused.map(|call| call.at).collect()
+}
+
+/// That one answer was not enough.
+fn half_a_minute_apart(refused: &[f64]) {
+    assert!(refused.len() >= 2, "{refused:?}");
+    let apart = refused[refused.len() - 1] - refused[0];
+    assert!(apart >= 30.0, "{apart} s apart");
 }
 
 /// Deletes `web`, and its group before anything else is seen of it. `then` happens once the first look was refused for
@@ -289,10 +296,7 @@ fn back(stage: &Stage) {
 async fn a_release_from_a_deleted_group_ends_after_two_answers_half_a_minute_apart() {
     let (stage, deleted) = with_its_group(|_| {}).await;
     stage.gone::<Membership>("web").await;
-    let refused = refusals(&stage, deleted);
-    assert!(refused.len() >= 2, "{refused:?}");
-    let apart = refused[refused.len() - 1] - refused[0];
-    assert!(apart >= 30.0, "{apart} s apart");
+    half_a_minute_apart(&refusals(&stage, Membership::LOOKS, deleted));
     assert_eq!(Membership::removals(&stage), 0);
 }
 
@@ -300,7 +304,7 @@ async fn a_release_from_a_deleted_group_ends_after_two_answers_half_a_minute_apa
 async fn a_group_that_is_back_after_one_such_answer_is_released_as_ever() {
     let (stage, deleted) = with_its_group(back).await;
     stage.gone::<Membership>("web").await;
-    assert_eq!(refusals(&stage, deleted).len(), 1);
+    assert_eq!(refusals(&stage, Membership::LOOKS, deleted).len(), 1);
     assert_eq!(Membership::present(&stage), [OTHER]);
     assert_eq!(Membership::removals(&stage), 1);
 }
@@ -328,7 +332,25 @@ async fn a_group_that_was_back_and_is_gone_again_takes_two_more_answers() {
     .await;
     held.release();
     stage.gone::<Membership>("web").await;
-    let refused = refusals(&stage, deleted.1);
-    let apart = refused[refused.len() - 1] - refused[0];
-    assert!(apart >= 30.0, "{apart} s apart");
+    half_a_minute_apart(&refusals(&stage, Membership::LOOKS, deleted.1));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_release_from_a_deleted_scaling_group_ends_after_two_answers_half_a_minute_apart() {
+    let stage = Stage::new("wish-unlisted").await;
+    registered::<Attachment>(&stage, 3).await;
+    let mut first = stage
+        .simulator
+        .hold(When::Before, |call| call.action == Attachment::LOOKS);
+    stage.delete::<Attachment>("web").await;
+    first.arrived().await;
+    let deleted = {
+        let mut world = stage.simulator.world();
+        world.scaling_groups.remove("asg-web");
+        world.audit.len()
+    };
+    first.release();
+    stage.gone::<Attachment>("web").await;
+    // The list leaves it out without an error: only the detach tells.
+    half_a_minute_apart(&refusals(&stage, Attachment::REMOVES, deleted));
 }
