@@ -98,9 +98,11 @@ impl Wish {
         if self.look {
             annotations["servergroup.alicloud.dev/reconcile-at"] = json!("now");
         }
-        let patch = Patch::Merge(json!({"metadata": {"annotations": annotations}}));
-        let (api, params) = (stage.api::<K>(), PatchParams::default());
-        api.patch("web", &params, &patch).await.unwrap();
+        if self.abandon || self.look {
+            let patch = Patch::Merge(json!({"metadata": {"annotations": annotations}}));
+            let (api, params) = (stage.api::<K>(), PatchParams::default());
+            api.patch("web", &params, &patch).await.unwrap();
+        }
         // An apply to an object that is gone would make another one.
         if !self.abandon || self.spec() != RELEASE.spec() {
             K::list(stage, "web", 0..count, self.spec()).await;
@@ -188,7 +190,8 @@ async fn unsettled<K: Kind>(first: Wish, last: Wish) {
     timing.settle_after_send = match last.abandon {
         // Longer than the test takes: it is not waited for.
         true => Duration::from_mins(10),
-        false => Duration::from_secs(5),
+        // Long enough to be seen open three times, all rows at once.
+        false => Duration::from_secs(15),
     };
     stage.start_with(stage.operator_client(), timing);
     registered::<K>(&stage, 4).await;
