@@ -25,6 +25,10 @@ pub struct Timing {
     pub rate_minute: Duration,
     /// How long an answer that says *too many* stands for the next ones too.
     pub rate_cooldown: Duration,
+    /// By how much what is known of the cloud's clock may be behind: a `Date` has whole seconds.
+    pub cloud_clock_error: Duration,
+    /// How old an answer may be that tells the cloud's time.
+    pub answer_age_max: Duration,
     /// The longest wait that the cloud may ask for.
     pub hint_max: Duration,
     /// How long changes to an object are gathered before a pass.
@@ -86,6 +90,8 @@ impl Timing {
             share_window: Duration::from_millis(20),
             rate_minute: Duration::from_mins(1),
             rate_cooldown: Duration::from_secs(10),
+            cloud_clock_error: Duration::from_secs(1),
+            answer_age_max: Duration::from_secs(5),
             hint_max: Duration::from_mins(1),
             debounce: Duration::from_millis(10),
             soon: Duration::from_millis(5),

@@ -3,12 +3,10 @@
 //! A changing call leaves here once, unless the cloud said that it did not even look at it (a used nonce, a
 //! clock that is off, an expired token); then again, within the one deadline. Reading calls are repeated within bounds.
 
-use std::sync::{
-    Arc,
-    atomic::{AtomicI64, Ordering},
-};
+use std::sync::Arc;
 
-use jiff::{Timestamp, fmt::rfc2822};
+use jiff::{SignedDuration, Timestamp, fmt::rfc2822};
+use parking_lot::Mutex;
 use reqwest::{
     Certificate, Client, Response,
     header::{HeaderMap, HeaderName, HeaderValue},
@@ -38,9 +36,6 @@ const REPLY_MAX: usize = 8 << 20;
 /// Attempts at a reading call.
 const READ_ATTEMPTS: u32 = 4;
 
-/// By how many seconds what an answer says of the cloud's clock may differ from what is known before it is taken over.
-const CLOCK_TOLERANCE: u64 = 5;
-
 /// How requests are signed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Signature {
@@ -69,8 +64,8 @@ pub struct Transport(Arc<Inner>);
 struct Inner {
     http: Client,
     config: TransportConfig,
-    /// By how many seconds the cloud's clock is ahead of ours, learnt from its answers.
-    ahead: AtomicI64,
+    /// By how much the cloud's clock is ahead of ours, learnt from its answers.
+    ahead: Mutex<Option<SignedDuration>>,
     rates: Rates,
     shared: SharedReads,
 }
@@ -129,7 +124,7 @@ impl Transport {
                 jobs: Together::new(window),
             },
             config,
-            ahead: AtomicI64::new(0),
+            ahead: Mutex::default(),
         })))
     }
 
@@ -221,7 +216,7 @@ impl Transport {
     /// What the cloud's clock says, as far as it is known.
     #[must_use]
     pub fn cloud_now(&self) -> Timestamp {
-        let ahead = jiff::SignedDuration::from_secs(self.0.ahead.load(Ordering::Relaxed));
+        let ahead = self.0.ahead.lock().unwrap_or_default();
         let now = self.0.config.timing.wall_now().saturating_add(ahead);
         now.unwrap_or(Timestamp::UNIX_EPOCH)
     }
@@ -382,15 +377,22 @@ impl Transport {
     }
 
     /// Takes over how far the cloud's clock is ahead from the `Date` of an answer.
+    ///
+    /// A date has whole seconds and is as old as its answer: what it says is the least. So the most of what was said comes
+    /// within a second of the truth, and below it.
     fn learn_clock(&self, headers: &HeaderMap) {
         let date = headers.get("date").and_then(|value| value.to_str().ok());
         if let Some(theirs) = date.and_then(|date| rfc2822::parse(date).ok()) {
-            let ahead =
-                theirs.timestamp().as_second() - self.0.config.timing.wall_now().as_second();
-            // The header has whole seconds, and the answer took a while.
-            let moved = ahead.abs_diff(self.0.ahead.load(Ordering::Relaxed));
-            if moved > CLOCK_TOLERANCE {
-                self.0.ahead.store(ahead, Ordering::Relaxed);
+            let said = theirs
+                .timestamp()
+                .duration_since(self.0.config.timing.wall_now());
+            // Less than it can be by its age: one of the clocks was set.
+            let set = |known: SignedDuration| {
+                known > said && (known - said).unsigned_abs() > self.0.config.timing.answer_age_max
+            };
+            let mut ahead = self.0.ahead.lock();
+            if ahead.is_none_or(|known| said > known || set(known)) {
+                *ahead = Some(said);
             }
         }
     }

@@ -385,3 +385,25 @@ async fn a_drain_ends_by_the_clouds_clock_whoever_leads() {
     // The cloud tells its time in whole seconds, a hundred of which pass in one; an hour would be out of sight.
     assert!((900.0..5000.0).contains(&waited), "{waited} s");
 }
+
+/// Clocks that are off by less than what is corrected: the cloud's is 4 s ahead of the first operator's, and right by the
+/// second one's.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_drain_is_not_cut_short_when_leaders_clocks_differ_by_seconds() {
+    let (mut stage, group) = empty("drain-small", Product::Clb).await;
+    stage.simulator.world().clock_ahead = 4;
+    let off = |seconds| {
+        let off = SignedDuration::from_secs(seconds);
+        Timing::scaled(SPEED).with_wall_clock(move || Timestamp::now().saturating_add(off).unwrap())
+    };
+    stage.start_with(stage.operator_client(), off(0));
+    list(&stage, group, 3, 1000, json!({})).await;
+    stage.reason::<Membership>("web", "Converged").await;
+    list(&stage, group, 2, 1000, json!({})).await;
+    stage.reason::<Membership>("web", "Draining").await;
+    stage.kill().await;
+    stage.start_with(stage.operator_client(), off(4));
+    stage.reason::<Membership>("web", "Converged").await;
+    let waited = at(&stage, ["Remove"]) - at(&stage, ["Set"]);
+    assert!((900.0..5000.0).contains(&waited), "{waited} s");
+}

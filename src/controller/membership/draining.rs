@@ -42,6 +42,8 @@ pub(super) fn look(
             return false;
         }
         if silent && entry.until.is_none() && !in_flight.contains(key) {
+            // Another leader may know the cloud's clock better.
+            let wait = wait + pass.ctx.timing.cloud_clock_error;
             entry.until = Some(whole_second_after(cloud_now, wait));
         }
         let due = seconds == 0 || entry.until.is_some_and(|until| until <= cloud_now);
