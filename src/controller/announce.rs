@@ -1,4 +1,5 @@
-//! Events about what a pass made of an object, told once: by comparing its status with the one before.
+//! Events about what a pass made of an object, told once: after the write that records it, and by comparing its status with
+//! the one before.
 
 use server_group_core::reason::Reason;
 
@@ -11,6 +12,41 @@ use crate::api::status::HoldReason;
 
 /// Entries that one event names.
 const NAMED: usize = 5;
+
+impl<M: Managed> Pass<'_, M> {
+    /// Tells what the status records since it was written. Before that, a conflict or a crash would have it told again;
+    /// now a crash may leave it untold, and status says it all the same.
+    pub async fn tell_recorded(&mut self) {
+        let mut told = std::mem::take(&mut self.to_tell);
+        {
+            let mut memory = self.memory.lock();
+            let failed = std::mem::take(&mut memory.failed).into_iter();
+            told.extend(failed.map(|note| (Change::Failed, note)));
+            let parked = std::mem::take(&mut memory.newly_parked);
+            if !parked.is_empty() {
+                let named: Vec<_> = parked
+                    .iter()
+                    .map(|(key, why)| format!("{key} ({why})"))
+                    .collect();
+                let (count, named) = (named.len(), named.join(", "));
+                let note = format!("left alone for a while, {count}: {named}");
+                told.push((Change::Failed, note));
+            }
+        }
+        for (change, note) in told {
+            events::publish(self, change, note).await;
+        }
+    }
+
+    /// Tells that everything stays: before the object goes, for afterwards nobody would. Not again when letting go is
+    /// refused.
+    pub async fn tell_retained(&self, note: String) {
+        let told = std::mem::replace(&mut self.memory.lock().retained, true);
+        if !told {
+            events::publish(self, Change::Retained, note).await;
+        }
+    }
+}
 
 /// Tells what changed from `before` to what was written now.
 pub async fn announce<M: Managed>(pass: &Pass<'_, M>, before: &M) {
@@ -42,8 +78,8 @@ pub async fn announce<M: Managed>(pass: &Pass<'_, M>, before: &M) {
     let same_spec = was.2 == pass.object.meta().generation;
     if pass.accepted > 0 && same_spec && was.0 == format!("{:?}", Reason::Converged) {
         let note = format!(
-            "the cloud had drifted from the spec; changes accepted: {}",
-            pass.accepted
+            "the cloud had drifted from the spec; changes accepted: {} (request {})",
+            pass.accepted, pass.accepted_by
         );
         events::publish(pass, Change::Repaired, note).await;
     }

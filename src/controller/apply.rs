@@ -41,7 +41,7 @@ pub struct Wording {
 }
 
 /// Takes into the ledger what was found, and out of it what is another object's now. Both travel with the next write.
-pub async fn change_ledger<M: Managed>(
+pub fn change_ledger<M: Managed>(
     pass: &mut Pass<'_, M>,
     adopt: &BTreeSet<M::Key>,
     hand_over: &BTreeSet<M::Key>,
@@ -59,7 +59,7 @@ pub async fn change_ledger<M: Managed>(
     }
     if !adopt.is_empty() {
         let note = format!("adopted {} found at {group}", counted(adopt.len(), noun));
-        events::publish(pass, Change::Adopted, note).await;
+        pass.to_tell.push((Change::Adopted, note));
     }
 }
 
@@ -149,15 +149,12 @@ pub async fn act<M: Managed>(
     let done = carry_out(pass, step, names, &message).await?;
     applied.accepted += done.accepted.len();
     pass.accepted += done.accepted.len();
-    if !done.accepted.is_empty() {
-        let request = done.request_id.as_deref().unwrap_or("none");
+    // There is an id as soon as anything was accepted.
+    if let Some(request) = done.request_id {
         let count = counted(done.accepted.len(), noun);
-        events::publish(
-            pass,
-            event,
-            format!("{past} {count} {preposition} {group} (request {request})"),
-        )
-        .await;
+        let note = format!("{past} {count} {preposition} {group} (request {request})");
+        events::publish(pass, event, note).await;
+        pass.accepted_by = request;
     }
     match done.end {
         End::Complete => {}

@@ -17,7 +17,6 @@ use server_group_core::{
 };
 
 use super::{
-    events::{self, Change},
     managed::Managed,
     pass::Pass,
     reconcile::{Judged, Pipeline},
@@ -62,7 +61,7 @@ impl Pipeline for ScalingGroupAttachment {
         if pass.object.planning() && !pass.deleting() {
             return Ok(pass.planned(shown));
         }
-        pass.tell_changed_plan(&shown).await;
+        pass.tell_changed_plan(&shown);
         if !observed.open() {
             pass.moving = true;
             return Ok(judged(pass, &planned, 0));
@@ -198,7 +197,7 @@ async fn may_go(
             "detaching from {group} by force would leave a server group without anybody who serves: everything stays; set \
              spec.removal.allowEmpty, or spec.forceDetach to false, before deleting to have it detached"
         );
-        events::publish(pass, Change::Retained, note).await;
+        pass.tell_retained(note).await;
         return Ok(true);
     }
     let mut left = pass.record.ledger.registered.clone();

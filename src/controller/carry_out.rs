@@ -46,8 +46,8 @@ pub trait Step<M: Managed>: Send {
     fn manner(&self) -> Manner;
     /// As whom and where it is sent.
     fn cloud(&self) -> &Cloud;
-    /// Notes a batch that the cloud accepted.
-    fn accepted(&self, _pass: &Pass<'_, M>, _batch: &[M::Key]) {}
+    /// Notes a batch that the cloud accepted with the answer `request`.
+    fn accepted(&self, _pass: &Pass<'_, M>, _batch: &[M::Key], _request: &str) {}
     /// Checks everything again, on the newest view, and returns what of `batch` may be sent.
     ///
     /// `repeating`: the same batch was sent and not answered; it may be sent again only as it was.
@@ -251,7 +251,7 @@ async fn one_batch<M: Managed>(
         pass.group_changed();
         let error = match answer {
             Ok(answer) => {
-                step.accepted(pass, &batch);
+                step.accepted(pass, &batch, &answer.request_id);
                 done.accepted.extend(batch);
                 done.request_id = Some(answer.request_id);
                 return Ok(match answer.reference {
@@ -299,7 +299,8 @@ async fn one_batch<M: Managed>(
             }
             (_, Kind::MemberBusy | Kind::MemberNotFound | Kind::AlreadyMember) => {
                 // The view says otherwise: it is looked at again, and sent once more before it is halved.
-                pass.failed_later(manner.action, &batch.into_iter().collect(), &told(&error));
+                let (names, request) = (batch.into_iter().collect(), error.request_id.as_deref());
+                pass.failed_later(manner.action, &names, &told(&error), request);
                 return Ok(Next::End(End::LookAgain));
             }
             // A part may still fit: what does is found by halving.
@@ -362,7 +363,7 @@ fn lost<K>(sent: Duration, batch: Vec<K>, why: &str) -> Lost<K> {
 impl<M: Managed> Pass<'_, M> {
     /// Leaves `key` alone for a while, with the cloud's words as the reason.
     ///
-    /// `request` is the cloud's id of the refusal, for the event alone: status says the same as long as nothing changes.
+    /// `request` is the cloud's id of the call, for the event alone: status says the same as long as nothing changes.
     ///
     /// `group_missing`: what it names does not exist.
     pub fn park(
@@ -373,10 +374,17 @@ impl<M: Managed> Pass<'_, M> {
         group_missing: bool,
     ) {
         let (now, retry) = (self.ctx.now(), self.ctx.timing.parked_retry);
-        let request = request.map_or(String::new(), |id| format!(", request {id}"));
-        self.newly_parked.push(format!("{key} ({reason}{request})"));
         let mut memory = self.memory.lock();
         let retried = memory.parked.remove(&key);
+        // Refused again with the same words is nothing new.
+        if retried
+            .as_ref()
+            .is_none_or(|before| before.reason != reason)
+        {
+            let request = request.map_or(String::new(), |id| format!(", request {id}"));
+            let why = format!("{reason}{request}");
+            memory.newly_parked.insert(key.clone(), why);
+        }
         memory.parked.insert(
             key.clone(),
             Parked {

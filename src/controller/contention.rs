@@ -68,7 +68,8 @@ impl<M: Managed> Pass<'_, M> {
             let reason = format!(
                 "{CONTENDED}: removed, and back {RETURNS_MAX} times; it is left to whoever brings it"
             );
-            self.newly_parked.push(format!("{key} ({reason})"));
+            let mut memory = self.memory.lock();
+            memory.newly_parked.insert(key.clone(), reason.clone());
             self.record.parked.insert(key.clone(), reason);
         }
         let parked = self.record.parked.iter();

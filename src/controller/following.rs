@@ -6,13 +6,7 @@ use std::collections::BTreeSet;
 
 use server_group_core::reason::Reason;
 
-use super::{
-    events::{self, Change},
-    managed::Managed,
-    pass::Pass,
-    record::Operation,
-    stop::Stop,
-};
+use super::{managed::Managed, pass::Pass, record::Operation, stop::Stop};
 use crate::api::status::Phase;
 
 /// What is followed, by the cloud's id.
@@ -52,7 +46,7 @@ impl<M: Managed> Pass<'_, M> {
     /// # Errors
     ///
     /// [`Stop`] while it runs, unless that takes too long.
-    pub async fn follow(
+    pub fn follow(
         &mut self,
         operation: Operation<M::Key>,
         followed: Followed<'_>,
@@ -74,7 +68,7 @@ impl<M: Managed> Pass<'_, M> {
                 Followed::Activity(_) => {
                     let note = format!("{name} does not end");
                     if self.memory.lock().last_failure.as_ref() != Some(&note) {
-                        self.note_failure(note.clone()).await;
+                        self.note_failure(&note, operation.request_id.as_deref());
                     }
                     return Err(Stop::because(Reason::Changing, note));
                 }
@@ -82,15 +76,16 @@ impl<M: Managed> Pass<'_, M> {
             ended => ended,
         };
         self.memory.lock().following = None;
+        let request = operation.request_id.as_deref();
         match standing {
             Standing::Failed(words) => {
                 let note = format!("{name} failed: {words}");
-                self.note_failure(note.clone()).await;
-                self.failed_later(&operation.action, &operation.names, &note);
+                self.note_failure(&note, request);
+                self.failed_later(&operation.action, &operation.names, &note, request);
             }
             Standing::Warned(words) => {
-                self.note_failure(format!("{name} ended with warnings: {words}"))
-                    .await;
+                let note = format!("{name} ended with warnings: {words}");
+                self.note_failure(&note, request);
             }
             Standing::Running | Standing::Ended => {}
         }
@@ -115,13 +110,22 @@ impl<M: Managed> Pass<'_, M> {
         }
     }
 
-    async fn note_failure(&self, note: String) {
-        events::publish(self, Change::Failed, note.clone()).await;
-        self.memory.lock().last_failure = Some(note);
+    /// `request` is the cloud's id of the call that was accepted and failed later.
+    fn note_failure(&self, note: &str, request: Option<&str>) {
+        let request = request.map_or(String::new(), |id| format!(" (request {id})"));
+        let mut memory = self.memory.lock();
+        memory.failed.push(format!("{note}{request}"));
+        memory.last_failure = Some(note.to_owned());
     }
 
     /// Has what failed as a whole sent again, and leaves alone what is known to be at fault (S8).
-    pub fn failed_later(&mut self, action: &str, names: &BTreeSet<M::Key>, note: &str) {
+    pub fn failed_later(
+        &mut self,
+        action: &str,
+        names: &BTreeSet<M::Key>,
+        note: &str,
+        request: Option<&str>,
+    ) {
         let bad = {
             let memory = &mut *self.memory.lock();
             memory
@@ -131,7 +135,7 @@ impl<M: Managed> Pass<'_, M> {
             trials.failed(names)
         };
         if let Some(bad) = bad {
-            self.park(bad, note.to_owned(), None, false);
+            self.park(bad, note.to_owned(), request, false);
         }
     }
 }

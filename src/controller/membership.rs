@@ -19,7 +19,6 @@ use server_group_core::{
 };
 
 use super::{
-    events::{self, Change},
     managed::Managed,
     pass::Pass,
     reconcile::{Judged, Pipeline},
@@ -64,7 +63,7 @@ impl Pipeline for ServerGroupMembership {
         if pass.object.planning() && !pass.deleting() {
             return Ok(pass.planned(shown));
         }
-        pass.tell_changed_plan(&shown).await;
+        pass.tell_changed_plan(&shown);
         if !observed.open() {
             pass.moving = true;
             return Ok(judged(pass, &planned, 0));
@@ -209,7 +208,7 @@ async fn may_go(
             "releasing would leave nobody serving in {group}: its members stay; set spec.removal.allowEmpty before \
              deleting to have them removed"
         );
-        events::publish(pass, Change::Retained, note).await;
+        pass.tell_retained(note).await;
         return Ok(true);
     }
     // What was handed over, and what two views lacked, has left the ledger; what keeps coming back is left to whoever

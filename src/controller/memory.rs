@@ -24,6 +24,12 @@ pub struct Memory<K> {
     pub trials: BTreeMap<String, Trials<K>>,
     /// The last such failure, until the object has converged.
     pub last_failure: Option<String>,
+    /// Such failures that no event has told yet.
+    pub failed: Vec<String>,
+    /// What was parked, and why, that no event has told yet.
+    pub newly_parked: BTreeMap<K, String>,
+    /// Whether it was told that everything stays although the object was deleted.
+    pub retained: bool,
     /// What an intent that is in status registered and was not put there by us, refused or not sent, until that is in
     /// status too; and whether it is adopted.
     pub refused: BTreeMap<K, bool>,
@@ -56,6 +62,8 @@ pub struct Awaited<K> {
     pub batch: BTreeSet<K>,
     /// What of it has not been seen serving.
     pub left: BTreeSet<K>,
+    /// The cloud's id of the answer.
+    pub request: String,
 }
 
 /// An entry that the cloud refused.
@@ -78,6 +86,9 @@ impl<K> Default for Memory<K> {
             awaited: Vec::new(),
             trials: BTreeMap::new(),
             last_failure: None,
+            failed: Vec::new(),
+            newly_parked: BTreeMap::new(),
+            retained: false,
             refused: BTreeMap::new(),
             refusals: BTreeMap::new(),
             following: None,

@@ -35,24 +35,23 @@ impl<M: Managed> Pass<'_, M> {
                     .filter(|key| idle && arrived(key).is_none())
                     .cloned()
                     .collect();
-                if absent == awaited.batch {
-                    bad.extend(trials.failed(&absent));
-                } else {
-                    bad.extend(
-                        absent
-                            .iter()
-                            .filter_map(|key| trials.failed(&BTreeSet::from([key.clone()]))),
-                    );
-                }
+                let failed: Vec<_> = match absent == awaited.batch {
+                    true => trials.failed(&absent).into_iter().collect(),
+                    false => absent
+                        .iter()
+                        .filter_map(|key| trials.failed(&BTreeSet::from([key.clone()])))
+                        .collect(),
+                };
+                bad.extend(failed.into_iter().map(|key| (key, awaited.request.clone())));
                 awaited.left.retain(|key| !absent.contains(key));
                 !awaited.left.is_empty()
             });
         }
-        for key in bad {
+        for (key, request) in bad {
             self.park(
                 key,
                 "accepted twice, and absent afterwards".to_owned(),
-                None,
+                Some(&request),
                 false,
             );
         }

@@ -12,6 +12,7 @@ use server_group_core::{membership::Purpose, reason::Reason, verdict::Verdict};
 use super::{
     Context,
     authorize::{self, Access},
+    events::Change,
     managed::Managed,
     memory::Memory,
     record::Record,
@@ -68,8 +69,10 @@ pub struct Pass<'c, M: Managed> {
     pub remark: Option<String>,
     /// How many changes the cloud accepted in this pass.
     pub accepted: usize,
-    /// What was left alone in this pass because the cloud refused it, with why.
-    pub newly_parked: Vec<String>,
+    /// The cloud's id of the last answer that accepted any; empty before there is one.
+    pub accepted_by: String,
+    /// Events about what the next write of the status records.
+    pub to_tell: Vec<(Change, String)>,
     /// When something that is waited for is due, since the start of the process.
     pub due: Option<Duration>,
     /// The operation that this pass is carrying out: every call of it so far was answered.
@@ -98,7 +101,8 @@ impl<'c, M: Managed> Pass<'c, M> {
             unread: None,
             remark: None,
             accepted: 0,
-            newly_parked: Vec::new(),
+            accepted_by: String::new(),
+            to_tell: Vec::new(),
             due: None,
             running: None,
         }
@@ -158,6 +162,7 @@ impl<'c, M: Managed> Pass<'c, M> {
             memory.trials.clear();
             memory.refusals.clear();
             memory.last_failure = None;
+            memory.newly_parked.clear();
             memory.removed.clear();
             memory.quick_beat = None;
             drop(memory);

@@ -108,24 +108,14 @@ impl<M: Managed> Pass<'_, M> {
         })
     }
 
-    /// Names what is left alone for a while because the cloud refused it.
-    async fn tell_parked(&mut self) {
-        let parked = std::mem::take(&mut self.newly_parked);
-        if !parked.is_empty() {
-            let count = parked.len();
-            let note = format!("left alone for a while, {count}: {}", parked.join(", "));
-            events::publish(self, Change::Failed, note).await;
-        }
-    }
-
     /// Says so when what is carried out now is not what was shown.
-    pub async fn tell_changed_plan(&self, now: &Plan) {
+    pub fn tell_changed_plan(&mut self, now: &Plan) {
         if let Some(hash) = self.object.shown_hash().filter(|hash| *hash != now.hash) {
             let note = format!(
                 "the plan that was shown had the hash {hash}; what is carried out now has {}",
                 now.hash
             );
-            events::publish(self, Change::PlanChanged, note).await;
+            self.to_tell.push((Change::PlanChanged, note));
         }
     }
 }
@@ -210,7 +200,6 @@ async fn conclude<M: Pipeline>(
         Err(Stop::Verdict { verdict, message }) => Judged { verdict, message },
         Err(stop @ (Stop::Superseded(_) | Stop::Kubernetes(_))) => return Err(stop),
     };
-    pass.tell_parked().await;
     let message = match &pass.remark {
         Some(remark) => format!("{}; {remark}", judged.message),
         None => judged.message,

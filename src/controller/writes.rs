@@ -10,22 +10,23 @@ use super::{managed::Managed, pass::Pass, report::Report, stop::Stop};
 use crate::api::FINALIZER;
 
 impl<M: Managed> Pass<'_, M> {
-    /// Writes the status that says `report` and remembers the record, if that differs from what it says now.
+    /// Writes the status that says `report` and remembers the record, if that differs from what it says now, and tells
+    /// what it records.
     ///
     /// # Errors
     ///
     /// [`Stop::Superseded`] if somebody else wrote in between: nothing is overwritten.
     pub async fn write(&mut self, report: &Report<M::Key>) -> Result<(), Stop> {
         let next = self.object.with_status(report, &self.record);
-        if next.same_status(&self.object) {
-            return Ok(());
+        if !next.same_status(&self.object) {
+            let name = self.object.name_any();
+            let (api, params) = (self.api(), PostParams::default());
+            let written = self
+                .answer(api.replace_status(&name, &params, &next))
+                .await?;
+            self.wrote(written);
         }
-        let name = self.object.name_any();
-        let (api, params) = (self.api(), PostParams::default());
-        let written = self
-            .answer(api.replace_status(&name, &params, &next))
-            .await?;
-        self.wrote(written);
+        self.tell_recorded().await;
         Ok(())
     }
 

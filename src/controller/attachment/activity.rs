@@ -34,13 +34,13 @@ pub(super) async fn follow(
             false => Standing::Ended,
         };
         let followed = Followed::Activity("without a name");
-        return pass.follow(operation, followed, standing).await;
+        return pass.follow(operation, followed, standing);
     }
     let activity = group.cloud.describe_scaling_activity(&reference).await?;
     // One that is no longer known ended some time ago, one way or the other.
     let standing = activity.map_or(Standing::Ended, standing);
     let followed = Followed::Activity(&reference);
-    pass.follow(operation, followed, standing).await
+    pass.follow(operation, followed, standing)
 }
 
 fn standing(activity: Activity) -> Standing {

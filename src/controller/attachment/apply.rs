@@ -50,8 +50,7 @@ pub(super) async fn apply(
         &planned.hand_over,
         "server group",
         &group.id,
-    )
-    .await;
+    );
     let mut applied = Applied::default();
     let before = register(pass, planned.attach.keys());
     let mut accepted = BTreeSet::new();
@@ -258,7 +257,12 @@ impl Step<ScalingGroupAttachment> for Undo<'_> {
         manner(self.family, false)
     }
 
-    fn accepted(&self, pass: &Pass<'_, ScalingGroupAttachment>, batch: &[AttachmentKey]) {
+    fn accepted(
+        &self,
+        pass: &Pass<'_, ScalingGroupAttachment>,
+        batch: &[AttachmentKey],
+        _request: &str,
+    ) {
         if self.undoing != Undoing::Swap {
             pass.note_removed(batch);
         }

@@ -49,8 +49,7 @@ pub(super) async fn apply(
         &planned.hand_over,
         "server",
         &group.id,
-    )
-    .await;
+    );
     let mut applied = Applied::default();
     let before = register(pass, planned.add.keys());
     let mut add = Add {
@@ -198,11 +197,12 @@ impl Step<ServerGroupMembership> for Add<'_> {
         )
     }
 
-    fn accepted(&self, pass: &Pass<'_, ServerGroupMembership>, batch: &[ServerKey]) {
+    fn accepted(&self, pass: &Pass<'_, ServerGroupMembership>, batch: &[ServerKey], request: &str) {
         let batch: BTreeSet<_> = batch.iter().cloned().collect();
         pass.memory.lock().awaited.push(Awaited {
             left: batch.clone(),
             batch,
+            request: request.to_owned(),
         });
     }
 
@@ -261,7 +261,12 @@ impl Step<ServerGroupMembership> for Remove<'_> {
         )
     }
 
-    fn accepted(&self, pass: &Pass<'_, ServerGroupMembership>, batch: &[ServerKey]) {
+    fn accepted(
+        &self,
+        pass: &Pass<'_, ServerGroupMembership>,
+        batch: &[ServerKey],
+        _request: &str,
+    ) {
         pass.note_removed(batch);
     }
 

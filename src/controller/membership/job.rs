@@ -48,7 +48,7 @@ pub(super) async fn follow(
         // One that is no longer known ended some time ago, one way or the other.
         let found = jobs.iter().find(|job| job.id == id);
         let standing = found.map_or(Standing::Ended, standing);
-        pass.follow(operation, Followed::Job(&id), standing).await?;
+        pass.follow(operation, Followed::Job(&id), standing)?;
     }
     Ok(another_runs)
 }
