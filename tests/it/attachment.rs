@@ -8,7 +8,7 @@ use server_group_sim::{
     world::{Ending, Product},
 };
 
-use crate::stage::{Stage, condition, events, eventually, instance, message};
+use crate::stage::{Stage, condition, events, eventually, instance, message, told};
 
 type Attachment = ScalingGroupAttachment;
 
@@ -166,40 +166,93 @@ async fn a_forced_detach_that_would_leave_nobody_is_held() {
     .await;
 }
 
+/// Every way for an activity to end, and what is to be said of it.
+const ENDINGS: [(Ending, &str); 5] = [
+    (Ending::Successful, ""),
+    (Ending::Vanished, ""),
+    (Ending::Warning, "ended with warnings"),
+    (
+        Ending::Failed,
+        "failed: OperationDenied: The load balancer refused the instances.",
+    ),
+    (
+        Ending::Rejected,
+        "failed: it was rejected: OperationDenied: The load balancer refused the instances.",
+    ),
+];
+
+/// Applies `after` where `before` is attached, by force, which takes one `action` whose activity ends so.
+async fn followed(
+    before: &[Value],
+    after: &[Value],
+    force: &str,
+    action: &'static str,
+    (ending, said): (Ending, &str),
+) {
+    let stage = stage("activity").await;
+    stage.attachment("web", "asg-web", before, json!({})).await;
+    stage.reason::<Attachment>("web", "Converged").await;
+    stage
+        .simulator
+        .world()
+        .put_member("sgp-alb1", "i-other", "", 80, 100);
+    stage.simulator.world().endings.push_back(ending);
+    let earlier = stage.changes();
+    // A second try waits, so that what its intent says is there to be read.
+    let mut tries = 0;
+    let mut second = stage.simulator.hold(When::Before, move |call| {
+        tries += usize::from(call.action == action);
+        tries == 2
+    });
+    stage
+        .attachment("web", "asg-web", after, json!({force: true}))
+        .await;
+    let again = matches!(ending, Ending::Failed | Ending::Rejected);
+    let named = || {
+        let world = stage.simulator.world();
+        let begun = world.changing_calls().nth(earlier).unwrap();
+        let (id, _) = world.activities.first_key_value().unwrap();
+        let note = format!("scaling activity {id} of {action} {said}");
+        (note, begun.request_id.clone())
+    };
+    if again {
+        second.arrived().await;
+        let web = stage.api::<Attachment>().get("web").await.unwrap();
+        let (failure, _) = named();
+        assert!(message(&web).contains(&failure), "{}", message(&web));
+        second.release();
+    }
+    stage.reason::<Attachment>("web", "Converged").await;
+    let wanted: Vec<_> = after.iter().map(|group| group["id"].clone()).collect();
+    assert_eq!(json!(attached(&stage)), json!(wanted), "{ending:?}");
+    let calls = stage.changes() - earlier;
+    assert_eq!(calls, 1 + usize::from(again), "{ending:?}");
+    if said.is_empty() {
+        assert!(events(&stage, "Failed").await.is_empty(), "{ending:?}");
+        return;
+    }
+    let (note, request) = named();
+    let failed = told(&stage, "Failed", &note).await;
+    assert_eq!(failed.len(), 1, "{failed:?}");
+    let end = format!("(request {request})");
+    assert!(failed[0].ends_with(&end), "{end} is not in {failed:?}");
+}
+
 #[tokio::test(flavor = "multi_thread")]
-async fn every_end_of_a_scaling_activity_is_followed() {
-    for (ending, calls) in [
-        (Ending::Successful, 1),
-        (Ending::Warning, 1),
-        (Ending::Vanished, 1),
-        (Ending::Failed, 2),
-        (Ending::Rejected, 2),
-    ] {
-        let stage = stage("activity").await;
-        stage
-            .attachment("web", "asg-web", &[alb(0, 50), alb(1, 50)], json!({}))
-            .await;
-        stage.reason::<Attachment>("web", "Converged").await;
-        stage
-            .simulator
-            .world()
-            .put_member("sgp-alb1", "i-other", "", 80, 100);
-        stage.simulator.world().endings.push_back(ending);
-        stage
-            .attachment(
-                "web",
-                "asg-web",
-                &[alb(0, 50)],
-                json!({"forceDetach": true}),
-            )
-            .await;
-        stage.reason::<Attachment>("web", "Converged").await;
-        assert_eq!(attached(&stage), ["sgp-alb0"], "{ending:?}");
-        assert_eq!(
-            stage.simulator.world().calls("DetachServerGroups"),
-            calls,
-            "{ending:?}"
-        );
+async fn every_end_of_the_activity_of_a_forced_detach_is_followed_and_named() {
+    let both = [alb(0, 50), alb(1, 50)];
+    for ending in ENDINGS {
+        let action = "DetachServerGroups";
+        followed(&both, &both[..1], "forceDetach", action, ending).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_end_of_the_activity_of_a_forced_attach_is_followed_and_named() {
+    let both = [alb(0, 50), alb(1, 50)];
+    for ending in ENDINGS {
+        let action = "AttachServerGroups";
+        followed(&both[..1], &both, "forceAttach", action, ending).await;
     }
 }
 

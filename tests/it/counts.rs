@@ -29,14 +29,22 @@ async fn counted(name: &str) -> (Stage, Tripwire) {
 
 /// Reads of one pass over an object that rests.
 async fn reads_at_rest(stage: &Stage, list: &'static str) -> usize {
-    let before = (stage.all_calls(), calls(stage, list));
+    // Both numbers at one moment.
+    let counted = || {
+        let world = stage.simulator.world();
+        let all = world.audit.iter().filter(|call| call.service != "time");
+        let passes = all.clone().filter(|call| call.action == list);
+        (all.count(), passes.count())
+    };
+    let before = counted();
     eventually("ten passes", || async {
-        (calls(stage, list) >= before.1 + 10).then_some(())
+        (counted().1 >= before.1 + 10).then_some(())
     })
     .await;
-    let (all, passes) = (stage.all_calls() - before.0, calls(stage, list) - before.1);
-    // The last pass may be under way: whole passes only.
-    all.div_ceil(passes)
+    let after = counted();
+    let (all, passes) = (after.0 - before.0, after.1 - before.1);
+    // The last pass may be under way, with its first read.
+    (all - 1).div_ceil(passes)
 }
 
 async fn membership(
@@ -146,6 +154,40 @@ fn polls(stage: &Stage, product: Product) {
         product.upper()
     );
     row(&what, jobs, polls, looks);
+    // Not faster than the quick beat.
+    assert!(gaps(stage).iter().all(|gap| *gap >= 2.0));
+}
+
+/// Simulated seconds between one poll of jobs and the next.
+fn gaps(stage: &Stage) -> Vec<f64> {
+    let world = stage.simulator.world();
+    let polls = world.audit.iter();
+    let polls = polls.filter(|call| call.action == "ListAsynJobs");
+    let polls: Vec<_> = polls.map(|call| call.at).collect();
+    polls.windows(2).map(|pair| pair[1] - pair[0]).collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_job_of_a_minute_is_polled_ever_later() {
+    for (product, group) in [(Product::Alb, "sgp-alb-x"), (Product::Nlb, "sgp-nlb-x")] {
+        let stage = Stage::new("polls").await;
+        stage.simulator.world().create_group(product, group);
+        stage.simulator.world().durations.adding = 60.0;
+        stage
+            .membership("x", group, &instances(0, 5, Some(80)), json!({}))
+            .await;
+        stage
+            .reason::<ServerGroupMembership>("x", "Converged")
+            .await;
+        let gaps = gaps(&stage);
+        let mut beat = 2.0;
+        for gap in &gaps {
+            assert!(*gap >= beat, "{product:?}: {gaps:?}");
+            beat = 30_f64.min(1.5 * beat);
+        }
+        let what = format!("{}: polls for a job of a minute", product.upper());
+        row(&what, 1, gaps.len() + 1, 8);
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -215,25 +257,32 @@ async fn every_third_call_throttled_costs_no_more_than_half_again() {
 async fn a_clb_group_that_takes_no_more_than_20_never_sees_more() {
     let stage = Stage::new("never-more").await;
     stage.simulator.world().create_group(Product::Clb, "rsp-x");
-    stage
-        .membership("x", "rsp-x", &instances(0, 205, Some(80)), json!({}))
-        .await;
-    stage
-        .reason::<ServerGroupMembership>("x", "Converged")
-        .await;
-    stage
-        .membership("x", "rsp-x", &instances(0, 100, Some(80)), json!({}))
-        .await;
-    stage
-        .reason::<ServerGroupMembership>("x", "Converged")
-        .await;
+    let list = async |count: usize, weight: u8| {
+        let mut servers = instances(0, count, Some(80));
+        for server in &mut servers {
+            server["weight"] = json!(weight);
+        }
+        let drain = json!({"removal": {"drainSeconds": 10}});
+        stage.membership("x", "rsp-x", &servers, drain).await;
+        stage
+            .reason::<ServerGroupMembership>("x", "Converged")
+            .await;
+    };
+    list(205, 100).await;
+    list(205, 10).await;
+    list(100, 10).await;
     let world = stage.simulator.world();
-    let most = world
-        .changing_calls()
-        .map(|call| call.names.len())
-        .max()
-        .unwrap();
-    assert_eq!(most, 20);
+    for (action, calls) in [
+        ("AddVServerGroupBackendServers", 11),
+        // All of them, and then those that drain.
+        ("SetVServerGroupAttribute", 11 + 6),
+        ("RemoveVServerGroupBackendServers", 6),
+    ] {
+        let sent = world.changing_calls().filter(|call| call.action == action);
+        let sizes: Vec<_> = sent.map(|call| call.names.len()).collect();
+        assert_eq!(sizes.iter().max(), Some(&20), "{action}");
+        assert_eq!(sizes.len(), calls, "{action}: {sizes:?}");
+    }
     assert_eq!(world.violations().count(), 0);
 }
 

@@ -1,7 +1,12 @@
 //! `ownership: Exclusive`: strangers go, once they were seen twice; what a scaling group brings is no stranger.
 
+use std::time::Duration;
+
 use serde_json::{Value, json};
-use server_group_operator::api::{ScalingGroupAttachment, ServerGroupMembership};
+use server_group_operator::{
+    api::{ScalingGroupAttachment, ServerGroupMembership, status::HoldReason},
+    timing::Timing,
+};
 use server_group_sim::{
     When,
     audit::Entry,
@@ -9,7 +14,7 @@ use server_group_sim::{
     world::{Product, World},
 };
 
-use crate::stage::{Stage, eventually, instance, instances};
+use crate::stage::{SPEED, Stage, eventually, instance, instances};
 
 type Membership = ServerGroupMembership;
 type Attachment = ScalingGroupAttachment;
@@ -261,6 +266,90 @@ async fn a_member_that_comes_back_three_times_is_contended() {
     list(&stage, json!({"intervalSeconds": 90})).await;
     eventually("removed", async || (removals() == 4).then_some(())).await;
     stage.reason::<Membership>("web", "Converged").await;
+}
+
+/// Starts the operator anew: a return counts for so many seconds after our removal, and what is parked waits as long.
+async fn restart_with_window(stage: &mut Stage, seconds: f64) {
+    stage.stop().await;
+    let mut timing = Timing::scaled(SPEED);
+    timing.return_window = Duration::from_secs_f64(seconds / SPEED);
+    timing.parked_retry = timing.return_window;
+    stage.start_with(stage.operator_client(), timing);
+}
+
+/// When each removal was made.
+fn removals(stage: &Stage) -> Vec<f64> {
+    let world = stage.simulator.world();
+    let calls = world.changing_calls();
+    let calls = calls.filter(|call| call.action == "RemoveVServerGroupBackendServers");
+    calls.map(|call| call.at).collect()
+}
+
+/// Puts the stranger there and waits until it is gone.
+async fn comes_and_goes(stage: &Stage) {
+    let before = removals(stage).len();
+    stage
+        .simulator
+        .world()
+        .put_member("rsp-web", "i-other", "", 80, 100);
+    eventually("removed", async || {
+        (removals(stage).len() > before).then_some(())
+    })
+    .await;
+    stage.reason::<Membership>("web", "Converged").await;
+}
+
+async fn passed(stage: &Stage, since: f64, seconds: f64) {
+    eventually("time passes", async || {
+        (stage.simulator.world().now >= since + seconds).then_some(())
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_contended_stays_so_until_somebody_asks() {
+    const WINDOW: f64 = 400.0;
+    let mut stage = stage("contended-on").await;
+    restart_with_window(&mut stage, WINDOW).await;
+    for _ in 1..=3 {
+        comes_and_goes(&stage).await;
+    }
+    stage
+        .simulator
+        .world()
+        .put_member("rsp-web", "i-other", "", 80, 100);
+    stage.reason::<Membership>("web", "Contended").await;
+    let last = *removals(&stage).last().unwrap();
+    // Neither the window nor the hour ends it.
+    passed(&stage, last, 2.5 * WINDOW).await;
+    stage.reason::<Membership>("web", "Contended").await;
+    restart_with_window(&mut stage, WINDOW).await;
+    let started = stage.simulator.world().now;
+    passed(&stage, started, 1.5 * WINDOW).await;
+    let web: Membership = stage.reason("web", "Contended").await;
+    assert_eq!(removals(&stage).len(), 3, "it is left alone");
+    let held = &web.status.as_ref().unwrap().held;
+    assert_eq!((held.len(), held[0].reason), (1, HoldReason::Contended));
+    stage.look_now::<Membership>("web").await;
+    eventually("removed", async || {
+        (removals(&stage).len() == 4).then_some(())
+    })
+    .await;
+    stage.reason::<Membership>("web", "Converged").await;
+    assert_eq!(ids(&stage).len(), 2);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_member_that_comes_back_long_after_it_was_removed_is_not_contended() {
+    const WINDOW: f64 = 100.0;
+    let mut stage = stage("comes-back-late").await;
+    restart_with_window(&mut stage, WINDOW).await;
+    for _ in 1..=5 {
+        comes_and_goes(&stage).await;
+        let removed = *removals(&stage).last().unwrap();
+        passed(&stage, removed, 1.5 * WINDOW).await;
+    }
+    assert_eq!(removals(&stage).len(), 5);
 }
 
 #[tokio::test(flavor = "multi_thread")]

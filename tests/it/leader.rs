@@ -23,18 +23,21 @@ use tokio_util::sync::CancellationToken;
 
 use crate::stage::{SPEED, Stage, control_plane, eventually, instances};
 
-/// A lease of two seconds, so that a takeover takes a test's time.
-fn quick() -> Timing {
+/// A lease of so many seconds, of which a quarter is left when renewing is given up.
+fn lasting(seconds: u64) -> Timing {
     let mut timing = Timing::production();
-    timing.lease_duration = Duration::from_secs(2);
-    timing.lease_renew_deadline = Duration::from_millis(1500);
+    timing.lease_duration = Duration::from_secs(seconds);
+    timing.lease_renew_deadline = timing.lease_duration * 3 / 4;
     timing.lease_retry = Duration::from_millis(100);
     timing
 }
 
-async fn candidate(namespace: &str, name: &str) -> (Election, Leadership) {
+/// Long enough that a slow machine does not outlive it.
+const LONG: u64 = 20;
+
+async fn candidate(namespace: &str, name: &str, seconds: u64) -> (Election, Leadership) {
     let client = control_plane().await.admin().client().await.unwrap();
-    let leadership = Leadership::candidate(quick());
+    let leadership = Leadership::candidate(lasting(seconds));
     (
         Election::new(client, namespace, name.into(), leadership.clone()),
         leadership,
@@ -52,10 +55,12 @@ async fn record(namespace: &str) -> Lease {
 #[tokio::test(flavor = "multi_thread")]
 async fn one_leads_and_the_next_takes_over_when_it_stops_renewing() {
     let namespace = control_plane().await.namespace("lease").await.unwrap();
-    let (mut first, first_may) = candidate(&namespace, "first").await;
+    // Its end is awaited.
+    let short = 4;
+    let (mut first, first_may) = candidate(&namespace, "first", short).await;
     first.win().await;
     assert!(first_may.permit(Duration::from_secs(1)).is_ok());
-    let (mut second, second_may) = candidate(&namespace, "second").await;
+    let (mut second, second_may) = candidate(&namespace, "second", short).await;
     let early = tokio::time::timeout(Duration::from_millis(800), second.win()).await;
     assert!(early.is_err(), "the lease is not over");
     assert!(second_may.permit(Duration::ZERO).is_err());
@@ -73,7 +78,7 @@ async fn one_leads_and_the_next_takes_over_when_it_stops_renewing() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_lease_that_is_given_back_is_free_at_once() {
     let namespace = control_plane().await.namespace("lease").await.unwrap();
-    let (mut first, first_may) = candidate(&namespace, "first").await;
+    let (mut first, first_may) = candidate(&namespace, "first", LONG).await;
     first.win().await;
     let stop = CancellationToken::new();
     let holding = tokio::spawn(first.hold(stop.clone()));
@@ -99,8 +104,8 @@ async fn a_lease_that_is_given_back_is_free_at_once() {
             .as_deref(),
         Some("")
     );
-    let (mut second, _) = candidate(&namespace, "second").await;
-    tokio::time::timeout(Duration::from_secs(1), second.win())
+    let (mut second, _) = candidate(&namespace, "second", LONG).await;
+    tokio::time::timeout(Duration::from_secs(LONG / 2), second.win())
         .await
         .expect("nobody holds it");
 }
@@ -108,10 +113,10 @@ async fn a_lease_that_is_given_back_is_free_at_once() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_call_that_might_outlive_the_lease_is_not_started() {
     let namespace = control_plane().await.namespace("lease").await.unwrap();
-    let (mut first, may) = candidate(&namespace, "first").await;
+    let (mut first, may) = candidate(&namespace, "first", LONG).await;
     first.win().await;
-    assert!(may.permit(Duration::from_secs(1)).is_ok());
-    assert!(may.permit(Duration::from_secs(2)).is_err());
+    assert!(may.permit(Duration::from_secs(LONG / 2)).is_ok());
+    assert!(may.permit(Duration::from_secs(LONG)).is_err());
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -119,7 +124,7 @@ async fn a_jump_of_the_wall_clock_ends_the_term() {
     let namespace = control_plane().await.namespace("lease").await.unwrap();
     let ahead = Arc::new(Mutex::new(jiff::SignedDuration::ZERO));
     let clock = Arc::clone(&ahead);
-    let timing = quick().with_wall_clock(move || jiff::Timestamp::now() + *clock.lock());
+    let timing = lasting(LONG).with_wall_clock(move || jiff::Timestamp::now() + *clock.lock());
     let may = Leadership::candidate(timing);
     let client = control_plane().await.admin().client().await.unwrap();
     Election::new(client, &namespace, "first".into(), may.clone())

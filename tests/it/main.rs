@@ -30,6 +30,7 @@ mod leader;
 mod membership;
 mod namespaces;
 mod ownership;
+mod parking;
 mod peers;
 mod plan_mode;
 mod products;

@@ -1,15 +1,31 @@
 //! `mode: Plan`: the difference is shown and nothing is changed.
 
+use std::ops::Range;
+
 use serde_json::{Value, json};
 use server_group_operator::api::{ScalingGroupAttachment, ServerGroupMembership};
-use server_group_sim::world::Product;
+use server_group_sim::world::{Product, World};
+use sha2::{Digest, Sha256};
 
-use crate::stage::{Stage, condition, events, instance, instances};
+use crate::stage::{Stage, condition, events, eventually, instance, instances};
 
 type Membership = ServerGroupMembership;
 
 fn planning() -> Value {
     json!({"mode": "Plan", "intervalSeconds": 30})
+}
+
+/// Waits for so many more looks at the group.
+async fn passes(stage: &Stage, times: usize) {
+    let looks = || {
+        let world = stage.simulator.world();
+        world.calls("DescribeVServerGroupAttribute")
+    };
+    let before = looks();
+    eventually("more passes", async || {
+        (looks() >= before + times).then_some(())
+    })
+    .await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -67,17 +83,7 @@ async fn a_plan_without_differences_is_in_sync_and_costs_no_write() {
         .await;
     let before: Membership = stage.reason("web", "Planned").await;
     assert_eq!(condition(&before, "InSync").unwrap().0, "True");
-    let reads = || {
-        stage
-            .simulator
-            .world()
-            .calls("DescribeVServerGroupAttribute")
-    };
-    let seen = reads();
-    crate::stage::eventually("five more passes", || async {
-        (reads() >= seen + 5).then_some(())
-    })
-    .await;
+    passes(&stage, 5).await;
     let after: Membership = stage.reason("web", "Planned").await;
     assert_eq!(
         before.metadata.resource_version,
@@ -87,27 +93,115 @@ async fn a_plan_without_differences_is_in_sync_and_costs_no_write() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_event_says_when_what_is_carried_out_is_not_what_was_shown() {
-    let stage = Stage::new("plan-changed").await;
+async fn a_plan_with_differences_stays_as_it_is_while_nothing_changes() {
+    let mut stage = Stage::new("plan-stays").await;
     stage
         .simulator
         .world()
         .create_group(Product::Clb, "rsp-web");
     stage
-        .membership("web", "rsp-web", &instances(0, 3, Some(80)), planning())
-        .await;
-    stage.reason::<Membership>("web", "Planned").await;
-    stage
-        .membership(
-            "web",
-            "rsp-web",
-            &instances(0, 4, Some(80)),
-            json!({"mode": "Enforce"}),
-        )
+        .membership("web", "rsp-web", &instances(0, 70, Some(80)), json!({}))
         .await;
     stage.reason::<Membership>("web", "Converged").await;
-    let told = || async { (events(&stage, "PlanChanged").await.len() == 1).then_some(()) };
-    crate::stage::eventually("the event", told).await;
+    let changes = stage.changes();
+    // Ten get another weight, sixty leave, two come.
+    let mut servers = instances(0, 10, Some(80));
+    servers.extend(instances(70, 2, Some(80)));
+    for server in &mut servers {
+        server["weight"] = json!(10);
+    }
+    stage
+        .membership("web", "rsp-web", &servers, planning())
+        .await;
+    let before: Membership = stage.reason("web", "Planned").await;
+    let plan = before.status.unwrap().plan.unwrap();
+    let keys = |numbers: Range<usize>| -> Vec<_> {
+        numbers
+            .map(|number| format!("{}:80", instance(number)))
+            .collect()
+    };
+    let shown = (keys(70..72), keys(10..60), keys(0..10));
+    assert_eq!((plan.add, plan.remove, plan.update), shown);
+    let totals = plan.totals;
+    assert_eq!((totals.add, totals.remove, totals.update), (2, 60, 10));
+    let text = [
+        lines("add", 70..72, " 10"),
+        lines("remove", 10..70, ""),
+        lines("update", 0..10, " 10"),
+    ];
+    assert_eq!(plan.hash, hash(&text.concat()));
+    passes(&stage, 5).await;
+    stage.stop().await;
+    stage.start();
+    passes(&stage, 2).await;
+    let after: Membership = stage.reason("web", "Planned").await;
+    assert_eq!(
+        before.metadata.resource_version,
+        after.metadata.resource_version
+    );
+    assert_eq!(stage.changes(), changes);
+}
+
+/// Lines of the text under the hash: what is done to these numbers.
+fn lines(verb: &str, numbers: Range<usize>, weight: &str) -> String {
+    let line = |number| format!("{verb} {}:80{weight}\n", instance(number));
+    numbers.map(line).collect::<Vec<_>>().concat()
+}
+
+/// The hash as it is documented.
+fn hash(lines: &str) -> String {
+    let bytes = Sha256::digest(lines);
+    let bytes: Vec<_> = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
+    bytes.concat()
+}
+
+fn hash_of_adding(numbers: Range<usize>) -> String {
+    hash(&lines("add", numbers, ""))
+}
+
+/// Shows the addition of three, has `meanwhile` happen, and enforces a list of so many, which adds `carried_out`.
+async fn changes_between(
+    name: &str,
+    meanwhile: impl FnOnce(&mut World),
+    listed: usize,
+    carried_out: Range<usize>,
+) {
+    let stage = Stage::new(name).await;
+    stage
+        .simulator
+        .world()
+        .create_group(Product::Clb, "rsp-web");
+    // Nobody looks again before it is enforced.
+    let (rarely, enforce) = (
+        json!({"mode": "Plan", "intervalSeconds": 86400}),
+        json!({"mode": "Enforce", "intervalSeconds": 86400}),
+    );
+    stage
+        .membership("web", "rsp-web", &instances(0, 3, Some(80)), rarely)
+        .await;
+    let web: Membership = stage.reason("web", "Planned").await;
+    let shown = web.status.unwrap().plan.unwrap().hash;
+    assert_eq!(shown, hash_of_adding(0..3));
+    meanwhile(&mut stage.simulator.world());
+    stage
+        .membership("web", "rsp-web", &instances(0, listed, Some(80)), enforce)
+        .await;
+    stage.reason::<Membership>("web", "Converged").await;
+    let now = hash_of_adding(carried_out);
+    let note =
+        format!("the plan that was shown had the hash {shown}; what is carried out now has {now}");
+    assert_eq!(events(&stage, "PlanChanged").await, [note]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_event_gives_both_hashes_when_another_list_is_enforced_than_was_shown() {
+    changes_between("plan-other-list", |_| {}, 4, 0..4).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_event_gives_both_hashes_when_the_cloud_changed_since_the_plan_was_shown() {
+    let by_hand = |world: &mut World| world.put_member("rsp-web", &instance(0), "", 80, 100);
+    changes_between("plan-other-cloud", by_hand, 3, 1..3).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -144,6 +238,16 @@ async fn attachments_are_planned_as_well() {
         .attachment("web", "asg-web", &groups, planning())
         .await;
     let web: ScalingGroupAttachment = stage.reason("web", "Planned").await;
-    assert_eq!(web.status.unwrap().plan.unwrap().add, ["GWLB/sgp-1"]);
+    let plan = web.status.unwrap().plan.unwrap();
+    assert_eq!(plan.add, ["GWLB/sgp-1"]);
+    assert_eq!(plan.hash, hash("add GWLB/sgp-1\n"));
     assert_eq!(stage.changes(), 0);
+    let enforce = json!({"mode": "Enforce"});
+    stage.attachment("web", "asg-web", &groups, enforce).await;
+    let web: ScalingGroupAttachment = stage.reason("web", "Converged").await;
+    assert!(web.status.unwrap().plan.is_none());
+    assert!(events(&stage, "PlanChanged").await.is_empty());
+    let world = stage.simulator.world();
+    let attached = &world.scaling_groups["asg-web"].attachments;
+    assert_eq!((attached.len(), attached[0].group.as_str()), (1, "sgp-1"));
 }

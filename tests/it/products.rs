@@ -1,15 +1,18 @@
 //! What is particular to a product: jobs that fail or never end, and who is at fault.
 
 use serde_json::{Value, json};
-use server_group_operator::api::ServerGroupMembership;
+use server_group_operator::api::{ServerGroupMembership, status::HoldReason};
 use server_group_sim::{
+    When,
     fault::{Fault, What},
     world::{Product, Status},
 };
 
-use crate::stage::{Stage, events, eventually, instance, instances, message};
+use crate::stage::{Stage, events, eventually, instance, instances, message, told};
 
 type Membership = ServerGroupMembership;
+
+const ADD: &str = "AddServersToServerGroup";
 
 /// A stage with one empty group, and the group's name.
 async fn stage(name: &str, product: Product) -> (Stage, &'static str) {
@@ -40,6 +43,22 @@ fn parked(object: &Membership) -> Vec<String> {
     let status = object.status.as_ref().unwrap();
     let parked = status.parked.iter();
     parked.map(|parked| parked.server.clone()).collect()
+}
+
+/// What status shows as left alone for this reason.
+fn held(object: &Membership, reason: HoldReason) -> Vec<String> {
+    let held = object.status.iter().flat_map(|status| &status.held);
+    held.filter(|held| held.reason == reason)
+        .map(|held| held.server.clone())
+        .collect()
+}
+
+/// The most calls that so many members take when one of them is bad: a refused batch of n costs 2⌈log₂ n⌉ more.
+fn halved(product: Product, members: usize) -> usize {
+    let limit = if product == Product::Clb { 20 } else { 200 };
+    let batch = limit.min(members);
+    let halvings = batch.next_power_of_two().ilog2();
+    members.div_ceil(limit) + 2 * halvings as usize
 }
 
 async fn lives(product: Product) {
@@ -80,29 +99,32 @@ async fn an_nlb_group_lives_its_life() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn weights_are_changed_in_place() {
+async fn weights_are_changed_in_place_and_an_absent_one_is_never_touched() {
     for product in [Product::Alb, Product::Nlb] {
         let (stage, group) = stage("weights", product).await;
         let weighted = |weight: u8| -> Vec<Value> {
-            let with = |mut server: Value| {
+            let mut servers = instances(0, 5, Some(80));
+            for server in &mut servers[1..] {
                 server["weight"] = json!(weight);
-                server
-            };
-            instances(0, 5, Some(80)).into_iter().map(with).collect()
+            }
+            servers
         };
         stage.membership("x", group, &weighted(10), json!({})).await;
         stage.reason::<Membership>("x", "Converged").await;
+        stage
+            .simulator
+            .world()
+            .put_member(group, &instance(0), "", 80, 77);
         stage.membership("x", group, &weighted(20), json!({})).await;
         stage.reason::<Membership>("x", "Converged").await;
         let world = stage.simulator.world();
-        assert!(
-            world.groups[group]
-                .members
-                .values()
-                .all(|member| member.weight == 20)
-        );
-        assert_eq!(world.calls("UpdateServerGroupServersAttribute"), 1);
-        assert_eq!(world.calls("RemoveServersFromServerGroup"), 0);
+        let members = world.groups[group].members.values();
+        let weights: Vec<_> = members.map(|member| member.weight).collect();
+        assert_eq!(weights, [77, 20, 20, 20, 20], "{product:?}");
+        let changes: Vec<_> = world.changing_calls().skip(1).collect();
+        assert_eq!(changes.len(), 1, "{product:?}");
+        assert_eq!(changes[0].action, "UpdateServerGroupServersAttribute");
+        assert_eq!(changes[0].names.len(), 4, "{product:?}");
     }
 }
 
@@ -239,7 +261,7 @@ async fn a_job_that_succeeded_is_not_believed_when_a_member_is_absent() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_job_that_never_ends_is_named_in_status() {
+async fn a_job_that_does_not_end_in_15_minutes_is_named_and_waited_for() {
     let (stage, group) = stage("endless-job", Product::Alb).await;
     stage.simulator.world().endless_jobs = 1;
     stage
@@ -247,12 +269,42 @@ async fn a_job_that_never_ends_is_named_in_status() {
         .await;
     let named = |object: &Membership| message(object).contains("does not end");
     let x = stage.until("the job named", "x", named).await;
-    assert!(message(&x).contains("job job-"), "{}", message(&x));
+    let (failure, request) = {
+        let world = stage.simulator.world();
+        let accepted = world.changing_calls().next().unwrap();
+        let waited = world.now - accepted.at;
+        assert!(waited >= 900.0, "named after {waited} s");
+        let (id, _) = world.jobs.first_key_value().unwrap();
+        let failure = format!("job {id} of {ADD} failed: it does not end");
+        (failure, accepted.request_id.clone())
+    };
+    assert!(message(&x).contains(&failure), "{}", message(&x));
+    let note = format!("{failure} (request {request})");
+    assert_eq!(told(&stage, "Failed", "does not end").await, [note]);
+    stage
+        .membership("x", group, &instances(0, 7, Some(80)), json!({}))
+        .await;
+    stage.reason::<Membership>("x", "Changing").await;
     assert_eq!(
         stage.changes(),
         1,
         "nothing is sent to a group that is busy"
     );
+    end_jobs(&stage, group);
+    stage.reason::<Membership>("x", "Converged").await;
+    assert_eq!(stage.simulator.world().serving(group), 7);
+    assert_eq!(stage.changes(), 2, "and then what is missing");
+}
+
+/// Has everything that the group is about end now.
+fn end_jobs(stage: &Stage, group: &str) {
+    let mut world = stage.simulator.world();
+    let now = world.now;
+    world.jobs.values_mut().for_each(|job| job.until = now);
+    let group = world.groups.get_mut(group).unwrap();
+    group.busy_until = now;
+    let members = group.members.values_mut();
+    members.for_each(|member| member.until = now);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -266,9 +318,25 @@ async fn one_server_that_fails_in_a_job_does_not_stop_199() {
         let x: Membership = stage.reason("x", "PartlyApplied").await;
         assert_eq!(stage.simulator.world().serving(group), 199);
         assert_eq!(parked(&x).len(), 1);
-        assert!(parked(&x)[0].starts_with("i-0077"));
-        let calls = stage.simulator.world().calls("AddServersToServerGroup");
+        let bad = parked(&x).remove(0);
+        assert!(bad.starts_with("i-0077"), "{bad}");
+        let calls = stage.simulator.world().calls(ADD);
         assert!(calls <= 2 + 2 * 8, "{calls} calls");
+        let request = {
+            let world = stage.simulator.world();
+            let about = world.changing_calls();
+            let about =
+                about.filter(|call| call.names.iter().any(|name| name.starts_with("i-0077")));
+            about.last().unwrap().request_id.clone()
+        };
+        let reason = &x.status.as_ref().unwrap().parked[0].reason;
+        let note = format!("left alone for a while, 1: {bad} ({reason}, request {request})");
+        let failed = told(&stage, "Failed", "left alone").await;
+        let parked: Vec<_> = failed
+            .iter()
+            .filter(|note| note.starts_with("left"))
+            .collect();
+        assert_eq!(parked, [&note], "{product:?}");
     }
 }
 
@@ -284,6 +352,7 @@ async fn one_server_that_fails_on_its_way_out_in_a_job_does_not_stop_the_others(
         .membership("x", group, &instances(50, 50, Some(80)), json!({}))
         .await;
     let x: Membership = stage.reason("x", "PartlyApplied").await;
+    assert_eq!(held(&x, HoldReason::Parked), parked(&x));
     assert_eq!(members(&stage, group), 51);
     assert_eq!(
         parked(&x),
@@ -311,18 +380,38 @@ async fn one_server_that_is_refused_at_once_does_not_stop_199() {
         let x: Membership = stage.reason("x", "PartlyApplied").await;
         assert_eq!(stage.simulator.world().serving(group), 199);
         assert_eq!(parked(&x).len(), 1);
-        let refused = stage
-            .simulator
-            .world()
-            .changing_calls()
-            .filter(|call| !call.acted)
-            .count();
-        assert!(refused <= 2 * 8 + 1, "{refused} refused calls");
-        let failed = events(&stage, "Failed").await;
-        assert!(
-            failed.iter().any(|note| note.contains("i-0077")),
-            "{failed:?}"
-        );
+        assert_eq!(held(&x, HoldReason::Parked), parked(&x), "{product:?}");
+        let (changes, most) = (stage.changes(), halved(product, 200));
+        assert!(changes <= most, "{product:?}: {changes} calls, not {most}");
+        let failed = told(&stage, "Failed", "i-0077").await;
+        assert_eq!(failed.len(), 1, "{failed:?}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn one_server_that_is_refused_on_its_way_out_does_not_stop_99() {
+    for product in [Product::Clb, Product::Alb, Product::Nlb, Product::Gwlb] {
+        let (stage, group) = stage("bad-out", product).await;
+        let port = port(product);
+        stage
+            .membership("x", group, &instances(0, 120, port), json!({}))
+            .await;
+        stage.reason::<Membership>("x", "Converged").await;
+        stage.simulator.world().clinging_servers.insert(instance(7));
+        let before = stage.changes();
+        stage
+            .membership("x", group, &instances(100, 20, port), json!({}))
+            .await;
+        let x: Membership = stage.reason("x", "PartlyApplied").await;
+        // The bad one and the twenty that are listed.
+        assert_eq!(members(&stage, group), 21, "{product:?}");
+        assert!(parked(&x)[0].starts_with("i-0007"), "{:?}", parked(&x));
+        assert_eq!(held(&x, HoldReason::Parked), parked(&x), "{product:?}");
+        // It may only have been busy: that batch is sent once more before it is halved.
+        let (changes, most) = (stage.changes() - before, halved(product, 100) + 1);
+        assert!(changes <= most, "{product:?}: {changes} calls, not {most}");
+        let failed = told(&stage, "Failed", "i-0007").await;
+        assert_eq!(failed.len(), 1, "{failed:?}");
     }
 }
 
@@ -362,28 +451,42 @@ async fn one_server_that_clings_does_not_stop_the_others() {
     );
 }
 
+/// What the simulator says of a job that failed.
+const WORDS: &str = "ResourceInUse.IP: The address is already in use.";
+
 #[tokio::test(flavor = "multi_thread")]
-async fn a_failed_job_is_named_in_status_with_the_words_of_the_cloud() {
-    let (stage, group) = stage("failed-in-status", Product::Nlb).await;
-    {
-        // For longer than the test takes, so that the second try is seen running.
-        let mut world = stage.simulator.world();
-        world.failing_jobs = 1;
-        world.durations.adding = 6000.0;
+async fn a_failed_job_is_named_in_status_and_in_an_event_with_the_words_of_the_cloud() {
+    for product in [Product::Alb, Product::Nlb] {
+        let (stage, group) = stage("failed-in-status", product).await;
+        stage.simulator.world().failing_jobs = 1;
+        // The second try waits, so that what its intent says is there to be read.
+        let mut tries = 0;
+        let mut second = stage.simulator.hold(When::Before, move |call| {
+            tries += usize::from(call.action == ADD);
+            tries == 2
+        });
+        stage
+            .membership("x", group, &instances(0, 5, Some(80)), json!({}))
+            .await;
+        second.arrived().await;
+        let x = stage.api::<Membership>().get("x").await.unwrap();
+        let (failure, request) = {
+            let world = stage.simulator.world();
+            let (id, job) = world.jobs.first_key_value().unwrap();
+            let polls = world.audit.iter();
+            let polls = polls.filter(|call| call.action == "ListAsynJobs" && call.at >= job.until);
+            assert!(polls.count() <= 2, "{product:?}:\n{}", stage.calls());
+            let request = world.changing_calls().next().unwrap().request_id.clone();
+            (format!("job {id} of {ADD} failed: {WORDS}"), request)
+        };
+        assert!(message(&x).contains(&failure), "{}", message(&x));
+        second.release();
+        stage.reason::<Membership>("x", "Converged").await;
+        assert_eq!(stage.simulator.world().serving(group), 5);
+        assert_eq!(stage.changes(), 2, "sent once more");
+        let note = format!("{failure} (request {request})");
+        assert_eq!(events(&stage, "Failed").await, [note], "{product:?}");
     }
-    stage
-        .membership("x", group, &instances(0, 5, Some(80)), json!({}))
-        .await;
-    eventually("sent", async || (stage.changes() == 1).then_some(())).await;
-    stage.simulator.world().pass(6000.0);
-    let named = |object: &Membership| {
-        let message = message(object);
-        message.contains("job job-") && message.contains("failed:")
-    };
-    stage.until("the failure in status", "x", named).await;
-    eventually("sent again", async || (stage.changes() == 2).then_some(())).await;
-    stage.simulator.world().pass(6000.0);
-    stage.reason::<Membership>("x", "Converged").await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

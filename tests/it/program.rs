@@ -145,12 +145,14 @@ fn says(command: &mut Command, words: &str) -> (Running, String) {
     panic!("it ended without {words:?}: {text}");
 }
 
-fn free_port() -> String {
-    TcpListener::bind("127.0.0.1:0")
+/// An address that nobody listens on. Its port is below those that systems hand out by themselves, so that none is handed
+/// out before the program takes it.
+fn free_address() -> String {
+    let first = 20_000 + u16::try_from(std::process::id() % 10_000).unwrap();
+    let mut addresses = (first..30_001).map(|port| format!("127.0.0.1:{port}"));
+    addresses
+        .find(|address| TcpListener::bind(address).is_ok())
         .unwrap()
-        .local_addr()
-        .unwrap()
-        .to_string()
 }
 
 fn get(address: &str, path: &str) -> String {
@@ -168,7 +170,7 @@ fn get(address: &str, path: &str) -> String {
 
 #[test]
 fn an_api_server_that_does_not_answer_is_waited_for_unready() {
-    let address = free_port();
+    let address = free_address();
     let mut command = program();
     command
         .args(["run", "--listen", &address])

@@ -97,9 +97,15 @@ fn parked(web: &Membership) -> Vec<String> {
 
 /// How many old members wait for their replacement.
 fn waiting(web: &Membership) -> usize {
+    held(web, HoldReason::WaitsForReplacement).len()
+}
+
+/// What is left alone for this reason.
+fn held(web: &Membership, reason: HoldReason) -> Vec<String> {
     let held = web.status.iter().flat_map(|status| &status.held);
-    held.filter(|held| held.reason == HoldReason::WaitsForReplacement)
-        .count()
+    held.filter(|held| held.reason == reason)
+        .map(|held| held.server.clone())
+        .collect()
 }
 
 const PRODUCTS: [Product; 2] = [Product::Clb, Product::Nlb];
@@ -125,6 +131,7 @@ async fn one_bad_new_server_keeps_one_old_one_and_no_more() {
         assert_eq!((swap.serving(), swap.least()), ((1, 9), 10), "{product:?}");
         assert!(parked(&web)[0].starts_with(&bad), "{:?}", parked(&web));
         assert_eq!((parked(&web).len(), waiting(&web)), (1, 1), "{product:?}");
+        assert_eq!(held(&web, HoldReason::Parked), parked(&web), "{product:?}");
         swap.stage.simulator.world().bad_servers.clear();
         swap.stage.look_now::<Membership>("web").await;
         swap.reason("Converged").await;
@@ -146,6 +153,7 @@ async fn one_new_server_that_fails_in_a_job_keeps_one_old_one_and_no_more() {
     assert_eq!((swap.serving(), swap.least()), ((1, 9), 10));
     assert!(parked(&web)[0].starts_with(&failing), "{:?}", parked(&web));
     assert_eq!((parked(&web).len(), waiting(&web)), (1, 1));
+    assert_eq!(held(&web, HoldReason::Parked), parked(&web));
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -161,6 +169,7 @@ async fn only_bad_new_servers_remove_nobody_and_each_is_named() {
         assert_eq!((swap.removals(), waiting(&web)), (0, 10), "{product:?}");
         let parked = parked(&web);
         assert_eq!(parked.len(), 10, "{product:?}: {parked:?}");
+        assert_eq!(held(&web, HoldReason::Parked), parked, "{product:?}");
         for (parked, bad) in parked.iter().zip(&bad) {
             assert!(parked.starts_with(bad), "{product:?}: {parked} for {bad}");
         }

@@ -643,3 +643,14 @@ pub async fn events(stage: &Stage, reason: &str) -> Vec<String> {
         .filter_map(|event| event.note)
         .collect()
 }
+
+/// Waits for an event with this reason that contains `words`, and returns the notes of all with this reason: what
+/// status records is told after it is written.
+pub async fn told(stage: &Stage, reason: &str, words: &str) -> Vec<String> {
+    eventually("the event", async || {
+        let notes = events(stage, reason).await;
+        let said = notes.iter().any(|note| note.contains(words));
+        said.then_some(notes)
+    })
+    .await
+}

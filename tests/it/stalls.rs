@@ -35,6 +35,8 @@ async fn deleted(product: Product, id: &str) {
 async fn a_server_group_that_was_deleted_is_not_asked_for_in_a_loop() {
     tokio::join!(
         deleted(Product::Clb, "rsp-web"),
+        deleted(Product::Alb, "sgp-alb-web"),
+        deleted(Product::Nlb, "sgp-nlb-web"),
         deleted(Product::Gwlb, "sgp-web"),
     );
 }

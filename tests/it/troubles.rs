@@ -111,6 +111,39 @@ async fn a_scaling_group_without_room_says_so_and_takes_what_fits() {
     recovers_when_asked::<Attachment>(&stage, |world| world.attachments_max = 7).await;
 }
 
+async fn throttled<K: Kind>(name: &str) {
+    let stage = stage::<K>(name, 2).await;
+    let fault = Fault::on(K::ADDS, What::Throttle).times(u32::MAX);
+    stage.simulator.world().faults.push(fault);
+    K::list(&stage, "web", 0..3, often()).await;
+    stage.reason::<K>("web", "Changing").await;
+    let web = stage.reason::<K>("web", "Retrying").await;
+    says(&web, &[K::ADDS, "Throttling"]);
+    // Each pass looks at first.
+    let tries = || {
+        let world = stage.simulator.world();
+        let calls = world.audit.split(|call| call.action == K::LOOKS);
+        let tries = calls.map(|calls| calls.iter().filter(|call| call.action == K::ADDS).count());
+        tries.filter(|tries| *tries > 0).collect::<Vec<_>>()
+    };
+    // The first was the addition of the two.
+    assert_eq!(tries()[..2], [1, 6]);
+    eventually("two more passes", async || {
+        (tries().len() >= 5).then_some(())
+    })
+    .await;
+    assert_eq!(tries()[..4], [1, 6, 6, 6]);
+    recovers::<K>(&stage, |world| world.faults.clear()).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_call_that_is_throttled_without_end_is_tried_six_times_a_pass() {
+    tokio::join!(
+        throttled::<Membership>("throttled-on"),
+        throttled::<Attachment>("throttled-on-ess"),
+    );
+}
+
 async fn configuring(product: Product, id: &str) {
     let stage = Stage::new("configuring").await;
     let busy = Some(String::from("Configuring"));
@@ -284,6 +317,50 @@ async fn a_server_group_that_is_gone_from_an_attachment_is_not_found() {
         _ = world.create_group(Product::Gwlb, "sgp-0001");
     })
     .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_load_balancer_that_was_deleted_is_named_and_stops_nothing_else() {
+    let stage = Stage::new("lb-deleted").await;
+    {
+        let mut world = stage.simulator.world();
+        world.create_scaling_group("asg-web", [instance(0)]);
+        world.create_group(Product::Gwlb, "sgp-0001");
+        for id in ["lb-1", "lb-2", "lb-3"] {
+            world.create_load_balancer(id);
+        }
+    }
+    let list = async |balancers: &[&str]| {
+        let balancers = balancers.iter().map(|id| json!({"id": id}));
+        let spec = json!({
+            "scalingGroupId": "asg-web", "serverGroups": [{"type": "GWLB", "id": "sgp-0001"}],
+            "loadBalancers": balancers.collect::<Vec<_>>(), "intervalSeconds": 30,
+        });
+        stage.apply::<Attachment>("web", &spec).await
+    };
+    let attached = || {
+        let world = stage.simulator.world();
+        let had = world.scaling_groups["asg-web"].attachments.iter();
+        let mut ids: Vec<_> = had.map(|had| had.group.clone()).collect();
+        ids.sort();
+        ids
+    };
+    list(&["lb-1", "lb-2"]).await;
+    stage.reason::<Attachment>("web", "Converged").await;
+    stage.simulator.world().delete_group("lb-2");
+    let advice = ["lb-2", "does not exist", "check its id"];
+    troubled::<Attachment>(&stage, "GroupNotFound", &advice, SLOW, 1).await;
+    list(&["lb-1", "lb-2", "lb-3"]).await;
+    eventually("the other is attached", async || {
+        (attached() == ["lb-1", "lb-3", "sgp-0001"]).then_some(())
+    })
+    .await;
+    let web: Attachment = stage.reason("web", "GroupNotFound").await;
+    says(&web, &advice);
+    assert!(stalled(&web));
+    stage.delete::<Attachment>("web").await;
+    stage.gone::<Attachment>("web").await;
+    assert!(attached().is_empty());
 }
 
 async fn unlisted(gone: bool) {

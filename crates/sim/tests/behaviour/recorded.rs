@@ -108,7 +108,8 @@ async fn every_recorded_request_is_understood() {
         "{ran} recorded requests ran, {} left out: {left_out:?}",
         left_out.len()
     );
-    assert!(ran >= 60, "only {ran} ran");
+    // One that is added or gets lost changes this line.
+    assert_eq!((ran, left_out.len()), (66, 5));
 }
 
 /// Without what belongs to the signature: this test's client signs anew.
