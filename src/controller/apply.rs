@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use server_group_core::{ledger::Ledger, reason::Reason};
 
 use super::{
-    carry_out::{End, Step, carry_out},
+    carry_out::{Done, End, Step, carry_out},
     events::{self, Change},
     managed::Managed,
     pass::Pass,
@@ -132,10 +132,9 @@ pub async fn act<M: Managed>(
     applied.called = true;
     let Wording {
         doing,
-        done: past,
         noun,
         preposition,
-        event,
+        ..
     } = wording;
     let mut message = format!(
         "{doing} {} {preposition} {group}",
@@ -149,13 +148,7 @@ pub async fn act<M: Managed>(
     let done = carry_out(pass, step, names, &message).await?;
     applied.accepted += done.accepted.len();
     pass.accepted += done.accepted.len();
-    // There is an id as soon as anything was accepted.
-    if let Some(request) = done.request_id {
-        let count = counted(done.accepted.len(), noun);
-        let note = format!("{past} {count} {preposition} {group} (request {request})");
-        events::publish(pass, event, note).await;
-        pass.accepted_by = request;
-    }
+    tell_accepted(pass, wording, &done, group).await;
     match done.end {
         End::Complete => {}
         End::Quota(words) => {
@@ -175,6 +168,23 @@ pub async fn act<M: Managed>(
         End::Stopped(stop) => applied.stopped = Some(stop),
     }
     Ok(done.accepted)
+}
+
+/// Tells what the cloud accepted of an action.
+pub async fn tell_accepted<M: Managed>(
+    pass: &mut Pass<'_, M>,
+    wording: Wording,
+    done: &Done<M::Key>,
+    group: &str,
+) {
+    // There is an id as soon as anything was accepted.
+    if let Some(request) = &done.request_id {
+        let count = counted(done.accepted.len(), wording.noun);
+        let (past, preposition) = (wording.done, wording.preposition);
+        let note = format!("{past} {count} {preposition} {group} (request {request})");
+        events::publish(pass, wording.event, note).await;
+        pass.accepted_by.clone_from(request);
+    }
 }
 
 /// `1 server`, `25 servers`.

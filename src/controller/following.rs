@@ -79,12 +79,12 @@ impl<M: Managed> Pass<'_, M> {
         let request = operation.request_id.as_deref();
         match standing {
             Standing::Failed(words) => {
-                let note = format!("{name} failed: {words}");
+                let note = with_words(format!("{name} failed"), &words);
                 self.note_failure(&note, request);
                 self.failed_later(&operation.action, &operation.names, &note, request);
             }
             Standing::Warned(words) => {
-                let note = format!("{name} ended with warnings: {words}");
+                let note = with_words(format!("{name} ended with warnings"), &words);
                 self.note_failure(&note, request);
             }
             Standing::Running | Standing::Ended => {}
@@ -138,4 +138,13 @@ impl<M: Managed> Pass<'_, M> {
             self.park(bad, note.to_owned(), request, false);
         }
     }
+}
+
+/// What happened, in the cloud's words where it has any.
+fn with_words(mut what: String, words: &str) -> String {
+    if !words.is_empty() {
+        what.push_str(": ");
+        what.push_str(words);
+    }
+    what
 }

@@ -232,6 +232,8 @@ async fn default_groups_are_released_from_an_inactive_scaling_group() {
     stage.delete::<Attachment>("feed").await;
     stage.gone::<Attachment>("feed").await;
     assert!(attached(&stage).is_empty());
+    let told = crate::stage::events(&stage, "Detached").await;
+    assert_eq!(told.len(), 2, "{told:?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -132,15 +132,18 @@ async fn undo(
             undoing,
             turns: Vec::new(),
         };
-        let wording = Wording {
-            doing: "detaching",
-            done: "detached",
-            noun: noun(family),
-            preposition: "from",
-            event: Change::Detached,
-        };
         let names = of_family(family, names);
-        accepted.append(&mut act(pass, &mut undo, names, wording, &group.id, applied).await?);
+        accepted.append(
+            &mut act(
+                pass,
+                &mut undo,
+                names,
+                detaching(family),
+                &group.id,
+                applied,
+            )
+            .await?,
+        );
     }
     Ok(accepted)
 }
@@ -152,6 +155,17 @@ pub(super) fn of_family<'a>(
 ) -> Vec<AttachmentKey> {
     let keys = keys.into_iter().filter(|key| key.family() == family);
     keys.cloned().collect()
+}
+
+/// How a detach is told.
+pub(super) const fn detaching(family: Family) -> Wording {
+    Wording {
+        doing: "detaching",
+        done: "detached",
+        noun: noun(family),
+        preposition: "from",
+        event: Change::Detached,
+    }
 }
 
 const fn noun(family: Family) -> &'static str {

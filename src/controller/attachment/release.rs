@@ -13,13 +13,14 @@ use server_group_core::{
 
 use super::{
     super::{
+        apply::tell_accepted,
         carry_out::{End, Manner, Step, carry_out},
         pass::Pass,
         reconcile::Judged,
         report::plain_message,
         stop::Stop,
     },
-    apply::{manner, of_family},
+    apply::{detaching, manner, of_family},
     observe::{Group, claimant, neighbours},
 };
 use crate::{
@@ -103,6 +104,7 @@ async fn detach(
         "detaching from a scaling group that is not listed",
     )
     .await?;
+    tell_accepted(pass, detaching(family), &done, &group.id).await;
     match done.end {
         // What is not attached any more needs no detaching.
         End::Complete if done.accepted.len() + done.absent.len() == count => Ok(None),
