@@ -61,11 +61,11 @@ impl Pipeline for ScalingGroupAttachment {
         if pass.object.planning() && !pass.deleting() {
             return Ok(pass.planned(shown));
         }
-        pass.tell_changed_plan(&shown);
         if !observed.open() {
             pass.moving = true;
             return Ok(judged(pass, &planned, 0));
         }
+        pass.tell_changed_plan(&shown);
         let applied = apply::apply(pass, &group, &parsed, &planned).await?;
         if let Some(stop) = applied.stopped {
             return Err(stop);

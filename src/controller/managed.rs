@@ -19,7 +19,10 @@ use super::{
     report::{HELD_SHOWN, Report},
     turns::GroupId,
 };
-use crate::api::{DeletionPolicy, status::HoldReason};
+use crate::api::{
+    DeletionPolicy,
+    status::{HoldReason, Plan},
+};
 
 /// A `ServerGroupMembership` or a `ScalingGroupAttachment`.
 pub trait Managed:
@@ -48,8 +51,8 @@ pub trait Managed:
     fn suspended(&self) -> bool;
     /// Whether `spec.mode` is `Plan`.
     fn planning(&self) -> bool;
-    /// `status.plan.hash`: what was shown last.
-    fn shown_hash(&self) -> Option<&str>;
+    /// `status.plan`: what was shown last.
+    fn shown_plan(&self) -> Option<&Plan>;
     /// `spec.deletionPolicy`
     fn deletion_policy(&self) -> DeletionPolicy;
     /// `spec.intervalSeconds`

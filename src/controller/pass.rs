@@ -61,6 +61,8 @@ pub struct Pass<'c, M: Managed> {
     pub asked: bool,
     /// What would be changed, in `Plan` mode.
     pub plan: Option<status::Plan>,
+    /// What was shown before, until it was compared with what is carried out.
+    pub shown_before: Option<status::Plan>,
     /// The words with which a quota refused an addition in this pass.
     pub quota_reached: Option<String>,
     /// What could not be read, though the group itself could: why, and in which words.
@@ -84,6 +86,8 @@ impl<'c, M: Managed> Pass<'c, M> {
     pub fn new(ctx: &'c Context, object: M, turn: Turn) -> Self {
         let record = object.record();
         let memory = M::memories(ctx).of(&object.uid().unwrap_or_default());
+        let deleting = object.meta().deletion_timestamp.is_some();
+        let shown_before = object.shown_plan().filter(|_| !deleting).cloned();
         Self {
             ctx,
             object,
@@ -97,6 +101,7 @@ impl<'c, M: Managed> Pass<'c, M> {
             looked_at: None,
             asked: false,
             plan: None,
+            shown_before,
             quota_reached: None,
             unread: None,
             remark: None,
@@ -316,7 +321,7 @@ impl<'c, M: Managed> Pass<'c, M> {
             in_sync,
             message: message.into(),
             seen: self.seen.clone(),
-            plan: self.plan.clone(),
+            plan: self.plan.clone().or_else(|| self.shown_before.clone()),
             handled: self.asked_at(),
             now: self.ctx.timing.wall_now(),
         }

@@ -110,10 +110,11 @@ impl<M: Managed> Pass<'_, M> {
 
     /// Says so when what is carried out now is not what was shown.
     pub fn tell_changed_plan(&mut self, now: &Plan) {
-        if let Some(hash) = self.object.shown_hash().filter(|hash| *hash != now.hash) {
+        let shown = self.shown_before.take();
+        if let Some(shown) = shown.filter(|shown| shown.hash != now.hash) {
             let note = format!(
-                "the plan that was shown had the hash {hash}; what is carried out now has {}",
-                now.hash
+                "the plan that was shown had the hash {}; what is carried out now has {}",
+                shown.hash, now.hash
             );
             self.to_tell.push((Change::PlanChanged, note));
         }

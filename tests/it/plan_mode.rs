@@ -4,7 +4,10 @@ use std::ops::Range;
 
 use serde_json::{Value, json};
 use server_group_operator::api::{ScalingGroupAttachment, ServerGroupMembership};
-use server_group_sim::world::{Product, World};
+use server_group_sim::{
+    fault::{Fault, What},
+    world::{Product, World},
+};
 use sha2::{Digest, Sha256};
 
 use crate::stage::{Stage, condition, events, eventually, instance, instances};
@@ -202,6 +205,19 @@ async fn an_event_gives_both_hashes_when_another_list_is_enforced_than_was_shown
 async fn an_event_gives_both_hashes_when_the_cloud_changed_since_the_plan_was_shown() {
     let by_hand = |world: &mut World| world.put_member("rsp-web", &instance(0), "", 80, 100);
     changes_between("plan-other-cloud", by_hand, 3, 1..3).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_shown_is_compared_also_when_the_first_looks_do_not_succeed() {
+    let unavailable = |world: &mut World| {
+        let refuse = What::Refuse {
+            status: 503,
+            code: "ServiceUnavailable".into(),
+        };
+        let fault = Fault::on("DescribeVServerGroupAttribute", refuse).times(20);
+        world.faults.push(fault);
+    };
+    changes_between("plan-unseen", unavailable, 4, 0..4).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -16,7 +16,7 @@ use super::super::{
 use crate::api::{
     AttachmentCounts, DeletionPolicy, Mode, ScalingGroupAttachment, ScalingGroupAttachmentStatus,
     condition::conditions,
-    status::{HoldReason, attachment, hold_reason},
+    status::{HoldReason, Plan, attachment, hold_reason},
 };
 
 impl Managed for ScalingGroupAttachment {
@@ -46,8 +46,8 @@ impl Managed for ScalingGroupAttachment {
         self.spec.mode == Mode::Plan
     }
 
-    fn shown_hash(&self) -> Option<&str> {
-        Some(&self.status.as_ref()?.plan.as_ref()?.hash)
+    fn shown_plan(&self) -> Option<&Plan> {
+        self.status.as_ref()?.plan.as_ref()
     }
 
     fn deletion_policy(&self) -> DeletionPolicy {

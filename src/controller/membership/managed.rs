@@ -55,8 +55,8 @@ impl Managed for ServerGroupMembership {
         self.spec.mode == Mode::Plan
     }
 
-    fn shown_hash(&self) -> Option<&str> {
-        Some(&self.status.as_ref()?.plan.as_ref()?.hash)
+    fn shown_plan(&self) -> Option<&status::Plan> {
+        self.status.as_ref()?.plan.as_ref()
     }
 
     fn deletion_policy(&self) -> DeletionPolicy {
