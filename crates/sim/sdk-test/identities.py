@@ -131,8 +131,8 @@ def too_many_calls(sdk, service):
     action, params = reads.get(service, ("ListServerGroups", {}))
     with sdk.simulator.failing({"throttleFor": {"seconds": 7}}, service=service):
         refusal = sdk.refused("Throttling.User", 400, service, action, **params)
-    # The newer generation tells how long to wait.
-    assert refusal.wait in (None, 7)
+    # The newer generation tells how many milliseconds to wait.
+    assert refusal.wait in (None, 7000)
 
 
 CHECKS = [keys_of_a_person_and_of_roles, keys_that_are_wrong, roles_that_cannot_be, instances, network_interfaces]
