@@ -401,11 +401,18 @@ async fn in_use(
     let now = pass.ctx.now();
     for (id, scaling_group) in open {
         let since = *turn.waited_for.entry(id).or_insert(now);
-        let runs = match scaling_group {
+        let busy = match scaling_group {
             Some(id) => group.cloud.scaling_group_is_busy(&id).await.ok(),
             None => None,
         };
-        if runs.unwrap_or(now < since + pass.ctx.timing.linger) {
+        let timing = &pass.ctx.timing;
+        let over_after = match busy {
+            Some(true) => return true,
+            // An activity that has just begun may not be listed yet.
+            Some(false) => timing.settle_gap,
+            None => timing.linger,
+        };
+        if now < since + over_after {
             return true;
         }
     }
