@@ -43,5 +43,6 @@ mod stalls;
 mod table;
 mod troubles;
 mod unsettled;
+mod views;
 mod wide;
 mod wire;

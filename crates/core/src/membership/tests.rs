@@ -619,6 +619,32 @@ fn counts_tell_how_far_it_is() {
     );
 }
 
+#[test]
+fn a_full_ledger_takes_nobody_in_and_says_so() {
+    let mut world = world("want a b; have b");
+    let known = (1..LEDGER_MAX).map(|number| key(&format!("i-{number}")));
+    world.ledger.adopted = known.collect();
+    world.rows.extend(world.ledger.adopted.iter().map(|key| {
+        let (_, row) = row("b");
+        (key.clone(), row)
+    }));
+    world.desired.extend(world.ledger.adopted.iter().map(|key| {
+        let wish = Wish {
+            kind: ServerKind::Ecs,
+            weight: None,
+        };
+        (key.clone(), wish)
+    }));
+    let plan = plan(&world);
+    assert_eq!(
+        plan.add.len() + plan.adopt.len(),
+        1,
+        "there is room for one"
+    );
+    let held: Vec<_> = plan.held.values().collect();
+    assert_eq!(held, [&Hold::LedgerFull]);
+}
+
 mod resolving {
     use super::*;
     use crate::membership::resolve::{Entry, Unclear, resolve};
