@@ -241,16 +241,34 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn an_exhausted_bucket_keeps_no_other_action_waiting() {
+    async fn an_exhausted_bucket_keeps_no_other_account_region_service_or_action_waiting() {
         let rates = Rates::new(Timing::production());
-        let first = rates.bucket(counted("AddVServerGroupBackendServers"));
-        leave(&first, 0).await;
-        let waiting = first.take();
-        let other = rates.bucket(counted("RemoveVServerGroupBackendServers"));
-        tokio::select! {
-            biased;
-            () = other.take() => {}
-            () = waiting => panic!("the exhausted one went first"),
+        let first = || counted("AddVServerGroupBackendServers");
+        leave(&rates.bucket(first()), 0).await;
+        let others = [
+            Counted {
+                account: "2".into(),
+                ..first()
+            },
+            Counted {
+                region: "cn-beijing".into(),
+                ..first()
+            },
+            Counted {
+                service: Service::Nlb,
+                ..first()
+            },
+            counted("RemoveVServerGroupBackendServers"),
+        ];
+        for other in others {
+            let exhausted = rates.bucket(first());
+            let told = format!("{other:?}");
+            let other = rates.bucket(other);
+            tokio::select! {
+                biased;
+                () = other.take() => {}
+                () = exhausted.take() => panic!("the exhausted one went before {told}"),
+            }
         }
     }
 

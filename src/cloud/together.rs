@@ -541,15 +541,33 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn answers_are_not_shared_between_accounts() {
-        let (together, far) = (Together::new(WINDOW), Far::default());
-        let (one, other) = (
-            together.ask(scope("a"), "asg-1", keep(), far.fetch()),
-            together.ask(scope("b"), "asg-1", keep(), far.fetch()),
-        );
-        let (one, other) = futures::join!(one, other);
-        assert!(one.is_ok() && other.is_ok());
-        assert_eq!(far.calls(), 2);
+    async fn answers_are_not_shared_between_accounts_regions_networks_or_services() {
+        let others = [
+            scope("b"),
+            Scope {
+                region: "cn-beijing".into(),
+                ..scope("a")
+            },
+            Scope {
+                network: Network::Vpc,
+                ..scope("a")
+            },
+            Scope {
+                service: Service::Nlb,
+                ..scope("a")
+            },
+        ];
+        for other in others {
+            let (together, far) = (Together::new(WINDOW), Far::default());
+            let told = format!("{other:?}");
+            let (one, other) = (
+                together.ask(scope("a"), "asg-1", keep(), far.fetch()),
+                together.ask(other, "asg-1", keep(), far.fetch()),
+            );
+            let (one, other) = futures::join!(one, other);
+            assert!(one.is_ok() && other.is_ok());
+            assert_eq!(far.calls(), 2, "{told}");
+        }
     }
 
     #[tokio::test(start_paused = true)]
