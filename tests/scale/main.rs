@@ -336,11 +336,15 @@ async fn within_the_documented_quotas_nobody_is_ever_throttled() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn who_is_throttled_keeps_nobody_else_waiting() {
+    /// More than any number of workers that somebody might think enough.
+    const THROTTLED: usize = 50;
     let _alone = ALONE.lock().await;
     let stage = Stage::new("throttled-alone").await;
     {
         let mut world = stage.simulator.world();
-        world.create_group(Product::Clb, "rsp-web");
+        for number in 0..THROTTLED {
+            world.create_group(Product::Clb, &format!("rsp-{number}"));
+        }
         world.create_group(Product::Clb, "rsp-other");
         world.create_group(Product::Nlb, "sgp-nlb-web");
         world.put_member("rsp-other", "i-gone", "", 80, 100);
@@ -349,12 +353,14 @@ async fn who_is_throttled_keeps_nobody_else_waiting() {
             ..Fault::on("AddVServerGroupBackendServers", What::Throttle)
         });
     }
-    let huge = instances(0, 1000, Some(80));
-    stage.membership("huge", "rsp-web", &huge, json!({})).await;
+    let two = instances(0, 2, Some(80));
+    for number in 0..THROTTLED {
+        let (name, group) = (format!("web-{number}"), format!("rsp-{number}"));
+        stage.membership(&name, &group, &two, json!({})).await;
+    }
     eventually("throttled", async || (stage.changes() >= 3).then_some(())).await;
     let begun = stage.simulator.world().now;
     // Another product, and another action of the same one.
-    let two = instances(0, 2, Some(80));
     stage
         .membership("nlb", "sgp-nlb-web", &two, json!({}))
         .await;
@@ -371,10 +377,14 @@ async fn who_is_throttled_keeps_nobody_else_waiting() {
         (stage.simulator.world().serving("rsp-other") == 0).then_some(())
     })
     .await;
-    assert_eq!(stage.simulator.world().serving("rsp-web"), 0);
+    let serving = |number: usize| {
+        let group = format!("rsp-{number}");
+        stage.simulator.world().serving(&group)
+    };
+    assert_eq!((0..THROTTLED).map(serving).sum::<usize>(), 0);
     let took = stage.simulator.world().now - begun;
     // Strangers are seen twice, a minute apart.
     assert!(took < 600.0, "{took} s");
     stage.simulator.world().faults.clear();
-    stage.reason::<Membership>("huge", "Converged").await;
+    all_converged::<Membership>(&stage, THROTTLED + 2).await;
 }
