@@ -307,9 +307,11 @@ pub fn plan(world: &World) -> Plan {
             (None, Change::Swap) => _ = plan.swap.insert(key),
         }
     }
-    let held_back = plan.held.values().any(|hold| *hold == Hold::LastServing);
-    if world.purpose == Purpose::Release && held_back {
-        plan.retain = true;
+    let held = |hold| plan.held.values().any(|held| *held == hold);
+    let (held_back, unseen) = (held(Hold::LastServing), held(Hold::ViewIncomplete));
+    if world.purpose == Purpose::Release && (held_back || unseen) {
+        // Whether everything stays is decided once all of it was seen: until then nothing leaves.
+        plan.retain = held_back;
         plan.detach.clear();
         plan.leave.clear();
     }

@@ -321,6 +321,18 @@ fn two_ports_of_one_group_do_not_count_on_each_other() {
     }
 }
 
+/// What could be read left, and then everything was said to stay.
+#[test]
+fn a_forced_release_waits_until_every_group_was_seen() {
+    let unread = "forced; release; have a b; own a b; feeds a 3 1";
+    check(unread, "hold b ViewIncomplete");
+    check(
+        &format!("{unread}; feeds b 3 0"),
+        "hold b LastServing; retain",
+    );
+    check(&format!("{unread}; feeds b 3 1"), "detach a b");
+}
+
 #[test]
 fn a_forced_detach_takes_no_instance_out_that_another_object_lists() {
     // All of them are listed elsewhere: they change hands, and nobody else has to serve.
