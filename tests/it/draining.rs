@@ -256,6 +256,33 @@ async fn a_drain_that_ends_while_suspended_or_planning_is_carried_on_afterwards(
     );
 }
 
+/// Whoever began the drain does nothing any more, and the other one once waited for it for ever.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_drain_that_a_suspended_object_began_is_ended_by_the_other_exclusive_one() {
+    let (stage, group) = three("exclusive-idle", Product::Clb).await;
+    let apply = async |name: &str, first: usize, more: Value| {
+        let mut fields = json!({
+            "ownership": "Exclusive", "removal": {"drainSeconds": LONG}, "intervalSeconds": 30,
+        });
+        merge(&mut fields, more);
+        let servers = instances(first, 2, Some(80));
+        stage.membership(name, group, &servers, fields).await;
+    };
+    apply("web", 0, json!({})).await;
+    stage.reason::<Membership>("web", "Converged").await;
+    stage
+        .simulator
+        .world()
+        .put_member(group, &instance(9), "", 80, 100);
+    let drains = |web: &Membership| draining(web) == 1;
+    stage.until("the drain", "web", drains).await;
+    apply("web", 0, json!({"suspend": true})).await;
+    stage.reason::<Membership>("web", "Suspended").await;
+    apply("api", 5, json!({})).await;
+    stage.reason::<Membership>("api", "Converged").await;
+    assert_eq!(weights(&stage, group), [100; 4], "the stranger is gone");
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn what_changes_hands_while_it_drains_gets_its_weight_back() {
     let (stage, group) = three("drain-hands", Product::Clb).await;

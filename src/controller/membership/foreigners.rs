@@ -10,14 +10,14 @@ use std::{
 
 use server_group_core::{
     attachment::AttachmentKey,
-    claim::claimed,
+    claim::{Standing, claimed},
     membership::{Foreigner, World},
     server::{ServerKey, ServerKind},
 };
 
 use super::{
     super::{Context, managed::Managed, pass::Pass},
-    observe::{Group, neighbours},
+    observe::{Group, claimant, neighbours},
     scaling_groups,
 };
 use crate::{
@@ -66,11 +66,13 @@ pub(super) async fn foreigners(
         .cloned()
         .collect();
     let mut confirmed = pass.confirmed_strangers(&strangers, begun);
-    // Whoever sent a stranger weight 0 removes it too, once it has waited.
+    // Whoever sent a stranger weight 0 removes it too, once it has waited: as long as it acts, and we did not do so too.
     for other in neighbours(pass.ctx, &pass.object) {
-        for drained in other.record().draining.keys() {
-            confirmed.remove(drained);
+        if claimant(pass.ctx, &other, &world.rows).standing == Standing::Idle {
+            continue;
         }
+        let drained = other.record().draining;
+        confirmed.retain(|key| !drained.contains_key(key) || world.draining.contains_key(key));
     }
     let known = |key: ServerKey| match origins.get(&key.id) {
         Some(Origin::Attached) => None,
