@@ -1,6 +1,5 @@
 //! What a person asks for by an annotation: it is done, whatever it says and whoever writes meanwhile.
 
-use kube::api::{Patch, PatchParams};
 use serde_json::json;
 use server_group_operator::api::ServerGroupMembership;
 use server_group_sim::{When, audit::Entry, world::Product};
@@ -28,14 +27,6 @@ async fn list(stage: &Stage, members: usize) {
         .await;
 }
 
-async fn ask(stage: &Stage, value: &str) {
-    let asked =
-        json!({"metadata": {"annotations": {"servergroup.alicloud.dev/reconcile-at": value}}});
-    let (params, patch) = (PatchParams::default(), Patch::Merge(&asked));
-    let api = stage.api::<Membership>();
-    api.patch("web", &params, &patch).await.unwrap();
-}
-
 fn handled(web: &Membership) -> Option<String> {
     web.status.as_ref()?.last_handled_reconcile_at.clone()
 }
@@ -45,7 +36,9 @@ fn handled(web: &Membership) -> Option<String> {
 async fn an_endless_reconcile_at_keeps_nothing_from_being_done() {
     let stage = stage("asked-endlessly", 2).await;
     let endless = "é".repeat(300);
-    ask(&stage, &endless).await;
+    stage
+        .annotate::<Membership>("web", "reconcile-at", &endless)
+        .await;
     let echoed = |web: &Membership| handled(web).is_some_and(|echo| endless.starts_with(&echo));
     stage.until("its echo", "web", echoed).await;
     list(&stage, 3).await;
@@ -74,7 +67,7 @@ async fn a_request_to_look_now_counts_until_status_says_that_it_was_seen() {
     })
     .await;
     let look = |call: &Entry| call.action == "DescribeVServerGroupAttribute";
-    ask(&stage, "now").await;
+    stage.look_now::<Membership>("web").await;
     let mut held = stage.simulator.hold(When::Before, look);
     held.arrived().await;
     // What the pass was begun with cannot be written any more.

@@ -8,7 +8,7 @@ use server_group_sim::{
     world::{Ending, Product},
 };
 
-use crate::stage::{Stage, condition, events, eventually, instance, message, told};
+use crate::stage::{Stage, condition, events, eventually, instance, message, operation, told};
 
 type Attachment = ScalingGroupAttachment;
 
@@ -110,12 +110,8 @@ async fn a_scaling_group_of_five_loses_one_and_then_another_by_force() {
     stage
         .attachment("web", "asg-web", &five[2..], json!({"forceDetach": true}))
         .await;
-    let follows = |web: &Attachment| {
-        web.status
-            .as_ref()
-            .and_then(|status| status.operation.as_ref())
-            .is_some_and(|operation| operation.reference.is_some())
-    };
+    let follows =
+        |web: &Attachment| operation(web).is_some_and(|open| open["reference"].is_string());
     stage
         .until("the activity is in status", "web", follows)
         .await;
@@ -375,11 +371,8 @@ async fn the_end_of_an_activity_counts_once_also_when_its_write_is_refused() {
             json!({"forceDetach": true}),
         )
         .await;
-    let follows = |web: &Attachment| {
-        let status = web.status.as_ref();
-        let operation = status.and_then(|status| status.operation.as_ref());
-        operation.is_some_and(|operation| operation.reference.is_some())
-    };
+    let follows =
+        |web: &Attachment| operation(web).is_some_and(|open| open["reference"].is_string());
     stage
         .until("the activity is in status", "web", follows)
         .await;

@@ -1,10 +1,7 @@
 //! Events: once for each change, over the whole batch, and never in a loop.
 
 use k8s_openapi::api::events::v1::Event;
-use kube::{
-    Api,
-    api::{ListParams, Patch, PatchParams},
-};
+use kube::{Api, api::ListParams};
 use serde_json::json;
 use server_group_operator::{
     api::{ScalingGroupAttachment, ServerGroupMembership},
@@ -390,10 +387,7 @@ async fn what_is_parked_is_told_though_the_write_that_says_so_is_refused() {
         .await;
     refused.arrived().await;
     // Somebody else writes what is not about the operator.
-    let label = Patch::Merge(json!({"metadata": {"labels": {"team": "a"}}}));
-    let params = PatchParams::default();
-    let api = stage.api::<Membership>();
-    api.patch("web", &params, &label).await.unwrap();
+    stage.label::<Membership>("web").await;
     refused.release();
     stage.reason::<Membership>("web", "PartlyApplied").await;
     looked(&stage, 5).await;
@@ -415,10 +409,7 @@ async fn what_is_retained_is_told_once_though_letting_go_is_refused() {
         .hold(When::After, move |call| call.action == list);
     stage.delete::<Membership>("web").await;
     seen.arrived().await;
-    let label = Patch::Merge(json!({"metadata": {"labels": {"team": "a"}}}));
-    let params = PatchParams::default();
-    let api = stage.api::<Membership>();
-    api.patch("web", &params, &label).await.unwrap();
+    stage.label::<Membership>("web").await;
     seen.release();
     stage.gone::<Membership>("web").await;
     assert_eq!(reasons(&told(&stage, "web").await), ["Added", "Retained"]);

@@ -2,7 +2,7 @@
 //! they waited.
 
 use serde_json::{Value, json};
-use server_group_operator::api::{ScalingGroupAttachment, ServerGroupMembership, status::Phase};
+use server_group_operator::api::{ScalingGroupAttachment, ServerGroupMembership};
 use server_group_sim::{
     When,
     audit::Entry,
@@ -10,7 +10,7 @@ use server_group_sim::{
     world::Product,
 };
 
-use crate::stage::{Stage, events, eventually, instance, instances};
+use crate::stage::{Stage, events, eventually, instance, instances, message, operation};
 
 type Attachment = ScalingGroupAttachment;
 type Membership = ServerGroupMembership;
@@ -86,10 +86,7 @@ async fn a_forced_detach_that_had_to_wait_asks_again_whether_it_is_wanted() {
     // The membership has the turn on the group.
     held.arrived().await;
     leave_the_clb_group(&stage, json!({})).await;
-    let intended = |feed: &Attachment| {
-        let status = feed.status.as_ref();
-        status.is_some_and(|status| status.operation.is_some())
-    };
+    let intended = |feed: &Attachment| operation(feed).is_some();
     stage.until("its intent", "feed", intended).await;
     leave_the_clb_group(&stage, json!({"suspend": true})).await;
     held.release();
@@ -112,7 +109,7 @@ async fn an_activity_that_does_not_end_is_told_and_followed_all_the_same() {
         world.durations.activity = 1e6;
     }
     leave_the_clb_group(&stage, json!({})).await;
-    let told = |feed: &Attachment| crate::stage::message(feed).contains("does not end");
+    let told = |feed: &Attachment| message(feed).contains("does not end");
     stage.until("that it does not end", "feed", told).await;
     stage
         .membership(
@@ -171,16 +168,8 @@ async fn a_call_whose_object_cannot_follow_it_any_more_blocks_no_other_scaling_g
             }
         }
         leave_the_clb_group(&stage, json!({})).await;
-        let phase = if lost {
-            Phase::Unsettled
-        } else {
-            Phase::Accepted
-        };
-        let open = |feed: &Attachment| {
-            let status = feed.status.as_ref();
-            let operation = status.and_then(|status| status.operation.as_ref());
-            operation.is_some_and(|operation| operation.phase == phase)
-        };
+        let phase = if lost { "Unsettled" } else { "Accepted" };
+        let open = |feed: &Attachment| operation(feed).is_some_and(|open| open["phase"] == phase);
         stage.until("its call", "feed", open).await;
         stage
             .grant(&[json!({
@@ -216,7 +205,7 @@ async fn a_server_group_that_cannot_be_read_keeps_only_its_own_detach_waiting() 
     let spec = json!({"forceAttach": true, "forceDetach": true, "intervalSeconds": 30});
     stage.attachment("feed", "asg-1", &[nlb(), z], spec).await;
     let feed: Attachment = stage.reason("feed", "Denied").await;
-    assert!(crate::stage::message(&feed).contains(look));
+    assert!(message(&feed).contains(look));
     assert_eq!(attached(&stage), 3, "the new one is there");
     stage.simulator.world().denied.clear();
     stage.reason::<Attachment>("feed", "Converged").await;

@@ -13,7 +13,7 @@ use server_group_sim::{
     world::Product,
 };
 
-use crate::stage::{SPEED, Stage, eventually, instance, instances, message};
+use crate::stage::{SPEED, Stage, eventually, instance, instances, message, operation};
 
 type Attachment = ScalingGroupAttachment;
 type Membership = ServerGroupMembership;
@@ -325,13 +325,7 @@ async fn a_forced_detach_without_an_answer_freezes_the_server_group_too() {
         ..Fault::on("DetachServerGroups", What::LoseAnswerBefore)
     });
     attach(&stage, &["sgp-nlb-y"]).await;
-    let open = |feed: &Attachment| {
-        let operation = feed
-            .status
-            .as_ref()
-            .and_then(|status| status.operation.as_ref());
-        operation.is_some_and(|operation| format!("{:?}", operation.phase) == "Unsettled")
-    };
+    let open = |feed: &Attachment| operation(feed).is_some_and(|open| open["phase"] == "Unsettled");
     stage.until("unsettled", "feed", open).await;
     stage
         .membership("web", "sgp-nlb-x", &three[..1], often)

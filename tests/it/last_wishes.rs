@@ -5,7 +5,6 @@
 use std::time::Duration;
 
 use futures::StreamExt;
-use kube::api::{Patch, PatchParams};
 use serde_json::{Value, json};
 use server_group_operator::{
     api::{ScalingGroupAttachment, ServerGroupMembership},
@@ -91,6 +90,7 @@ impl Wish {
 
     /// Writes it into `web`, which lists `count` entries.
     async fn say<K: Kind>(self, stage: &Stage, count: usize) {
+        // Both at once: an abandoned object may be gone a moment later.
         let mut annotations = json!({});
         if self.abandon {
             annotations["servergroup.alicloud.dev/abandon"] = json!("true");
@@ -99,9 +99,8 @@ impl Wish {
             annotations["servergroup.alicloud.dev/reconcile-at"] = json!("now");
         }
         if self.abandon || self.look {
-            let patch = Patch::Merge(json!({"metadata": {"annotations": annotations}}));
-            let (api, params) = (stage.api::<K>(), PatchParams::default());
-            api.patch("web", &params, &patch).await.unwrap();
+            let fields = json!({"metadata": {"annotations": annotations}});
+            stage.merge::<K>("web", &fields).await;
         }
         // An apply to an object that is gone would make another one.
         if !self.abandon || self.spec() != RELEASE.spec() {

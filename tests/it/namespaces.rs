@@ -7,7 +7,7 @@ use control_plane::{ControlPlane, Options};
 use k8s_openapi::api::{core::v1::Namespace, events::v1::Event, rbac::v1::ClusterRoleBinding};
 use kube::{
     Api, Resource,
-    api::{DeleteParams, ObjectMeta, Patch, PatchParams, PostParams},
+    api::{DeleteParams, ObjectMeta, PostParams},
 };
 use serde_json::json;
 use server_group_operator::api::{CloudAccount, ScalingGroupAttachment, ServerGroupMembership};
@@ -280,12 +280,10 @@ async fn a_namespace_ends_at_once_without_account_or_grant_when_its_objects_are_
     each([First::Account, First::Grant], async |first| {
         let stage = stage(true).await;
         take_away(&stage, first).await;
-        let abandon =
-            json!({"metadata": {"annotations": {"servergroup.alicloud.dev/abandon": "true"}}});
-        let (params, patch) = (PatchParams::default(), Patch::Merge(&abandon));
-        let (web, feed) = (stage.api::<Membership>(), stage.api::<Attachment>());
-        web.patch("web", &params, &patch).await.unwrap();
-        feed.patch("feed", &params, &patch).await.unwrap();
+        stage.annotate::<Membership>("web", "abandon", "true").await;
+        stage
+            .annotate::<Attachment>("feed", "abandon", "true")
+            .await;
         namespace_is_gone(&stage).await;
         assert_eq!(left(&stage), (3, true), "{first:?}\n{}", stage.calls());
     })

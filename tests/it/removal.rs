@@ -138,14 +138,7 @@ async fn abandon_lets_an_object_go_that_no_account_can_release() {
     stage.reason::<Membership>("web", "NotGranted").await;
     stage.delete::<Membership>("web").await;
     stage.reason::<Membership>("web", "NotGranted").await;
-    let annotation =
-        json!({"metadata": {"annotations": {"servergroup.alicloud.dev/abandon": "true"}}});
-    let patch = kube::api::Patch::Merge(&annotation);
-    stage
-        .api::<Membership>()
-        .patch("web", &kube::api::PatchParams::default(), &patch)
-        .await
-        .unwrap();
+    stage.annotate::<Membership>("web", "abandon", "true").await;
     stage.gone::<Membership>("web").await;
     assert_eq!(stage.simulator.world().serving("rsp-web"), 45);
 }

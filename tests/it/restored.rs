@@ -1,7 +1,7 @@
 //! Objects that a backup tool or an older etcd brought back, with a status that is absent, old, or another object's:
 //! nothing is removed that cannot be shown to be ours, and afterwards everything converges.
 
-use kube::api::{DeleteParams, ObjectMeta, Patch, PatchParams, PostParams};
+use kube::api::{DeleteParams, ObjectMeta, PostParams};
 use serde_json::{Value, json};
 use server_group_operator::api::{ScalingGroupAttachment, ServerGroupMembership};
 use server_group_sim::When;
@@ -30,9 +30,8 @@ async fn six<K: Kind>(name: &str) -> Stage {
 /// Loses `copy` without its release, and makes it again as it was: under another uid, without its status.
 async fn lose_and_restore<K: Kind>(stage: &Stage, copy: &K) -> K {
     let api = stage.api::<K>();
-    let patch = Patch::Merge(json!({"metadata": {"finalizers": []}}));
-    let params = PatchParams::default();
-    api.patch("web", &params, &patch).await.unwrap();
+    let none = json!({"metadata": {"finalizers": []}});
+    stage.merge::<K>("web", &none).await;
     api.delete("web", &DeleteParams::default()).await.unwrap();
     stage.gone::<K>("web").await;
     let mut restored = copy.clone();

@@ -403,6 +403,31 @@ impl Stage {
             .unwrap();
     }
 
+    /// Merges `fields` into an object, as anybody may at any time.
+    pub async fn merge<K>(&self, name: &str, fields: &Value)
+    where
+        K: Resource<Scope = NamespaceResourceScope, DynamicType = ()>
+            + Clone
+            + Debug
+            + DeserializeOwned,
+    {
+        let (params, patch) = (PatchParams::default(), Patch::Merge(fields));
+        self.api::<K>().patch(name, &params, &patch).await.unwrap();
+    }
+
+    /// Gives an object one of the annotations that the operator knows.
+    pub async fn annotate<K>(&self, name: &str, annotation: &str, value: &str)
+    where
+        K: Resource<Scope = NamespaceResourceScope, DynamicType = ()>
+            + Clone
+            + Debug
+            + DeserializeOwned,
+    {
+        let annotation = format!("servergroup.alicloud.dev/{annotation}");
+        let fields = json!({"metadata": {"annotations": {annotation: value}}});
+        self.merge::<K>(name, &fields).await;
+    }
+
     /// Asks for a look at an object, as a person does who will not wait.
     pub async fn look_now<K>(&self, name: &str)
     where
@@ -411,13 +436,10 @@ impl Stage {
             + Debug
             + DeserializeOwned,
     {
-        let asked =
-            json!({"metadata": {"annotations": {"servergroup.alicloud.dev/reconcile-at": "now"}}});
-        let (params, patch) = (PatchParams::default(), Patch::Merge(&asked));
-        self.api::<K>().patch(name, &params, &patch).await.unwrap();
+        self.annotate::<K>(name, "reconcile-at", "now").await;
     }
 
-    /// Puts a label on an object, as anybody may at any time: what was read before cannot be written any more.
+    /// Puts a label on an object: what was read before cannot be written any more.
     pub async fn label<K>(&self, name: &str)
     where
         K: Resource<Scope = NamespaceResourceScope, DynamicType = ()>
@@ -426,8 +448,7 @@ impl Stage {
             + DeserializeOwned,
     {
         let label = json!({"metadata": {"labels": {"seen-by": "somebody"}}});
-        let (params, patch) = (PatchParams::default(), Patch::Merge(&label));
-        self.api::<K>().patch(name, &params, &patch).await.unwrap();
+        self.merge::<K>(name, &label).await;
     }
 
     /// Waits until an object is as `is` says.
@@ -550,6 +571,13 @@ pub fn condition<K: Serialize>(object: &K, kind: &str) -> Option<(String, String
         text("reason"),
         found["observedGeneration"].as_i64().unwrap_or_default(),
     ))
+}
+
+/// The change in flight, as status shows it; `None` if there is none.
+pub fn operation<K: Serialize>(object: &K) -> Option<Value> {
+    let object = serde_json::to_value(object).unwrap();
+    let operation = &object["status"]["operation"];
+    operation.is_object().then(|| operation.clone())
 }
 
 /// The message of `Ready`.

@@ -10,7 +10,7 @@ use server_group_sim::{
     world::Product,
 };
 
-use crate::stage::{SPEED, Stage, eventually, instances, merge};
+use crate::stage::{SPEED, Stage, eventually, instances, merge, operation};
 
 type Membership = ServerGroupMembership;
 
@@ -36,9 +36,7 @@ async fn slowly_settling(name: &str) -> Stage {
 
 /// Whether a call is under way, or its outcome is not known.
 fn open(web: &Membership) -> bool {
-    web.status
-        .as_ref()
-        .is_some_and(|status| status.operation.is_some())
+    operation(web).is_some()
 }
 
 #[tokio::test(flavor = "multi_thread")]
