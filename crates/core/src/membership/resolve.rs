@@ -126,8 +126,9 @@ pub fn resolve(
     for (key, index) in &places {
         let entry = &entries[*index];
         let open = key.ip.is_none() && entry.has_address(product);
-        let meant_too = |other: &ServerKey| other.id == key.id && other.port == key.port;
-        if open && desired.keys().filter(|other| meant_too(other)).count() > 1 {
+        let with_id = desired.range(ServerKey::first_of(&key.id)..);
+        let with_id = with_id.take_while(|(other, _)| other.id == key.id);
+        if open && with_id.filter(|(other, _)| other.port == key.port).count() > 1 {
             unclear.push(Unclear::Ambiguous {
                 index: *index,
                 entry: entry.key(),
