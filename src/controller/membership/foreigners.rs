@@ -68,10 +68,11 @@ pub(super) async fn foreigners(
     let mut confirmed = pass.confirmed_strangers(&strangers, begun);
     // Whoever sent a stranger weight 0 removes it too, once it has waited: as long as it acts, and we did not do so too.
     for other in neighbours(pass.ctx, &pass.object) {
-        if claimant(pass.ctx, &other, &world.rows).standing == Standing::Idle {
+        let drained = other.record().draining;
+        if drained.is_empty() || claimant(pass.ctx, &other, &world.rows).standing == Standing::Idle
+        {
             continue;
         }
-        let drained = other.record().draining;
         confirmed.retain(|key| !drained.contains_key(key) || world.draining.contains_key(key));
     }
     let known = |key: ServerKey| match origins.get(&key.id) {
