@@ -57,21 +57,15 @@ pub(super) async fn apply(
     let attached = attach(pass, group, &planned.attach, &mut applied, &mut accepted).await;
     take_back(pass, planned.attach.keys(), &before, &accepted);
     attached?;
-    let force = match pass.object.spec.force_detach {
-        true => Force::Yes,
-        false => Force::No,
-    };
-    let removed = [
-        (force, &planned.detach, Undoing::Detach),
-        (Force::No, &planned.leave, Undoing::Leave),
-    ];
-    for (force, names, undoing) in removed {
-        undo(pass, group, parsed, (force, undoing), names, &mut applied).await?;
+    for (names, undoing) in [
+        (&planned.detach, Undoing::Detach),
+        (&planned.leave, Undoing::Leave),
+    ] {
+        undo(pass, group, parsed, undoing, names, &mut applied).await?;
     }
-    // Never forced, as its instances stay; and attached again at once, as an object that is deleted meanwhile leaves it as
-    // it is.
-    let how = (Force::No, Undoing::Swap);
-    let swapped = undo(pass, group, parsed, how, &planned.swap, &mut applied).await?;
+    // Attached again at once: an object that is deleted meanwhile leaves it as it is.
+    let swap = &planned.swap;
+    let swapped = undo(pass, group, parsed, Undoing::Swap, swap, &mut applied).await?;
     let weights = swapped.into_iter().filter_map(|key| {
         let weight = *parsed.get(&key)?;
         Some((key, weight))
@@ -89,15 +83,13 @@ async fn attach(
     applied: &mut Applied,
     accepted: &mut BTreeSet<AttachmentKey>,
 ) -> Result<(), Stop> {
+    let force = forced(pass.object.spec.force_attach);
     for family in Family::ALL {
         let mut attach = Attach {
             group,
             family,
             weights: weights.clone(),
-            force: match pass.object.spec.force_attach {
-                true => Force::Yes,
-                false => Force::No,
-            },
+            force,
             turns: Vec::new(),
         };
         let wording = Wording {
@@ -118,10 +110,15 @@ async fn undo(
     pass: &mut Pass<'_, ScalingGroupAttachment>,
     group: &Group,
     parsed: &Parsed,
-    (force, undoing): (Force, Undoing),
+    undoing: Undoing,
     names: &BTreeSet<AttachmentKey>,
     applied: &mut Applied,
 ) -> Result<BTreeSet<AttachmentKey>, Stop> {
+    let force = match undoing {
+        Undoing::Detach => forced(pass.object.spec.force_detach),
+        // The instances stay.
+        Undoing::Leave | Undoing::Swap => Force::No,
+    };
     let mut accepted = BTreeSet::new();
     for family in Family::ALL {
         let mut undo = Undo {
@@ -132,20 +129,14 @@ async fn undo(
             undoing,
             turns: Vec::new(),
         };
-        let names = of_family(family, names);
-        accepted.append(
-            &mut act(
-                pass,
-                &mut undo,
-                names,
-                detaching(family),
-                &group.id,
-                applied,
-            )
-            .await?,
-        );
+        let (names, wording) = (of_family(family, names), detaching(family));
+        accepted.append(&mut act(pass, &mut undo, names, wording, &group.id, applied).await?);
     }
     Ok(accepted)
+}
+
+const fn forced(asked: bool) -> Force {
+    if asked { Force::Yes } else { Force::No }
 }
 
 /// Those of `keys` that one pair of operations attaches and detaches.
