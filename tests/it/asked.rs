@@ -4,7 +4,7 @@ use serde_json::json;
 use server_group_operator::api::ServerGroupMembership;
 use server_group_sim::{When, audit::Entry, world::Product};
 
-use crate::stage::{Stage, eventually, instance, instances, ready};
+use crate::stage::{Stage, instance, instances, ready};
 
 type Membership = ServerGroupMembership;
 
@@ -56,20 +56,21 @@ async fn a_request_to_look_now_counts_until_status_says_that_it_was_seen() {
         world.groups["rsp-web"].ids().contains(&instance(9))
     };
     // A stranger that comes back each time it is removed, until it is left alone.
-    eventually("it is left alone", async || {
-        if !present() {
-            let mut world = stage.simulator.world();
-            world.put_member("rsp-web", &instance(9), "", 80, 100);
-        }
-        let web = stage.api::<Membership>().get("web").await.unwrap();
-        let reason = ready(&web).map(|(reason, _)| reason);
-        (reason.as_deref() == Some("Contended")).then_some(())
-    })
-    .await;
+    stage
+        .eventually("it is left alone", async || {
+            if !present() {
+                let mut world = stage.simulator.world();
+                world.put_member("rsp-web", &instance(9), "", 80, 100);
+            }
+            let web = stage.api::<Membership>().get("web").await.unwrap();
+            let reason = ready(&web).map(|(reason, _)| reason);
+            (reason.as_deref() == Some("Contended")).then_some(())
+        })
+        .await;
     let look = |call: &Entry| call.action == "DescribeVServerGroupAttribute";
     stage.look_now::<Membership>("web").await;
     let mut held = stage.simulator.hold(When::Before, look);
-    held.arrived().await;
+    stage.awaited("the call", held.arrived()).await;
     // What the pass was begun with cannot be written any more.
     stage.label::<Membership>("web").await;
     held.release();

@@ -1,14 +1,18 @@
 //! Attachments of scaling groups from YAML to the cloud and back.
 
 use serde_json::{Value, json};
-use server_group_operator::api::ScalingGroupAttachment;
+use server_group_operator::{api::ScalingGroupAttachment, timing::Timing};
 use server_group_sim::{
     When,
     audit::Entry,
     world::{Ending, Product},
 };
 
-use crate::stage::{Stage, condition, events, eventually, instance, message, operation, told};
+use crate::{
+    figures::calls,
+    kinds::Kind,
+    stage::{Stage, condition, events, instance, message, operation, timing, told},
+};
 
 type Attachment = ScalingGroupAttachment;
 
@@ -63,10 +67,7 @@ async fn twelve_attachments_take_three_calls_and_one_read_when_idle() {
     let before = stage.all_calls();
     let reads = || stage.simulator.world().calls("DescribeScalingGroups");
     let seen = reads();
-    eventually("three more passes", || async {
-        (reads() >= seen + 3).then_some(())
-    })
-    .await;
+    stage.reached("three more passes", seen + 3, reads).await;
     assert!(
         stage.all_calls() - before <= reads() - seen + 1,
         "a pass with nothing to do is one read"
@@ -84,10 +85,11 @@ async fn a_scaling_group_of_five_loses_one_and_then_another_by_force() {
         .attachment("web", "asg-web", &five, json!({"forceAttach": true}))
         .await;
     stage.reason::<Attachment>("web", "Converged").await;
-    eventually("instances serve", || async {
-        (stage.simulator.world().serving("sgp-alb0") == 3).then_some(())
-    })
-    .await;
+    stage
+        .eventually("instances serve", || async {
+            (stage.simulator.world().serving("sgp-alb0") == 3).then_some(())
+        })
+        .await;
     stage
         .attachment("web", "asg-web", &five[1..], json!({}))
         .await;
@@ -105,8 +107,8 @@ async fn a_scaling_group_of_five_loses_one_and_then_another_by_force() {
         .simulator
         .world()
         .put_member("sgp-alb1", "i-other", "", 80, 100);
-    // Longer than the test takes, so that it is seen running.
-    stage.simulator.world().durations.activity = 6000.0;
+    // It ends when the test says so.
+    stage.simulator.world().durations.activity = 1e6;
     stage
         .attachment("web", "asg-web", &five[2..], json!({"forceDetach": true}))
         .await;
@@ -115,13 +117,14 @@ async fn a_scaling_group_of_five_loses_one_and_then_another_by_force() {
     stage
         .until("the activity is in status", "web", follows)
         .await;
-    stage.simulator.world().pass(6000.0);
+    stage.simulator.world().pass(1e6);
     stage.reason::<Attachment>("web", "Converged").await;
     assert_eq!(attached(&stage), ["sgp-alb2", "sgp-gw0", "sgp-gw1"]);
-    eventually("instances leave", || async {
-        (stage.simulator.world().serving("sgp-alb1") == 1).then_some(())
-    })
-    .await;
+    stage
+        .eventually("instances leave", || async {
+            (stage.simulator.world().serving("sgp-alb1") == 1).then_some(())
+        })
+        .await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -136,10 +139,11 @@ async fn a_forced_detach_that_would_leave_nobody_is_held() {
         )
         .await;
     stage.reason::<Attachment>("web", "Converged").await;
-    eventually("instances serve", || async {
-        (stage.simulator.world().serving("sgp-alb1") == 3).then_some(())
-    })
-    .await;
+    stage
+        .eventually("instances serve", || async {
+            (stage.simulator.world().serving("sgp-alb1") == 3).then_some(())
+        })
+        .await;
     stage
         .attachment(
             "web",
@@ -156,10 +160,11 @@ async fn a_forced_detach_that_would_leave_nobody_is_held() {
         .world()
         .put_member("sgp-alb1", "i-other", "", 80, 100);
     stage.reason::<Attachment>("web", "Converged").await;
-    eventually("only the other serves", || async {
-        (stage.simulator.world().serving("sgp-alb1") == 1).then_some(())
-    })
-    .await;
+    stage
+        .eventually("only the other serves", || async {
+            (stage.simulator.world().serving("sgp-alb1") == 1).then_some(())
+        })
+        .await;
 }
 
 /// Every way for an activity to end, and what is to be said of it.
@@ -212,7 +217,7 @@ async fn followed(
         (note, begun.request_id.clone())
     };
     if again {
-        second.arrived().await;
+        stage.awaited("the call", second.arrived()).await;
         let web = stage.api::<Attachment>().get("web").await.unwrap();
         let (failure, _) = named();
         assert!(message(&web).contains(&failure), "{}", message(&web));
@@ -332,27 +337,33 @@ async fn an_activity_that_failed_once_is_forgotten_with_the_next_success() {
     stage.simulator.world().endings.push_back(Ending::Failed);
     stage.attachment("web", "asg-web", &both, forced).await;
     stage.reason::<Attachment>("web", "Converged").await;
-    let begun = stage.simulator.world().now;
+    let before = calls(&stage, Attachment::LOOKS);
     {
         let mut world = stage.simulator.world();
         world.endings.push_back(Ending::Failed);
         let attachments = &mut world.scaling_groups.get_mut("asg-web").unwrap().attachments;
         attachments.retain(|attachment| attachment.group != "sgp-alb1");
     }
-    eventually("it is attached again, at the second try", async || {
-        (stage.simulator.world().calls("AttachServerGroups") == 5).then_some(())
-    })
-    .await;
+    stage
+        .eventually("it is attached again, at the second try", async || {
+            (stage.simulator.world().calls("AttachServerGroups") == 5).then_some(())
+        })
+        .await;
     stage.reason::<Attachment>("web", "Converged").await;
     assert_eq!(attached(&stage), ["sgp-alb0", "sgp-alb1"]);
-    let took = stage.simulator.world().now - begun;
-    assert!(took < 3600.0, "it was left alone for an hour: {took} s");
+    // In an hour it would be looked at 120 times.
+    let looks = calls(&stage, Attachment::LOOKS) - before;
+    assert!(looks < 60, "it was left alone for {looks} looks");
 }
 
 /// The write that told of it was refused, and the same end was taken in once more.
 #[tokio::test(flavor = "multi_thread")]
 async fn the_end_of_an_activity_counts_once_also_when_its_write_is_refused() {
-    let stage = stage("activity-409").await;
+    let mut stage = stage("activity-409").await;
+    stage.stop().await;
+    let mut timing = timing();
+    timing.job_patience = Timing::production().job_patience;
+    stage.start_with(stage.operator_client(), timing);
     stage
         .attachment("web", "asg-web", &[alb(0, 50), alb(1, 50)], json!({}))
         .await;
@@ -361,7 +372,8 @@ async fn the_end_of_an_activity_counts_once_also_when_its_write_is_refused() {
         let mut world = stage.simulator.world();
         world.put_member("sgp-alb1", "i-other", "", 80, 100);
         world.endings.push_back(Ending::Failed);
-        world.durations.activity = 600.0;
+        // It ends when the test says so.
+        world.durations.activity = 1e6;
     }
     stage
         .attachment(
@@ -378,10 +390,10 @@ async fn the_end_of_an_activity_counts_once_also_when_its_write_is_refused() {
         .await;
     let poll = |call: &Entry| call.action == "DescribeScalingActivities";
     let mut held = stage.simulator.hold(When::Before, poll);
-    held.arrived().await;
+    stage.awaited("the call", held.arrived()).await;
     {
         let mut world = stage.simulator.world();
-        world.pass(600.0);
+        world.pass(1e6);
         world.durations.activity = 4.0;
     }
     stage.label::<Attachment>("web").await;
@@ -494,8 +506,9 @@ async fn an_attachment_that_somebody_detached_is_attached_again() {
         .unwrap()
         .attachments
         .clear();
-    eventually("both are back", || async {
-        (attached(&stage).len() == 2).then_some(())
-    })
-    .await;
+    stage
+        .eventually("both are back", || async {
+            (attached(&stage).len() == 2).then_some(())
+        })
+        .await;
 }

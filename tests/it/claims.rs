@@ -88,7 +88,7 @@ async fn between_batches<K: Kind>(deleted: bool) {
     } else {
         K::list(one, "one", 0..from, beat()).await;
     }
-    held.arrived().await;
+    one.awaited("the call", held.arrived()).await;
     K::list(two, "two", [last], beat()).await;
     K::heard(two).await;
     held.release();

@@ -3,10 +3,7 @@
 //! Times are not gated: they depend on the machine.
 
 use serde_json::{Value, json};
-use server_group_operator::{
-    api::{ScalingGroupAttachment, ServerGroupMembership},
-    timing::Timing,
-};
+use server_group_operator::api::{ScalingGroupAttachment, ServerGroupMembership};
 use server_group_sim::{
     fault::{Fault, What},
     world::Product,
@@ -14,7 +11,7 @@ use server_group_sim::{
 
 use crate::{
     figures::{calls, row},
-    stage::{SPEED, Stage, eventually, instance, instances},
+    stage::{Stage, instance, instances, timing},
     wire::{Tripwire, wired},
 };
 
@@ -23,7 +20,7 @@ async fn counted(name: &str) -> (Stage, Tripwire) {
     let mut stage = Stage::without_operator(name).await;
     let wire = Tripwire::new(None);
     let client = wired(&stage, &wire);
-    stage.start_with(client, Timing::scaled(SPEED));
+    stage.start_with(client, timing());
     (stage, wire)
 }
 
@@ -37,10 +34,9 @@ async fn reads_at_rest(stage: &Stage, list: &'static str) -> usize {
         (all.count(), passes.count())
     };
     let before = counted();
-    eventually("ten passes", || async {
-        (counted().1 >= before.1 + 10).then_some(())
-    })
-    .await;
+    stage
+        .reached("ten passes", before.1 + 10, || counted().1)
+        .await;
     let after = counted();
     let (all, passes) = (after.0 - before.0, after.1 - before.1);
     // The last pass may be under way, with its first read.

@@ -15,7 +15,7 @@ use server_group_operator::{
 use server_group_sim::{When, world::Product};
 
 use crate::{
-    stage::{SPEED, Stage, instance, instances},
+    stage::{Stage, instance, instances},
     wire::{Point, Tripwire, wired},
 };
 
@@ -161,7 +161,7 @@ fn state(stage: &Stage) -> String {
 
 /// Waits that a restart makes longer than the rest are shortened further: settling, and what lingers.
 fn timing() -> Timing {
-    let mut timing = Timing::scaled(SPEED);
+    let mut timing = crate::stage::timing();
     timing.settle_after_send = Duration::from_millis(150);
     timing.settle_gap = Duration::from_millis(15);
     timing.linger = Duration::from_millis(300);

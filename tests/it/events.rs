@@ -3,14 +3,11 @@
 use k8s_openapi::api::events::v1::Event;
 use kube::{Api, api::ListParams};
 use serde_json::json;
-use server_group_operator::{
-    api::{ScalingGroupAttachment, ServerGroupMembership},
-    timing::Timing,
-};
+use server_group_operator::api::{ScalingGroupAttachment, ServerGroupMembership};
 use server_group_sim::{When, world::Product};
 
 use crate::{
-    stage::{SPEED, Stage, eventually, instance, instances},
+    stage::{Stage, instance, instances, timing},
     wire::{Point, Tripwire, wired},
 };
 
@@ -69,10 +66,7 @@ async fn looked(stage: &Stage, times: usize) {
             .calls("DescribeVServerGroupAttribute")
     };
     let before = looks();
-    eventually("more looks", async || {
-        (looks() >= before + times).then_some(())
-    })
-    .await;
+    stage.reached("more looks", before + times, looks).await;
 }
 
 async fn clb(name: &str) -> Stage {
@@ -132,16 +126,18 @@ async fn drift_that_was_put_right_is_told_as_such() {
         let mut world = stage.simulator.world();
         (0..100).for_each(|number| world.delete_member("rsp-web", &instance(number)));
     }
-    eventually("repaired", async || {
-        (stage.simulator.world().serving("rsp-web") == 120).then_some(())
-    })
-    .await;
+    stage
+        .eventually("repaired", async || {
+            (stage.simulator.world().serving("rsp-web") == 120).then_some(())
+        })
+        .await;
     stage.reason::<Membership>("web", "Converged").await;
-    eventually("told", async || {
-        let told = told(&stage, "web").await;
-        (reasons(&told) == ["Added", "Added", "Repaired"]).then_some(())
-    })
-    .await;
+    stage
+        .eventually("told", async || {
+            let told = told(&stage, "web").await;
+            (reasons(&told) == ["Added", "Added", "Repaired"]).then_some(())
+        })
+        .await;
     looked(&stage, 5).await;
     let told = told(&stage, "web").await;
     assert_eq!(told.len(), 3, "{told:?}");
@@ -231,10 +227,11 @@ async fn every_change_of_an_attachment_has_its_event() {
     stage
         .reason::<ScalingGroupAttachment>("feed", "Converged")
         .await;
-    eventually("the instance serves", async || {
-        (stage.simulator.world().serving("sgp-2") == 1).then_some(())
-    })
-    .await;
+    stage
+        .eventually("the instance serves", async || {
+            (stage.simulator.world().serving("sgp-2") == 1).then_some(())
+        })
+        .await;
     stage.delete::<ScalingGroupAttachment>("feed").await;
     stage.gone::<ScalingGroupAttachment>("feed").await;
     let attached = request(&stage, "AttachServerGroups");
@@ -263,10 +260,11 @@ async fn what_keeps_coming_back_is_told_once_as_left_alone() {
             .world()
             .put_member("rsp-web", "i-other", "", 80, 100);
         if times <= 3 {
-            eventually("removed", async || {
-                (stage.simulator.world().calls(remove) == times).then_some(())
-            })
-            .await;
+            stage
+                .eventually("removed", async || {
+                    (stage.simulator.world().calls(remove) == times).then_some(())
+                })
+                .await;
             stage.reason::<Membership>("web", "Converged").await;
         }
     }
@@ -289,9 +287,9 @@ async fn what_keeps_coming_back_is_told_once_as_left_alone() {
 async fn killed_before_write(stage: &mut Stage, at: usize, play: impl AsyncFnOnce(&Stage)) {
     let when = When::Before;
     let wire = Tripwire::new(Some(Point { at, when }));
-    stage.start_with(wired(stage, &wire), Timing::scaled(SPEED));
+    stage.start_with(wired(stage, &wire), timing());
     play(stage).await;
-    wire.tripped.notified().await;
+    stage.awaited("the write", wire.tripped.notified()).await;
     stage.kill().await;
     stage.start();
 }
@@ -312,7 +310,7 @@ async fn what_was_found_is_told_once_though_the_write_that_keeps_it_is_refused()
     stage
         .membership("web", "rsp-web", &instances(0, 3, Some(80)), beat())
         .await;
-    seen.arrived().await;
+    stage.awaited("the call", seen.arrived()).await;
     // Somebody else writes before the pass does.
     stage.look_now::<Membership>("web").await;
     seen.release();
@@ -362,7 +360,9 @@ async fn what_is_parked_is_told_once_whatever_is_looked_at_and_whoever_looks() {
     let changes = stage.changes();
     stage.start();
     // It does not know how long ago that was, and tries once.
-    eventually("tried", async || (stage.changes() > changes).then_some(())).await;
+    stage
+        .eventually("tried", async || (stage.changes() > changes).then_some(()))
+        .await;
     looked(&stage, 10).await;
     assert_eq!(stage.changes(), changes + 1);
     let web: Membership = stage.reason("web", "PartlyApplied").await;
@@ -385,7 +385,7 @@ async fn what_is_parked_is_told_though_the_write_that_says_so_is_refused() {
     stage
         .membership("web", "rsp-web", &instances(0, 1, Some(80)), beat)
         .await;
-    refused.arrived().await;
+    stage.awaited("the call", refused.arrived()).await;
     // Somebody else writes what is not about the operator.
     stage.label::<Membership>("web").await;
     refused.release();
@@ -408,7 +408,7 @@ async fn what_is_retained_is_told_once_though_letting_go_is_refused() {
         .simulator
         .hold(When::After, move |call| call.action == list);
     stage.delete::<Membership>("web").await;
-    seen.arrived().await;
+    stage.awaited("the call", seen.arrived()).await;
     stage.label::<Membership>("web").await;
     seen.release();
     stage.gone::<Membership>("web").await;

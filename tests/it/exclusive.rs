@@ -3,9 +3,8 @@
 use std::time::Duration;
 
 use serde_json::{Value, json};
-use server_group_operator::{
-    api::{ScalingGroupAttachment, ServerGroupMembership, status::HoldReason},
-    timing::Timing,
+use server_group_operator::api::{
+    ScalingGroupAttachment, ServerGroupMembership, status::HoldReason,
 };
 use server_group_sim::{
     When,
@@ -14,7 +13,7 @@ use server_group_sim::{
     world::{Product, World},
 };
 
-use crate::stage::{SPEED, Stage, eventually, instance, instances};
+use crate::stage::{SPEED, Stage, instance, instances, timing};
 
 type Membership = ServerGroupMembership;
 type Attachment = ScalingGroupAttachment;
@@ -49,12 +48,13 @@ fn ids(stage: &Stage) -> Vec<String> {
 /// Waits until ESS was asked about the group's members so often, and for so long that a stranger would be gone.
 async fn asked(stage: &Stage, times: usize) {
     let begun = stage.simulator.world().now;
-    eventually("ESS asked", async || {
-        let world = stage.simulator.world();
-        let often = world.calls("DescribeScalingInstances") >= times;
-        (often && world.now >= begun + 300.0).then_some(())
-    })
-    .await;
+    stage
+        .eventually("ESS asked", async || {
+            let world = stage.simulator.world();
+            let often = world.calls("DescribeScalingInstances") >= times;
+            (often && world.now >= begun + 300.0).then_some(())
+        })
+        .await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -65,10 +65,11 @@ async fn a_stranger_is_removed_when_it_was_one_for_a_minute() {
         .simulator
         .world()
         .put_member("rsp-web", "i-other", "", 80, 100);
-    eventually("the stranger gone", async || {
-        (ids(&stage).len() == 2).then_some(())
-    })
-    .await;
+    stage
+        .eventually("the stranger gone", async || {
+            (ids(&stage).len() == 2).then_some(())
+        })
+        .await;
     let removed = {
         let world = stage.simulator.world();
         let mut calls = world.changing_calls();
@@ -135,10 +136,11 @@ async fn an_instance_of_a_scaling_group_that_is_shown_unattached_is_a_stranger()
         world.put_member("rsp-web", &instance(7), "", 80, 50);
         world.now
     };
-    eventually("it is removed", async || {
-        (ids(&stage) == [0, 1].map(instance)).then_some(())
-    })
-    .await;
+    stage
+        .eventually("it is removed", async || {
+            (ids(&stage) == [0, 1].map(instance)).then_some(())
+        })
+        .await;
     stage.reason::<Membership>("web", "Converged").await;
     let world = stage.simulator.world();
     let removed = world.changing_calls().last().unwrap().at;
@@ -221,10 +223,11 @@ async fn instances_stay_while_the_weight_of_their_attachment_changes() {
         let attached = &world.scaling_groups["asg-1"].attachments;
         attached.iter().any(|attached| attached.group == "rsp-web")
     };
-    eventually("detached", async || {
-        (!fed(&stage.simulator.world())).then_some(())
-    })
-    .await;
+    stage
+        .eventually("detached", async || {
+            (!fed(&stage.simulator.world())).then_some(())
+        })
+        .await;
     let before = stage.simulator.world().calls("DescribeScalingInstances");
     asked(&stage, before + 5).await;
     {
@@ -251,7 +254,9 @@ async fn a_member_that_comes_back_three_times_is_contended() {
             .simulator
             .world()
             .put_member("rsp-web", "i-other", "", 80, 100);
-        eventually("removed", async || (removals() == time).then_some(())).await;
+        stage
+            .eventually("removed", async || (removals() == time).then_some(()))
+            .await;
         stage.reason::<Membership>("web", "Converged").await;
     }
     stage
@@ -264,14 +269,16 @@ async fn a_member_that_comes_back_three_times_is_contended() {
     assert_eq!(removals(), 3, "it is left alone");
     // Another generation tries again.
     list(&stage, json!({"intervalSeconds": 90})).await;
-    eventually("removed", async || (removals() == 4).then_some(())).await;
+    stage
+        .eventually("removed", async || (removals() == 4).then_some(()))
+        .await;
     stage.reason::<Membership>("web", "Converged").await;
 }
 
 /// Starts the operator anew: a return counts for so many seconds after our removal, and what is parked waits as long.
 async fn restart_with_window(stage: &mut Stage, seconds: f64) {
     stage.stop().await;
-    let mut timing = Timing::scaled(SPEED);
+    let mut timing = timing();
     timing.return_window = Duration::from_secs_f64(seconds / SPEED);
     timing.parked_retry = timing.return_window;
     stage.start_with(stage.operator_client(), timing);
@@ -292,23 +299,21 @@ async fn comes_and_goes(stage: &Stage) {
         .simulator
         .world()
         .put_member("rsp-web", "i-other", "", 80, 100);
-    eventually("removed", async || {
-        (removals(stage).len() > before).then_some(())
-    })
-    .await;
+    stage
+        .eventually("removed", async || {
+            (removals(stage).len() > before).then_some(())
+        })
+        .await;
     stage.reason::<Membership>("web", "Converged").await;
 }
 
 async fn passed(stage: &Stage, since: f64, seconds: f64) {
-    eventually("time passes", async || {
-        (stage.simulator.world().now >= since + seconds).then_some(())
-    })
-    .await;
+    stage.clock_shows(since + seconds).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_is_contended_stays_so_until_somebody_asks() {
-    const WINDOW: f64 = 400.0;
+    const WINDOW: f64 = 1000.0;
     let mut stage = stage("contended-on").await;
     restart_with_window(&mut stage, WINDOW).await;
     for _ in 1..=3 {
@@ -331,10 +336,11 @@ async fn what_is_contended_stays_so_until_somebody_asks() {
     let held = &web.status.as_ref().unwrap().held;
     assert_eq!((held.len(), held[0].reason), (1, HoldReason::Contended));
     stage.look_now::<Membership>("web").await;
-    eventually("removed", async || {
-        (removals(&stage).len() == 4).then_some(())
-    })
-    .await;
+    stage
+        .eventually("removed", async || {
+            (removals(&stage).len() == 4).then_some(())
+        })
+        .await;
     stage.reason::<Membership>("web", "Converged").await;
     assert_eq!(ids(&stage).len(), 2);
 }
@@ -366,10 +372,11 @@ async fn a_strange_attachment_is_detached_when_it_was_one_for_a_minute() {
     let one = [json!({"type": "GWLB", "id": "sgp-1"})];
     let exclusive = json!({"ownership": "Exclusive", "intervalSeconds": 60});
     stage.attachment("feed", "asg-1", &one, exclusive).await;
-    eventually("detached", async || {
-        (stage.simulator.world().calls("DetachServerGroups") == 1).then_some(())
-    })
-    .await;
+    stage
+        .eventually("detached", async || {
+            (stage.simulator.world().calls("DetachServerGroups") == 1).then_some(())
+        })
+        .await;
     stage.reason::<Attachment>("feed", "Converged").await;
     let world = stage.simulator.world();
     assert_eq!(world.scaling_groups["asg-1"].attachments.len(), 1);
@@ -389,10 +396,7 @@ async fn what_a_stalled_object_lists_is_no_stranger() {
         .world()
         .put_member("rsp-web", &instance(7), "", 80, 50);
     let put = stage.simulator.world().now;
-    eventually("five minutes", async || {
-        (stage.simulator.world().now >= put + 300.0).then_some(())
-    })
-    .await;
+    stage.clock_shows(put + 300.0).await;
     stage.reason::<Membership>("web", "Converged").await;
     assert_eq!(ids(&stage), [0, 1, 7].map(instance));
 }
@@ -412,15 +416,16 @@ async fn joins_while_ess_is_asked(when: When) {
         .simulator
         .world()
         .put_member("rsp-web", "i-other", "", 80, 100);
-    held.arrived().await;
+    stage.awaited("the call", held.arrived()).await;
     stage
         .simulator
         .world()
         .start_instance("asg-1", &instance(7));
-    eventually("it has joined", async || {
-        ids(&stage).contains(&instance(7)).then_some(())
-    })
-    .await;
+    stage
+        .eventually("it has joined", async || {
+            ids(&stage).contains(&instance(7)).then_some(())
+        })
+        .await;
     held.release();
     let gone = |web: &Membership| {
         let held = &web.status.as_ref().unwrap().held;
@@ -462,7 +467,9 @@ async fn an_attachment_that_comes_back_three_times_is_contended() {
     };
     for time in 1..=3 {
         attach();
-        eventually("detached", async || (detached() == time).then_some(())).await;
+        stage
+            .eventually("detached", async || (detached() == time).then_some(()))
+            .await;
         stage.reason::<Attachment>("feed", "Converged").await;
     }
     attach();
@@ -494,19 +501,21 @@ async fn a_shared_look_at_the_state_of_a_group_makes_nobody_a_stranger_sooner() 
             "name": name, "namespaces": [stage.namespace], "regions": ["*"], "serverGroups": ["*"], "servers": ["*"],
         });
         stage.grant(&[grant]).await;
-        eventually("they look", async || {
-            (calls("ListServerGroupServers") >= lists + objects).then_some(())
-        })
-        .await;
+        stage
+            .reached("they look", lists + objects, || {
+                calls("ListServerGroupServers")
+            })
+            .await;
     };
     wake("one", 2).await;
     let states = calls("ListServerGroups");
     // One of them asks, and takes the other's group along.
     stage.look_now::<Membership>("other").await;
-    eventually("asked", async || {
-        (calls("ListServerGroups") > states).then_some(())
-    })
-    .await;
+    stage
+        .eventually("asked", async || {
+            (calls("ListServerGroups") > states).then_some(())
+        })
+        .await;
     // From now on it asks no more, so that the state stays as old as it is.
     let rest = json!({"ownership": "Exclusive", "intervalSeconds": 6000, "suspend": true});
     stage
@@ -514,10 +523,7 @@ async fn a_shared_look_at_the_state_of_a_group_makes_nobody_a_stranger_sooner() 
         .await;
     stage.reason::<Membership>("other", "Suspended").await;
     let now = stage.simulator.world().now;
-    eventually("two minutes", async || {
-        (stage.simulator.world().now >= now + 120.0).then_some(())
-    })
-    .await;
+    stage.clock_shows(now + 120.0).await;
     let (put, states) = {
         let mut world = stage.simulator.world();
         world.put_member("sgp-nlb-x", "i-other", "", 80, 100);
@@ -525,10 +531,11 @@ async fn a_shared_look_at_the_state_of_a_group_makes_nobody_a_stranger_sooner() 
     };
     wake("two", 1).await;
     assert_eq!(calls("ListServerGroups"), states, "the state was shared");
-    eventually("the stranger gone", async || {
-        (calls("RemoveServersFromServerGroup") == 1).then_some(())
-    })
-    .await;
+    stage
+        .eventually("the stranger gone", async || {
+            (calls("RemoveServersFromServerGroup") == 1).then_some(())
+        })
+        .await;
     let world = stage.simulator.world();
     let removed = world.changing_calls().last().unwrap().at;
     assert!(removed >= put + 60.0, "{} s after it came", removed - put);

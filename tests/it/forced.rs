@@ -10,7 +10,7 @@ use server_group_sim::{
     world::Product,
 };
 
-use crate::stage::{Stage, events, eventually, instance, instances, message, operation};
+use crate::stage::{Stage, instance, instances, message, operation, told};
 
 type Attachment = ScalingGroupAttachment;
 type Membership = ServerGroupMembership;
@@ -37,10 +37,11 @@ async fn stage(name: &str, ports: &[u16]) -> Stage {
     let forced = json!({"forceAttach": true, "forceDetach": true});
     stage.attachment("feed", "asg-1", &groups, forced).await;
     stage.reason::<Attachment>("feed", "Converged").await;
-    eventually("they serve", async || {
-        (stage.simulator.world().serving("rsp-x") == 2 * ports.len()).then_some(())
-    })
-    .await;
+    stage
+        .eventually("they serve", async || {
+            (stage.simulator.world().serving("rsp-x") == 2 * ports.len()).then_some(())
+        })
+        .await;
     stage
 }
 
@@ -62,10 +63,11 @@ async fn two_ports_of_one_group_do_not_leave_together_when_nobody_else_serves() 
     let stage = stage("two-ports", &[80, 81]).await;
     leave_the_clb_group(&stage, json!({})).await;
     stage.reason::<Attachment>("feed", "LastServing").await;
-    eventually("one has left", async || {
-        (stage.simulator.world().serving("rsp-x") == 2).then_some(())
-    })
-    .await;
+    stage
+        .eventually("one has left", async || {
+            (stage.simulator.world().serving("rsp-x") == 2).then_some(())
+        })
+        .await;
     assert_eq!(attached(&stage), 2);
     assert_ne!(stage.simulator.world().least_serving("rsp-x"), Some(0));
 }
@@ -84,7 +86,7 @@ async fn a_forced_detach_that_had_to_wait_asks_again_whether_it_is_wanted() {
         .membership("web", "rsp-x", &instances(8, 1, Some(80)), json!({}))
         .await;
     // The membership has the turn on the group.
-    held.arrived().await;
+    stage.awaited("the call", held.arrived()).await;
     leave_the_clb_group(&stage, json!({})).await;
     let intended = |feed: &Attachment| operation(feed).is_some();
     stage.until("its intent", "feed", intended).await;
@@ -109,8 +111,8 @@ async fn an_activity_that_does_not_end_is_told_and_followed_all_the_same() {
         world.durations.activity = 1e6;
     }
     leave_the_clb_group(&stage, json!({})).await;
-    let told = |feed: &Attachment| message(feed).contains("does not end");
-    stage.until("that it does not end", "feed", told).await;
+    let said = |feed: &Attachment| message(feed).contains("does not end");
+    stage.until("that it does not end", "feed", said).await;
     stage
         .membership(
             "web",
@@ -120,7 +122,7 @@ async fn an_activity_that_does_not_end_is_told_and_followed_all_the_same() {
         )
         .await;
     stage.reason::<Membership>("web", "Changing").await;
-    assert_eq!(events(&stage, "Failed").await.len(), 1);
+    assert_eq!(told(&stage, "Failed", "does not end").await.len(), 1);
     stage.look_now::<Attachment>("feed").await;
     let looked = |feed: &Attachment| {
         let status = feed.status.as_ref().unwrap();
@@ -160,7 +162,8 @@ async fn a_call_whose_object_cannot_follow_it_any_more_blocks_no_other_scaling_g
         stage.reason::<Attachment>("other", "Converged").await;
         {
             let mut world = stage.simulator.world();
-            world.durations.activity = 600.0;
+            // It ends when the test says so.
+            world.durations.activity = 1e6;
             if lost {
                 // The repetition with its token is not answered either.
                 let fault = Fault::on("DetachVServerGroups", What::LoseAnswerAfter);
@@ -180,7 +183,7 @@ async fn a_call_whose_object_cannot_follow_it_any_more_blocks_no_other_scaling_g
         stage.reason::<Attachment>("feed", "NotGranted").await;
         {
             let mut world = stage.simulator.world();
-            world.pass(600.0);
+            world.pass(1e6);
             world.durations.activity = 4.0;
         }
         stage.attachment("other", "asg-2", &[nlb()], forced).await;

@@ -6,7 +6,7 @@ use server_group_operator::api::{ScalingGroupAttachment, ServerGroupMembership};
 
 use crate::{
     kinds::Kind,
-    stage::{Stage, condition, eventually, merge, message},
+    stage::{Stage, condition, merge, message},
     wide::Wide,
 };
 
@@ -256,7 +256,7 @@ async fn idle_owner<K: Kind>(owner: Owner, more: Value, reason: &str) {
     let (stage, claimant) = contest.claimant();
     let looks = || stage.simulator.world().calls(K::LOOKS);
     let before = looks();
-    eventually("more looks", async || (looks() >= before + 5).then_some(())).await;
+    stage.reached("more looks", before + 5, looks).await;
     stage.reason::<K>(claimant, "Conflict").await;
     let held = holder.reason::<K>(name, reason).await;
     assert!(held.ledger("registered").contains(&BOTH), "{held:?}");

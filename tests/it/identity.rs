@@ -4,13 +4,12 @@ use serde_json::json;
 use server_group_operator::{
     api::{ScalingGroupAttachment, ServerGroupMembership},
     cloud::Environment,
-    timing::Timing,
 };
 use server_group_sim::world::Key;
 
 use crate::{
     kinds::Kind,
-    stage::{SPEED, Stage, condition, eventually, message},
+    stage::{Stage, condition, message, timing},
 };
 
 /// Somebody else's entry, which serves.
@@ -26,7 +25,7 @@ fn start_elsewhere(stage: &mut Stage) {
     let key = Key::lasting("other-secret".into(), "2000000000000002".into());
     stage.simulator.world().keys.insert("other-key".into(), key);
     let client = stage.operator_client();
-    stage.start_as(client, Timing::scaled(SPEED), environment, None);
+    stage.start_as(client, timing(), environment, None);
 }
 
 async fn another_account<K: Kind>() {
@@ -47,10 +46,7 @@ async fn another_account<K: Kind>() {
     assert!(said.contains("2000000000000002"), "{said}");
     stage.delete::<K>("web").await;
     let begun = stage.simulator.world().now;
-    eventually("five minutes", async || {
-        (stage.simulator.world().now >= begun + 300.0).then_some(())
-    })
-    .await;
+    stage.clock_shows(begun + 300.0).await;
     let web = stage.reason::<K>("web", "AccountChanged").await;
     assert_eq!(web.ledger("registered"), [0, 1, 2]);
     {

@@ -7,7 +7,7 @@ use server_group_operator::api::{ScalingGroupAttachment, ServerGroupMembership};
 use server_group_sim::world::Product;
 
 use crate::{
-    stage::{Stage, eventually, instance, instances, merge},
+    stage::{Stage, instance, instances, merge},
     wide::Wide,
 };
 
@@ -138,10 +138,11 @@ async fn a_forced_detach_is_not_softened_by_a_membership_that_does_not_act() {
             _ => (vec!["i-other".into()], 2),
         };
         let what = format!("{idle:?}, swapped: {swapped}");
-        eventually(&what, async || {
-            (ids(attaching, "sgp-nlb-x") == expected).then_some(())
-        })
-        .await;
+        attaching
+            .eventually(&what, async || {
+                (ids(attaching, "sgp-nlb-x") == expected).then_some(())
+            })
+            .await;
         assert_eq!(
             attaching.simulator.world().activities.len(),
             activities,

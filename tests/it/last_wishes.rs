@@ -6,10 +6,7 @@ use std::time::Duration;
 
 use futures::StreamExt;
 use serde_json::{Value, json};
-use server_group_operator::{
-    api::{ScalingGroupAttachment, ServerGroupMembership},
-    timing::Timing,
-};
+use server_group_operator::api::{ScalingGroupAttachment, ServerGroupMembership};
 use server_group_sim::{
     When,
     audit::Entry,
@@ -18,7 +15,7 @@ use server_group_sim::{
 
 use crate::{
     kinds::Kind,
-    stage::{SPEED, Stage, eventually},
+    stage::{Stage, timing},
 };
 
 type Membership = ServerGroupMembership;
@@ -152,7 +149,7 @@ async fn meanwhile<K: Kind>(wish: Wish) {
         .simulator
         .hold(When::After, |call| call.action == K::REMOVES);
     stage.delete::<K>("web").await;
-    held.arrived().await;
+    stage.awaited("the call", held.arrived()).await;
     wish.say::<K>(&stage, count).await;
     held.release();
     stage.gone::<K>("web").await;
@@ -185,7 +182,7 @@ async fn abandoning_in_the_middle_of_a_release_keeps_what_is_left() {
 /// Deleted with `first` wished, while it is not known what became of a removal; then `last` is wished.
 async fn unsettled<K: Kind>(first: Wish, last: Wish) {
     let mut stage = Stage::without_operator("wish-unsettled").await;
-    let mut timing = Timing::scaled(SPEED);
+    let mut timing = timing();
     timing.settle_after_send = match last.abandon {
         // Longer than the test takes: it is not waited for.
         true => Duration::from_mins(10),
@@ -275,12 +272,12 @@ async fn with_its_group(then: impl FnOnce(&Stage)) -> (Stage, usize) {
     registered::<Membership>(&stage, 3).await;
     let mut first = stage.simulator.hold(When::Before, looks);
     stage.delete::<Membership>("web").await;
-    first.arrived().await;
+    stage.awaited("the call", first.arrived()).await;
     let mut refused = stage.simulator.hold(When::After, looks);
     stage.simulator.world().delete_group("rsp-web");
     let deleted = stage.simulator.world().audit.len();
     first.release();
-    refused.arrived().await;
+    stage.awaited("the call", refused.arrived()).await;
     then(&stage);
     refused.release();
     (stage, deleted)
@@ -321,17 +318,14 @@ async fn a_group_that_was_back_and_is_gone_again_takes_two_more_answers() {
     })
     .await;
     let mut held = held.unwrap();
-    held.arrived().await;
+    stage.awaited("the call", held.arrived()).await;
     let deleted = {
         let mut world = stage.simulator.world();
         world.delete_group("rsp-web");
         (world.now, world.audit.len())
     };
     // The answer from before would be old enough then, if it counted.
-    eventually("half a minute", async || {
-        (stage.simulator.world().now >= deleted.0 + 40.0).then_some(())
-    })
-    .await;
+    stage.clock_shows(deleted.0 + 40.0).await;
     held.release();
     stage.gone::<Membership>("web").await;
     half_a_minute_apart(&refusals(&stage, Membership::LOOKS, deleted.1));
@@ -345,7 +339,7 @@ async fn a_release_from_a_deleted_scaling_group_ends_after_two_answers_half_a_mi
         .simulator
         .hold(When::Before, |call| call.action == Attachment::LOOKS);
     stage.delete::<Attachment>("web").await;
-    first.arrived().await;
+    stage.awaited("the call", first.arrived()).await;
     let deleted = {
         let mut world = stage.simulator.world();
         world.scaling_groups.remove("asg-web");

@@ -8,6 +8,7 @@ use std::{
     time::Duration,
 };
 
+use control_plane::Patience;
 use jiff::Timestamp;
 use k8s_openapi::api::coordination::v1::Lease;
 use kube::Api;
@@ -21,7 +22,7 @@ use server_group_operator::{
 use server_group_sim::{When, world::Product};
 use tokio_util::sync::CancellationToken;
 
-use crate::stage::{SPEED, Stage, control_plane, eventually, instances};
+use crate::stage::{Stage, control_plane, eventually, instances, timing};
 
 /// A lease of so many seconds, of which a quarter is left when renewing is given up.
 fn lasting(seconds: u64) -> Timing {
@@ -32,8 +33,8 @@ fn lasting(seconds: u64) -> Timing {
     timing
 }
 
-/// Long enough that a slow machine does not outlive it.
-const LONG: u64 = 20;
+/// Long enough that no machine outlives it, and longer than anybody waits who need not wait for its end.
+const LONG: u64 = 3600;
 
 async fn candidate(namespace: &str, name: &str, seconds: u64) -> (Election, Leadership) {
     let client = control_plane().await.admin().client().await.unwrap();
@@ -42,6 +43,32 @@ async fn candidate(namespace: &str, name: &str, seconds: u64) -> (Election, Lead
         Election::new(client, namespace, name.into(), leadership.clone()),
         leadership,
     )
+}
+
+/// What operators on a stage go by, with a lease whose end no test sees.
+pub fn with_long_lease() -> Timing {
+    let lease = lasting(LONG);
+    let mut timing = timing();
+    timing.lease_duration = lease.lease_duration;
+    timing.lease_renew_deadline = lease.lease_renew_deadline;
+    timing.lease_retry = lease.lease_retry;
+    timing
+}
+
+/// Waits until it leads, and not for ever.
+async fn wins(election: &mut Election) {
+    let patience = async {
+        let mut patience = Patience::default();
+        loop {
+            if let Err(why) = patience.pause(()).await {
+                break why;
+            }
+        }
+    };
+    tokio::select! {
+        () = election.win() => {}
+        why = patience => panic!("it does not lead: {why}"),
+    }
 }
 
 async fn record(namespace: &str) -> Lease {
@@ -55,17 +82,17 @@ async fn record(namespace: &str) -> Lease {
 #[tokio::test(flavor = "multi_thread")]
 async fn one_leads_and_the_next_takes_over_when_it_stops_renewing() {
     let namespace = control_plane().await.namespace("lease").await.unwrap();
-    // Its end is awaited.
-    let short = 4;
+    // Its end is awaited. Until then no machine is that slow.
+    let short = 15;
     let (mut first, first_may) = candidate(&namespace, "first", short).await;
-    first.win().await;
+    wins(&mut first).await;
     assert!(first_may.permit(Duration::from_secs(1)).is_ok());
     let (mut second, second_may) = candidate(&namespace, "second", short).await;
     let early = tokio::time::timeout(Duration::from_millis(800), second.win()).await;
     assert!(early.is_err(), "the lease is not over");
     assert!(second_may.permit(Duration::ZERO).is_err());
     // The first neither renews nor gives back, as if it were paused.
-    second.win().await;
+    wins(&mut second).await;
     assert_eq!(second_may.epoch(), first_may.epoch().map(|epoch| epoch + 1));
     assert!(
         first_may.permit(Duration::ZERO).is_err(),
@@ -79,7 +106,7 @@ async fn one_leads_and_the_next_takes_over_when_it_stops_renewing() {
 async fn a_lease_that_is_given_back_is_free_at_once() {
     let namespace = control_plane().await.namespace("lease").await.unwrap();
     let (mut first, first_may) = candidate(&namespace, "first", LONG).await;
-    first.win().await;
+    wins(&mut first).await;
     let stop = CancellationToken::new();
     let holding = tokio::spawn(first.hold(stop.clone()));
     let renewed = || async {
@@ -105,16 +132,15 @@ async fn a_lease_that_is_given_back_is_free_at_once() {
         Some("")
     );
     let (mut second, _) = candidate(&namespace, "second", LONG).await;
-    tokio::time::timeout(Duration::from_secs(LONG / 2), second.win())
-        .await
-        .expect("nobody holds it");
+    // Nobody holds it: its end would be out of sight.
+    wins(&mut second).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_call_that_might_outlive_the_lease_is_not_started() {
     let namespace = control_plane().await.namespace("lease").await.unwrap();
     let (mut first, may) = candidate(&namespace, "first", LONG).await;
-    first.win().await;
+    wins(&mut first).await;
     assert!(may.permit(Duration::from_secs(LONG / 2)).is_ok());
     assert!(may.permit(Duration::from_secs(LONG)).is_err());
 }
@@ -131,7 +157,7 @@ async fn a_jump_of_the_wall_clock_ends_the_term() {
         .win()
         .await;
     assert!(may.permit(Duration::ZERO).is_ok());
-    *ahead.lock() = jiff::SignedDuration::from_secs(60);
+    *ahead.lock() = jiff::SignedDuration::from_hours(2);
     assert!(
         may.permit(Duration::ZERO).is_err(),
         "as after a suspended machine wakes up"
@@ -145,8 +171,7 @@ async fn of_two_operators_one_acts_and_the_other_takes_over_at_once_when_it_ends
         .simulator
         .world()
         .create_group(Product::Clb, "rsp-web");
-    let mut timing = Timing::scaled(SPEED);
-    timing.lease_retry = Duration::from_millis(100);
+    let timing = with_long_lease();
     let client = control_plane().await.admin().client().await.unwrap();
     stage.candidate = Some("first");
     stage.start_with(client.clone(), timing.clone());
@@ -162,7 +187,7 @@ async fn of_two_operators_one_acts_and_the_other_takes_over_at_once_when_it_ends
             (lease?.spec?.holder_identity? == name).then_some(())
         }
     };
-    eventually("the first leads", || leads("first")).await;
+    stage.eventually("the first leads", || leads("first")).await;
     stage.candidate = Some("second");
     let second = stage.run_with(client, timing);
     stage
@@ -177,13 +202,10 @@ async fn of_two_operators_one_acts_and_the_other_takes_over_at_once_when_it_ends
         "one of them acts"
     );
     stage.stop().await;
-    // The lease lasts 15 seconds and was given back: the second need not wait for its end.
-    tokio::time::timeout(
-        Duration::from_secs(10),
-        eventually("the second leads", || leads("second")),
-    )
-    .await
-    .unwrap();
+    // The lease was given back: nobody need wait for its end, which would be out of sight.
+    stage
+        .eventually("the second leads", || leads("second"))
+        .await;
     stage
         .membership("web", "rsp-web", &instances(0, 5, Some(80)), json!({}))
         .await;
@@ -203,7 +225,7 @@ async fn a_removal_is_not_sent_when_the_term_ended_while_the_group_was_looked_at
         .create_group(Product::Clb, "rsp-web");
     let ahead = Arc::new(AtomicI64::new(0));
     let by = Arc::clone(&ahead);
-    let timing = Timing::scaled(SPEED).with_wall_clock(move || {
+    let timing = with_long_lease().with_wall_clock(move || {
         let ahead = jiff::SignedDuration::from_secs(by.load(Ordering::SeqCst));
         Timestamp::now().saturating_add(ahead).unwrap()
     });
@@ -228,16 +250,13 @@ async fn a_removal_is_not_sent_when_the_term_ended_while_the_group_was_looked_at
         looks == 2
     });
     list(&stage, 3).await;
-    held.arrived().await;
+    stage.awaited("the call", held.arrived()).await;
     // As after a suspended machine wakes up.
-    ahead.store(20, Ordering::SeqCst);
+    ahead.store(2 * i64::try_from(LONG).unwrap(), Ordering::SeqCst);
     let before = stage.simulator.world().audit.len();
     held.release();
     let seen = stage.simulator.world().now;
-    eventually("ten minutes", async || {
-        (stage.simulator.world().now >= seen + 600.0).then_some(())
-    })
-    .await;
+    stage.clock_shows(seen + 600.0).await;
     let world = stage.simulator.world();
     let later: Vec<_> = world.audit[before..]
         .iter()

@@ -7,7 +7,10 @@ use serde_json::json;
 use server_group_operator::api::ServerGroupMembership;
 use server_group_sim::world::{Product, Status};
 
-use crate::stage::{Stage, condition, eventually, instance, instances, message};
+use crate::{
+    figures::calls,
+    stage::{Stage, condition, instance, instances, message},
+};
 
 type Membership = ServerGroupMembership;
 
@@ -55,7 +58,8 @@ async fn a_gwlb_group_drains_what_it_loses_and_deletion_waits_for_the_drain() {
         .simulator
         .world()
         .create_group(Product::Gwlb, "sgp-fw")
-        .drain_seconds = 6000.0;
+        // It ends when the test says so.
+        .drain_seconds = 1e6;
     stage
         .simulator
         .world()
@@ -75,22 +79,23 @@ async fn a_gwlb_group_drains_what_it_loses_and_deletion_waits_for_the_drain() {
     };
     stage.until("two that drain", "fw", leaving).await;
     let draining = async |count| {
-        eventually("so many drain", async || {
-            let world = stage.simulator.world();
-            let members = world.groups["sgp-fw"].members.values();
-            let draining = members.filter(|member| member.status == Status::Draining);
-            (draining.count() == count).then_some(())
-        })
-        .await;
+        stage
+            .eventually("so many drain", async || {
+                let world = stage.simulator.world();
+                let members = world.groups["sgp-fw"].members.values();
+                let draining = members.filter(|member| member.status == Status::Draining);
+                (draining.count() == count).then_some(())
+            })
+            .await;
     };
     draining(2).await;
-    stage.simulator.world().pass(6000.0);
+    stage.simulator.world().pass(1e6);
     stage.reason::<Membership>("fw", "Converged").await;
     assert_eq!(stage.simulator.world().groups["sgp-fw"].members.len(), 4);
     stage.delete::<Membership>("fw").await;
     stage.reason::<Membership>("fw", "Releasing").await;
     draining(3).await;
-    stage.simulator.world().pass(6000.0);
+    stage.simulator.world().pass(1e6);
     stage.gone::<Membership>("fw").await;
     let world = stage.simulator.world();
     assert_eq!(
@@ -121,7 +126,9 @@ async fn a_draining_gwlb_member_that_is_wanted_again_stays() {
             .values()
             .any(|m| m.status == Status::Draining)
     };
-    eventually("one that drains", async || draining(&stage).then_some(())).await;
+    stage
+        .eventually("one that drains", async || draining(&stage).then_some(()))
+        .await;
     stage
         .membership("fw", "sgp-fw", &instances(0, 3, None), json!({}))
         .await;
@@ -180,7 +187,7 @@ async fn drift_is_repaired_on_the_slow_beat() {
             .delete_member("rsp-web", &instance(number));
     }
     let repaired = || async { (stage.simulator.world().serving("rsp-web") == 10).then_some(()) };
-    crate::stage::eventually("the four are back", repaired).await;
+    stage.eventually("the four are back", repaired).await;
     stage.reason::<Membership>("web", "Converged").await;
 }
 
@@ -207,10 +214,7 @@ async fn an_idle_object_costs_no_write() {
             .calls("DescribeVServerGroupAttribute")
     };
     let seen = reads();
-    crate::stage::eventually("ten more passes", || async {
-        (reads() >= seen + 10).then_some(())
-    })
-    .await;
+    stage.reached("ten more passes", seen + 10, reads).await;
     let after = stage.api::<Membership>().get("web").await.unwrap();
     assert_eq!(before.resource_version(), after.resource_version());
 }
@@ -238,10 +242,11 @@ async fn a_request_to_look_now_costs_its_echo_and_one_read() {
             .world()
             .calls("DescribeVServerGroupAttribute")
     };
-    crate::stage::eventually("the first two reads", || async {
-        (reads() == 2).then_some(())
-    })
-    .await;
+    stage
+        .eventually("the first two reads", || async {
+            (reads() == 2).then_some(())
+        })
+        .await;
     web.metadata.managed_fields = None;
     stage.look_now::<Membership>("web").await;
     let echoed = |web: &Membership| {
@@ -373,19 +378,12 @@ async fn a_group_that_does_not_exist_is_said_and_its_release_ends() {
     let web: Membership = stage.reason("web", "GroupNotFound").await;
     assert!(message(&web).contains("rsp-web"));
     // On the slow beat of 30 s, not in a loop.
-    let looks = || {
-        let world = stage.simulator.world();
-        let list = "DescribeVServerGroupAttribute";
-        let asked = world.audit.iter().filter(|call| call.action == list);
-        (world.now, asked.count())
-    };
+    let looks = || calls(&stage, "DescribeVServerGroupAttribute");
     let before = looks();
-    eventually("five minutes", async || {
-        (looks().0 >= before.0 + 300.0).then_some(())
-    })
-    .await;
-    let seen = looks().1 - before.1;
-    assert!((5..=20).contains(&seen), "{seen} looks in five minutes");
+    let begun = stage.simulator.world().now;
+    stage.reached("ten more looks", before + 10, looks).await;
+    let took = stage.simulator.world().now - begun;
+    assert!(took >= 150.0, "ten looks in {took} s");
     stage.delete::<Membership>("web").await;
     stage.gone::<Membership>("web").await;
 }
@@ -533,7 +531,7 @@ async fn a_terminated_operator_finishes_what_runs() {
     stage
         .membership("web", "rsp-web", &instances(0, 3, Some(80)), json!({}))
         .await;
-    held.arrived().await;
+    stage.awaited("the call", held.arrived()).await;
     let release = async {
         tokio::time::sleep(Duration::from_millis(100)).await;
         held.release();

@@ -14,7 +14,7 @@ use server_group_operator::api::{CloudAccount, ScalingGroupAttachment, ServerGro
 use server_group_sim::{When, world::Product};
 use tokio::sync::OnceCell;
 
-use crate::stage::{Stage, eventually, install, instance, instances};
+use crate::stage::{Stage, install, instance, instances};
 
 type Membership = ServerGroupMembership;
 type Attachment = ScalingGroupAttachment;
@@ -107,7 +107,7 @@ async fn delete_namespace(stage: &Stage) {
         },
         ..Event::default()
     };
-    eventually("events are refused", async || {
+    stage.eventually("events are refused", async || {
         let refused = events.create(&PostParams::default(), &event).await;
         let forbidden =
             |error: &kube::Error| matches!(error, kube::Error::Api(said) if said.is_forbidden());
@@ -117,11 +117,12 @@ async fn delete_namespace(stage: &Stage) {
 }
 
 async fn namespace_is_gone(stage: &Stage) {
-    eventually("the namespace is gone", async || {
-        let found = namespaces(stage).get_opt(&stage.namespace).await.unwrap();
-        found.is_none().then_some(())
-    })
-    .await;
+    stage
+        .eventually("the namespace is gone", async || {
+            let found = namespaces(stage).get_opt(&stage.namespace).await.unwrap();
+            found.is_none().then_some(())
+        })
+        .await;
     stage.gone::<Membership>("web").await;
     stage.gone::<Attachment>("feed").await;
 }
@@ -136,7 +137,7 @@ async fn end(stage: &Stage, first: First) {
                 .hold(When::Before, move |call| call.action == look);
             stage.delete::<Membership>("web").await;
             stage.delete::<Attachment>("feed").await;
-            held.arrived().await;
+            stage.awaited("the call", held.arrived()).await;
             delete_namespace(stage).await;
             held.release();
         }
@@ -161,10 +162,9 @@ async fn end(stage: &Stage, first: First) {
             delete_namespace(stage).await;
             deletion_reaches_the_objects(stage).await;
             let (looks, changes) = (stage.all_calls(), stage.changes());
-            eventually("it goes on looking", async || {
-                (stage.all_calls() >= looks + 6).then_some(())
-            })
-            .await;
+            stage
+                .reached("it goes on looking", looks + 6, || stage.all_calls())
+                .await;
             let changed = stage.changes() - changes;
             assert_eq!(changed, 0, "what cannot be written down is not sent");
             binding.metadata = ObjectMeta {

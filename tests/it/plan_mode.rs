@@ -10,7 +10,7 @@ use server_group_sim::{
 };
 use sha2::{Digest, Sha256};
 
-use crate::stage::{Stage, condition, events, eventually, instance, instances};
+use crate::stage::{Stage, condition, events, instance, instances, told};
 
 type Membership = ServerGroupMembership;
 
@@ -25,10 +25,7 @@ async fn passes(stage: &Stage, times: usize) {
         world.calls("DescribeVServerGroupAttribute")
     };
     let before = looks();
-    eventually("more passes", async || {
-        (looks() >= before + times).then_some(())
-    })
-    .await;
+    stage.reached("more passes", before + times, looks).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -193,7 +190,7 @@ async fn changes_between(
     let now = hash_of_adding(carried_out);
     let note =
         format!("the plan that was shown had the hash {shown}; what is carried out now has {now}");
-    assert_eq!(events(&stage, "PlanChanged").await, [note]);
+    assert_eq!(told(&stage, "PlanChanged", &now).await, [note]);
 }
 
 #[tokio::test(flavor = "multi_thread")]

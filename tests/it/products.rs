@@ -8,7 +8,7 @@ use server_group_sim::{
     world::{Product, Status},
 };
 
-use crate::stage::{Stage, events, eventually, instance, instances, message, told};
+use crate::stage::{Stage, events, instance, instances, message, told};
 
 type Membership = ServerGroupMembership;
 
@@ -238,16 +238,19 @@ async fn a_failed_job_is_not_success() {
 async fn a_job_that_succeeded_is_not_believed_when_a_member_is_absent() {
     for product in [Product::Alb, Product::Nlb] {
         let (stage, group) = stage("believed-job", product).await;
-        stage.simulator.world().durations.adding = 600.0;
+        // It ends when the test says so.
+        stage.simulator.world().durations.adding = 1e6;
         stage
             .membership("x", group, &instances(0, 5, Some(80)), json!({}))
             .await;
-        eventually("sent", async || (stage.changes() == 1).then_some(())).await;
+        stage
+            .eventually("sent", async || (stage.changes() == 1).then_some(()))
+            .await;
         {
             let mut world = stage.simulator.world();
             world.delete_member(group, &instance(3));
             world.durations.adding = 2.0;
-            world.pass(600.0);
+            world.pass(1e6);
         }
         stage.reason::<Membership>("x", "Converged").await;
         let world = stage.simulator.world();
@@ -468,7 +471,7 @@ async fn a_failed_job_is_named_in_status_and_in_an_event_with_the_words_of_the_c
         stage
             .membership("x", group, &instances(0, 5, Some(80)), json!({}))
             .await;
-        second.arrived().await;
+        stage.awaited("the call", second.arrived()).await;
         let x = stage.api::<Membership>().get("x").await.unwrap();
         let (failure, request) = {
             let world = stage.simulator.world();
@@ -508,10 +511,7 @@ async fn a_weight_that_cannot_be_changed_is_parked_and_left_alone() {
     assert_eq!(parked(&x).len(), 1, "{:?}", parked(&x));
     let looks = || stage.simulator.world().calls("ListServerGroupServers");
     let (changes, seen) = (stage.changes(), looks());
-    eventually("ten more looks", async || {
-        (looks() >= seen + 10).then_some(())
-    })
-    .await;
+    stage.reached("ten more looks", seen + 10, looks).await;
     assert_eq!(stage.changes(), changes, "it is not tried again and again");
     let light = stage.simulator.world().groups[group]
         .members

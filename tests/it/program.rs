@@ -5,7 +5,8 @@ use std::{
     net::TcpListener,
     path::PathBuf,
     process::{Child, Command, Output, Stdio},
-    time::{Duration, Instant},
+    sync::mpsc,
+    time::Duration,
 };
 
 use crate::stage::control_plane;
@@ -127,22 +128,31 @@ impl Drop for Running {
     }
 }
 
+/// How long it may say nothing before a test fails.
+const SILENT_MAX: Duration = Duration::from_mins(1);
+
 /// Starts it and reads its log until a line has `words`.
 fn says(command: &mut Command, words: &str) -> (Running, String) {
     let mut child = command.stderr(Stdio::piped()).spawn().unwrap();
     let log = child.stderr.take().unwrap();
     let running = Running(child);
-    let deadline = Instant::now() + Duration::from_mins(1);
-    let mut text = String::new();
-    for line in BufReader::new(log).lines() {
-        let line = line.unwrap();
-        text.push_str(&line);
-        if line.contains(words) {
-            return (running, line);
+    let (sender, said) = mpsc::channel();
+    std::thread::spawn(move || {
+        let lines = BufReader::new(log).lines();
+        lines
+            .map_while(Result::ok)
+            .try_for_each(|line| sender.send(line))
+    });
+    let mut text = Vec::new();
+    // It says what it waits for once a minute, for ever.
+    while text.len() < 100 {
+        match said.recv_timeout(SILENT_MAX) {
+            Ok(line) if line.contains(words) => return (running, line),
+            Ok(line) => text.push(line),
+            Err(why) => panic!("it says no more, and {words:?} is not in {text:#?}: {why}"),
         }
-        assert!(Instant::now() < deadline, "{words:?} is not in {text}");
     }
-    panic!("it ended without {words:?}: {text}");
+    panic!("{words:?} is not in {text:#?}");
 }
 
 /// An address that nobody listens on. Its port is below those that systems hand out by themselves, so that none is handed
@@ -224,10 +234,10 @@ mod account {
     use std::sync::atomic::{AtomicBool, Ordering};
 
     use serde_json::json;
-    use server_group_operator::{api::ServerGroupMembership, cloud::Environment, timing::Timing};
+    use server_group_operator::{api::ServerGroupMembership, cloud::Environment};
     use server_group_sim::world::Product;
 
-    use crate::stage::{SPEED, Stage, instances, message};
+    use crate::stage::{Stage, instances, message, timing};
 
     #[tokio::test(flavor = "multi_thread")]
     async fn missing_keys_wrong_keys_and_an_unreachable_endpoint_show_in_status() {
@@ -240,12 +250,7 @@ mod account {
             .membership("web", "rsp-web", &instances(0, 3, Some(80)), json!({}))
             .await;
         let client = stage.operator_client();
-        stage.start_as(
-            client.clone(),
-            Timing::scaled(SPEED),
-            Environment::new(|_| None),
-            None,
-        );
+        stage.start_as(client.clone(), timing(), Environment::new(|_| None), None);
         let web: ServerGroupMembership = stage.reason("web", "CredentialsUnavailable").await;
         assert!(
             message(&web).contains("ALIBABA_CLOUD_ACCESS_KEY_ID"),
@@ -256,7 +261,7 @@ mod account {
         stage.kill().await;
         stage.start_as(
             client.clone(),
-            Timing::scaled(SPEED),
+            timing(),
             Environment::new(|name| Some(format!("wrong {name}"))),
             None,
         );
@@ -265,7 +270,7 @@ mod account {
         stage.until("the cloud's words", "web", wrong).await;
         stage.kill().await;
         let nowhere = Some("http://127.0.0.1:9".to_owned());
-        stage.start_as(client, Timing::scaled(SPEED), Stage::environment(), nowhere);
+        stage.start_as(client, timing(), Stage::environment(), nowhere);
         let web: ServerGroupMembership = stage.reason("web", "Retrying").await;
         assert!(message(&web).contains("endpoint"), "{}", message(&web));
     }
@@ -287,7 +292,7 @@ mod account {
             stage.membership(name, group, &servers, json!({})).await;
         }
         let client = stage.operator_client();
-        stage.start_as(client, Timing::scaled(SPEED), environment, None);
+        stage.start_as(client, timing(), environment, None);
         stage
             .reason::<ServerGroupMembership>("web", "Converged")
             .await;

@@ -8,7 +8,7 @@ use server_group_sim::{
     world::{Product, World},
 };
 
-use crate::stage::{Stage, condition, events, eventually, instance, instances, overwrite_status};
+use crate::stage::{Stage, condition, events, instance, instances, overwrite_status};
 
 type Membership = ServerGroupMembership;
 
@@ -265,7 +265,7 @@ async fn between_batches_with(more: Value, name: &str, meanwhile: impl AsyncFn(&
     stage
         .membership("web", "rsp-web", &instances(0, 20, Some(80)), more)
         .await;
-    held.arrived().await;
+    stage.awaited("the call", held.arrived()).await;
     meanwhile(&stage).await;
     held.release();
     stage
@@ -453,10 +453,7 @@ async fn a_quota_that_stays_used_up_is_said() {
             .calls("DescribeVServerGroupAttribute")
     };
     let (changes, seen) = (stage.changes(), looks());
-    eventually("ten more looks", async || {
-        (looks() >= seen + 10).then_some(())
-    })
-    .await;
+    stage.reached("ten more looks", seen + 10, looks).await;
     let later: Membership = stage.reason("web", "QuotaExceeded").await;
     assert_eq!(stage.changes(), changes, "nothing is tried in vain");
     assert_eq!(later.status, web.status);

@@ -8,7 +8,7 @@ use server_group_sim::When;
 
 use crate::{
     kinds::Kind,
-    stage::{Stage, eventually, overwrite_status},
+    stage::{Stage, overwrite_status},
 };
 
 type Membership = ServerGroupMembership;
@@ -53,10 +53,7 @@ fn status<K: Kind>(object: &K) -> Value {
 async fn looked<K: Kind>(stage: &Stage, times: usize) -> K {
     let looks = || stage.simulator.world().calls(K::LOOKS);
     let before = looks();
-    eventually("more looks", async || {
-        (looks() >= before + times).then_some(())
-    })
-    .await;
+    stage.reached("more looks", before + times, looks).await;
     stage.reason("web", "Converged").await
 }
 
@@ -239,7 +236,7 @@ async fn an_open_operation<K: Kind>(same_uid: bool) {
         .simulator
         .hold(When::Before, |call| call.action == K::REMOVES);
     K::list(&stage, "web", 3..9, often()).await;
-    held.arrived().await;
+    stage.awaited("the call", held.arrived()).await;
     let copy = stage.api::<K>().get("web").await.unwrap();
     assert!(status(&copy)["operation"].is_object(), "{copy:?}");
     held.release();

@@ -8,10 +8,10 @@ use std::{
     time::Duration,
 };
 
-use control_plane::ControlPlane;
+use control_plane::{ControlPlane, Patience};
 use kube::{
     Api, Client, Resource, ResourceExt,
-    api::{DeleteParams, ObjectMeta, Patch, PatchParams, PostParams},
+    api::{DeleteParams, ListParams, ObjectMeta, Patch, PatchParams, PostParams},
     core::NamespaceResourceScope,
 };
 use serde::{Serialize, de::DeserializeOwned};
@@ -29,8 +29,16 @@ use tokio_util::sync::CancellationToken;
 /// How much faster time passes.
 pub const SPEED: f64 = 100.0;
 
-/// How long anything may take before a test fails. A failure costs this long, success does not.
-const PATIENCE: Duration = Duration::from_mins(1);
+/// The timing of operators here. A call may be held while a test does something, and none is given up meanwhile.
+pub fn timing() -> Timing {
+    let mut timing = Timing::scaled(SPEED);
+    timing.read_deadline = Duration::from_mins(2);
+    timing.mutation_deadline = Duration::from_mins(2);
+    timing
+}
+
+/// How often a wait looks at what moves beside the thing that it waits for.
+const AROUND: Duration = Duration::from_secs(1);
 
 /// The stage of one test.
 pub struct Stage {
@@ -229,7 +237,7 @@ impl Stage {
 
     /// Starts an operator that looks at this namespace alone.
     pub fn start(&mut self) {
-        self.start_with(self.operator_client.clone(), Timing::scaled(SPEED));
+        self.start_with(self.operator_client.clone(), timing());
     }
 
     /// Starts an operator with another client or timing.
@@ -461,7 +469,7 @@ impl Stage {
             + Serialize,
     {
         let api = self.api::<K>();
-        let deadline = Instant::now() + PATIENCE;
+        let mut wait = Wait::on(self);
         loop {
             let object = api.get_opt(name).await.unwrap();
             if let Some(object) = &object
@@ -469,15 +477,14 @@ impl Stage {
             {
                 return object.clone();
             }
-            if Instant::now() > deadline {
-                let status =
-                    object.map(|object| serde_json::to_value(&object).unwrap()["status"].clone());
+            let version = object.as_ref().and_then(ResourceExt::resource_version);
+            if let Err(why) = wait.pause(version).await {
+                let status = object.as_ref().map(status);
                 panic!(
-                    "not in time: {what} of {name}\nstatus: {status:#?}\ncalls:\n{}",
+                    "{what} of {name}: {why}\nstatus: {status:#?}\ncalls:\n{}",
                     self.calls()
                 );
             }
-            tokio::time::sleep(Duration::from_millis(20)).await;
         }
     }
 
@@ -506,16 +513,102 @@ impl Stage {
             + Serialize,
     {
         let api = self.api::<K>();
-        let deadline = Instant::now() + PATIENCE;
+        let mut wait = Wait::on(self);
         while let Some(object) = api.get_opt(name).await.unwrap() {
-            let status = serde_json::to_value(&object).unwrap()["status"].clone();
-            assert!(
-                Instant::now() < deadline,
-                "{name} is still there\nstatus: {status:#?}\ncalls:\n{}",
-                self.calls()
-            );
-            tokio::time::sleep(Duration::from_millis(20)).await;
+            if let Err(why) = wait.pause(object.resource_version()).await {
+                panic!(
+                    "{name} is still there: {why}\nstatus: {:#?}\ncalls:\n{}",
+                    status(&object),
+                    self.calls()
+                );
+            }
         }
+    }
+
+    /// Waits until `get` yields something.
+    pub async fn eventually<T, F: Future<Output = Option<T>>>(
+        &self,
+        what: &str,
+        get: impl Fn() -> F,
+    ) -> T {
+        let mut wait = Wait::on(self);
+        loop {
+            if let Some(found) = get().await {
+                return found;
+            }
+            if let Err(why) = wait.pause(()).await {
+                panic!("{what}: {why}\ncalls:\n{}", self.calls());
+            }
+        }
+    }
+
+    /// Waits until a number that only grows is at least `least`: looks, or seconds. That it grows is what moves.
+    pub async fn reached<N: Copy + Debug + PartialOrd>(
+        &self,
+        what: &str,
+        least: N,
+        number: impl Fn() -> N,
+    ) {
+        let mut wait = Wait::on(self);
+        loop {
+            let now = number();
+            if now >= least {
+                return;
+            }
+            if let Err(why) = wait.pause(now).await {
+                let calls = self.calls();
+                panic!("{what}: {why}\n{now:?} of {least:?}\ncalls:\n{calls}");
+            }
+        }
+    }
+
+    /// Waits until the simulated clock shows `moment`, in seconds.
+    pub async fn clock_shows(&self, moment: f64) {
+        let clock = || self.simulator.world().now;
+        self.reached("simulated time", moment, clock).await;
+    }
+
+    /// Waits for what happens by itself, such as the arrival of a call that is held.
+    pub async fn awaited<T>(&self, what: &str, happens: impl Future<Output = T>) -> T {
+        let mut happens = std::pin::pin!(happens);
+        let mut wait = Wait::on(self);
+        loop {
+            tokio::select! {
+                happened = &mut happens => return happened,
+                moved = wait.pause(()) => {
+                    if let Err(why) = moved {
+                        panic!("{what}: {why}\ncalls:\n{}", self.calls());
+                    }
+                }
+            }
+        }
+    }
+
+    /// What an operator brought about that is not stuck: calls that changed something, and what came of them.
+    fn deeds(&self) -> usize {
+        let world = self.simulator.world();
+        let deeds = world.audit.iter();
+        deeds
+            .filter(|entry| entry.acted && (entry.changes || entry.service == "time"))
+            .count()
+    }
+
+    /// The versions of all objects in this namespace; none while they cannot be listed.
+    async fn versions(&self) -> Vec<String> {
+        let all = ListParams::default();
+        let (memberships, attachments) = (
+            self.api::<ServerGroupMembership>(),
+            self.api::<ScalingGroupAttachment>(),
+        );
+        let (memberships, attachments) = tokio::join!(
+            memberships.list_metadata(&all),
+            attachments.list_metadata(&all)
+        );
+        let found = memberships.into_iter().flatten();
+        let found = found.filter_map(|object| object.resource_version());
+        let others = attachments.into_iter().flatten();
+        let others = others.filter_map(|object| object.resource_version());
+        found.chain(others).collect()
     }
 
     /// The simulator's log of changing calls and what they brought about.
@@ -599,15 +692,50 @@ fn generation<K: Resource>(object: &K) -> i64 {
     object.meta().generation.unwrap_or_default()
 }
 
-/// Waits until `get` yields something.
+/// A wait for something on a stage: it lasts while anything moves there.
+struct Wait<'a, S> {
+    stage: &'a Stage,
+    patience: Patience<(S, usize, Vec<String>)>,
+    around: (usize, Vec<String>),
+    looked_around: Instant,
+}
+
+impl<'a, S: PartialEq> Wait<'a, S> {
+    fn on(stage: &'a Stage) -> Self {
+        Self {
+            stage,
+            patience: Patience::default(),
+            around: (0, Vec::new()),
+            looked_around: Instant::now(),
+        }
+    }
+
+    /// Pauses until the next look, unless nothing moves any more: neither what the last one saw nor anything else.
+    async fn pause(&mut self, seen: S) -> Result<(), String> {
+        // Seldom, so that a wait costs the machine little.
+        if self.looked_around.elapsed() >= AROUND {
+            self.around = (self.stage.deeds(), self.stage.versions().await);
+            self.looked_around = Instant::now();
+        }
+        let (deeds, versions) = self.around.clone();
+        self.patience.pause((seen, deeds, versions)).await
+    }
+}
+
+fn status<K: Serialize>(object: &K) -> Value {
+    serde_json::to_value(object).unwrap()["status"].clone()
+}
+
+/// Waits until `get` yields something that has to do with no stage.
 pub async fn eventually<T, F: Future<Output = Option<T>>>(what: &str, get: impl Fn() -> F) -> T {
-    let deadline = Instant::now() + PATIENCE;
+    let mut patience = Patience::default();
     loop {
         if let Some(found) = get().await {
             return found;
         }
-        assert!(Instant::now() < deadline, "not in time: {what}");
-        tokio::time::sleep(Duration::from_millis(20)).await;
+        if let Err(why) = patience.pause(()).await {
+            panic!("{what}: {why}");
+        }
     }
 }
 
@@ -662,10 +790,7 @@ pub async fn events(stage: &Stage, reason: &str) -> Vec<String> {
         stage.client.clone(),
         &stage.namespace,
     );
-    let all = events
-        .list(&kube::api::ListParams::default())
-        .await
-        .unwrap();
+    let all = events.list(&ListParams::default()).await.unwrap();
     all.into_iter()
         .filter(|event| event.reason.as_deref() == Some(reason))
         .filter_map(|event| event.note)
@@ -675,10 +800,14 @@ pub async fn events(stage: &Stage, reason: &str) -> Vec<String> {
 /// Waits for an event with this reason that contains `words`, and returns the notes of all with this reason: what
 /// status records is told after it is written.
 pub async fn told(stage: &Stage, reason: &str, words: &str) -> Vec<String> {
-    eventually("the event", async || {
+    let mut wait = Wait::on(stage);
+    loop {
         let notes = events(stage, reason).await;
-        let said = notes.iter().any(|note| note.contains(words));
-        said.then_some(notes)
-    })
-    .await
+        if notes.iter().any(|note| note.contains(words)) {
+            return notes;
+        }
+        if let Err(why) = wait.pause(notes.len()).await {
+            panic!("an event {reason} with {words:?}: {why}\n{notes:#?}");
+        }
+    }
 }

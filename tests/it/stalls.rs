@@ -9,7 +9,7 @@ use server_group_sim::{
 
 use crate::{
     kinds::Kind,
-    stage::{Stage, eventually, instances, message},
+    stage::{Stage, instances, message},
     troubles::{GROWING, SLOW, STRETCH, often, stage, troubled},
 };
 
@@ -81,10 +81,11 @@ async fn one_server_group_that_is_gone_does_not_stop_the_other_attachments() {
     Attachment::prepare(&stage);
     stage.simulator.world().delete_group("sgp-0001");
     Attachment::list(&stage, "web", 0..4, often()).await;
-    eventually("the three others are attached", async || {
-        (Attachment::present(&stage) == [0, 2, 3]).then_some(())
-    })
-    .await;
+    stage
+        .eventually("the three others are attached", async || {
+            (Attachment::present(&stage) == [0, 2, 3]).then_some(())
+        })
+        .await;
     let told = |web: &Attachment| message(web).contains("sgp-0001") || names(web, "sgp-0001");
     stage.until("the one is named", "web", told).await;
 }
@@ -102,13 +103,12 @@ async fn stays<K: Kind>(stage: &Stage, reason: &str) {
     stage.reason::<K>("web", reason).await;
     let looks = || stage.simulator.world().calls(K::LOOKS);
     let first = looks();
-    eventually("a second look", async || (looks() > first).then_some(())).await;
+    stage
+        .eventually("a second look", async || (looks() > first).then_some(()))
+        .await;
     let before = stage.reason::<K>("web", reason).await;
     let begun = stage.simulator.world().now;
-    eventually("the stretch is over", async || {
-        (stage.simulator.world().now >= begun + STRETCH).then_some(())
-    })
-    .await;
+    stage.clock_shows(begun + STRETCH).await;
     let after = stage.reason::<K>("web", reason).await;
     let version = |web: &K| web.meta().resource_version.clone();
     let why = format!("{reason}: written again\n{}", stage.calls());
@@ -188,15 +188,9 @@ async fn a_quota_beside_a_conflict_is_said_and_costs_no_write_at_rest() {
         web.metadata.resource_version
     };
     // The first look afterwards may still word it otherwise.
-    eventually("a minute", async || {
-        (stage.simulator.world().now >= begun + 60.0).then_some(())
-    })
-    .await;
+    stage.clock_shows(begun + 60.0).await;
     let before = version().await;
-    eventually("five minutes", async || {
-        (stage.simulator.world().now >= begun + 360.0).then_some(())
-    })
-    .await;
+    stage.clock_shows(begun + 360.0).await;
     assert_eq!(version().await, before);
     assert_eq!(stage.changes(), changes, "nothing is tried in vain");
 }

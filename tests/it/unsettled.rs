@@ -10,14 +10,14 @@ use server_group_sim::{
     world::Product,
 };
 
-use crate::stage::{SPEED, Stage, eventually, instances, merge, operation};
+use crate::stage::{SPEED, Stage, instances, merge, operation};
 
 type Membership = ServerGroupMembership;
 
 const ADD: &str = "AddVServerGroupBackendServers";
 
 /// How long such an operator waits before it looks what became of a call, in simulated seconds.
-const SETTLES: f64 = 300.0;
+const SETTLES: f64 = 1000.0;
 
 /// An empty CLB group, and an operator that waits long enough for an open call to be seen.
 async fn slowly_settling(name: &str) -> Stage {
@@ -76,7 +76,7 @@ async fn a_clb_addition_that_times_out_is_delisted_and_lands_late_is_removed() {
             .any(|entry| entry.fault.as_deref() == Some("landed late") && entry.acted)
             .then_some(())
     };
-    eventually("the late call lands", landed).await;
+    stage.eventually("the late call lands", landed).await;
     let removed = |_: &Membership| stage.simulator.world().serving("rsp-web") == 2;
     stage
         .until("what landed late is removed", "web", removed)
@@ -115,7 +115,7 @@ async fn a_call_that_lands_after_it_settled_is_still_ours_to_remove() {
         world.calls("DescribeVServerGroupAttribute")
     };
     let seen = looks();
-    eventually("ten looks", async || (looks() >= seen + 10).then_some(())).await;
+    stage.reached("ten looks", seen + 10, looks).await;
     let web: Membership = stage.reason("web", "Converged").await;
     let ledger = web.status.unwrap().ledger.unwrap();
     assert!(ledger.registered.contains(&"i-0002:80".to_owned()));
@@ -130,12 +130,13 @@ async fn a_call_that_lands_after_it_settled_is_still_ours_to_remove() {
             .find(late)
             .map(|call| (call.acted, call.number))
     };
-    let (acted, landed) = eventually("the late call lands", landed).await;
+    let (acted, landed) = stage.eventually("the late call lands", landed).await;
     assert!(acted, "{}", stage.calls());
-    eventually("what landed late is removed", async || {
-        (stage.simulator.world().serving("rsp-web") == 2).then_some(())
-    })
-    .await;
+    stage
+        .eventually("what landed late is removed", async || {
+            (stage.simulator.world().serving("rsp-web") == 2).then_some(())
+        })
+        .await;
     stage.reason::<Membership>("web", "Converged").await;
     let world = stage.simulator.world();
     let after: Vec<_> = world
@@ -172,10 +173,7 @@ async fn at_rest(what: What, rest: Value, reason: &str) {
     stage.until("it settles", "web", settled).await;
     stage.reason::<Membership>("web", reason).await;
     let begun = stage.simulator.world().now;
-    eventually("two minutes", async || {
-        (stage.simulator.world().now >= begun + 120.0).then_some(())
-    })
-    .await;
+    stage.clock_shows(begun + 120.0).await;
     assert_eq!(stage.changes(), 1, "{what:?}");
     let landed = if what == What::LoseAnswerAfter { 3 } else { 0 };
     assert_eq!(stage.simulator.world().serving("rsp-web"), landed);
@@ -269,7 +267,7 @@ async fn an_intent_found_at_start_without_an_answer_is_settled_first() {
     stage
         .membership("web", "rsp-web", &instances(0, 3, Some(80)), json!({}))
         .await;
-    held.arrived().await;
+    stage.awaited("the call", held.arrived()).await;
     stage.kill().await;
     held.release();
     let killed_at = stage.simulator.world().now;

@@ -7,7 +7,7 @@ use server_group_sim::{
     world::Product,
 };
 
-use crate::stage::{Stage, condition, eventually, instance, instances, message};
+use crate::stage::{Stage, condition, instance, instances, message};
 
 type Attachment = ScalingGroupAttachment;
 type Membership = ServerGroupMembership;
@@ -60,10 +60,9 @@ async fn nothing_is_removed_on_a_list_that_was_read_only_in_part() {
         stage.membership("web", group, &three[..2], often).await;
         stage.reason::<Membership>("web", "Retrying").await;
         let looks = stage.all_calls();
-        eventually("more looks", async || {
-            (stage.all_calls() >= looks + 12).then_some(())
-        })
-        .await;
+        stage
+            .reached("more looks", looks + 12, || stage.all_calls())
+            .await;
         assert_eq!(stage.changes(), changes);
         stage.simulator.world().faults.clear();
         stage.reason::<Membership>("web", "Converged").await;

@@ -11,10 +11,9 @@ use std::{
 
 use axum::http::{Request, Response};
 use kube::client::{Body, ClientBuilder};
-use server_group_operator::timing::Timing;
 use tower::{Layer, Service};
 
-use crate::stage::{SPEED, Stage, control_plane};
+use crate::stage::{Stage, control_plane, timing};
 
 /// Two namespaces, and an operator that looks at both.
 pub struct Wide {
@@ -48,7 +47,7 @@ impl Wide {
             .unwrap()
             .with_layer(&narrowed)
             .build();
-        self.one.start_with(client, Timing::scaled(SPEED));
+        self.one.start_with(client, timing());
     }
 }
 

@@ -16,8 +16,6 @@ mod stage;
 #[path = "../it/wire.rs"]
 mod wire;
 
-use std::time::Duration;
-
 use futures::{StreamExt, stream};
 use kube::api::ListParams;
 use serde_json::{Value, json};
@@ -31,7 +29,7 @@ use server_group_sim::{
 };
 
 use figures::{calls, row};
-use stage::{SPEED, Stage, eventually, instances, ready};
+use stage::{Stage, instances, ready};
 use wire::{Tripwire, wired};
 
 /// One of these tests at a time.
@@ -43,7 +41,7 @@ type Membership = ServerGroupMembership;
 /// Here a thousand objects, the API server and the cloud share two processors, so that asking together takes longer than
 /// it does over a network.
 fn timing() -> Timing {
-    let mut timing = Timing::scaled(SPEED);
+    let mut timing = stage::timing();
     timing.share_window = 5 * Timing::production().share_window;
     timing
 }
@@ -60,22 +58,16 @@ where
         + serde::de::DeserializeOwned
         + serde::Serialize,
 {
-    let all = async || {
-        let all = stage.api::<K>().list(&ListParams::default()).await;
-        let converged =
-            |object: &&K| ready(*object).is_some_and(|(reason, _)| reason == "Converged");
-        all.unwrap().iter().filter(converged).count() == count
-    };
-    let deadline = tokio::time::Instant::now() + PATIENCE;
-    while !all().await {
-        let now = tokio::time::Instant::now();
-        assert!(now < deadline, "not in time: all converged");
-        tokio::time::sleep(Duration::from_millis(100)).await;
-    }
+    stage
+        .eventually("all converged", async || {
+            let all = stage.api::<K>().list(&ListParams::default()).await;
+            let converged =
+                |object: &&K| ready(*object).is_some_and(|(reason, _)| reason == "Converged");
+            let converged = all.unwrap().iter().filter(converged).count();
+            (converged == count).then_some(())
+        })
+        .await;
 }
-
-/// A thousand objects take as long as their quota lets them.
-const PATIENCE: Duration = Duration::from_mins(4);
 
 /// Reads of any kind, those apart that ask who one is: once for each operator.
 fn reads_of_all(stage: &Stage) -> usize {
@@ -125,13 +117,10 @@ async fn a_hundred_scaling_groups_of_ten_attachments_take_five_reads_a_pass() {
     let before = reads_of_all(&stage);
     let wire = start(&mut stage);
     let reads = || reads_of_all(&stage) - before;
-    eventually("a pass over all", async || (reads() >= 5).then_some(())).await;
+    stage.reached("a pass over all", 5, reads).await;
     let (changes, seen) = (stage.changes(), stage.simulator.world().now);
     // Nobody is due again for 80 % of the interval.
-    eventually("half of it", async || {
-        (stage.simulator.world().now >= seen + 1200.0).then_some(())
-    })
-    .await;
+    stage.clock_shows(seen + 1200.0).await;
     row(
         "ESS: reads after a restart, 100 scaling groups",
         5,
@@ -139,10 +128,7 @@ async fn a_hundred_scaling_groups_of_ten_attachments_take_five_reads_a_pass() {
         5,
     );
     // And then in company again: each call takes along those who are due next.
-    eventually("the next beat", async || {
-        (stage.simulator.world().now >= seen + 2400.0).then_some(())
-    })
-    .await;
+    stage.clock_shows(seen + 2400.0).await;
     row("ESS: reads of the next interval", 5, reads() - 5, 5);
     row("ESS: writes of two passes at rest", 0, wire.seen(), 0);
     assert_eq!(stage.changes(), changes);
@@ -191,16 +177,12 @@ async fn a_thousand_groups(product: Product, add: &str, list: &str, per_look: us
     stage.stop().await;
     let before = (stage.all_calls(), stage.changes(), calls(&stage, list));
     let wire = start(&mut stage);
-    eventually("a look at each", async || {
-        (calls(&stage, list) - before.2 >= 1000).then_some(())
-    })
-    .await;
+    stage
+        .reached("a look at each", 1000, || calls(&stage, list) - before.2)
+        .await;
     // What would come in a loop, or twice, comes now.
     let seen = stage.simulator.world().now;
-    eventually("five more minutes", async || {
-        (stage.simulator.world().now >= seen + 300.0).then_some(())
-    })
-    .await;
+    stage.clock_shows(seen + 300.0).await;
     let what = format!("{name}: reads after a restart, 1000 groups");
     let reads = stage.all_calls() - before.0;
     row(&what, per_look, reads, per_look * 105 / 100);
@@ -271,10 +253,7 @@ async fn ten_objects_on_one_group_share_its_list_and_the_poll_of_its_job() {
     let before = calls(&stage, "ListServerGroupServers");
     stage.start_with(stage.operator_client(), timing());
     let seen = stage.simulator.world().now;
-    eventually("ten minutes", async || {
-        (stage.simulator.world().now >= seen + 600.0).then_some(())
-    })
-    .await;
+    stage.clock_shows(seen + 600.0).await;
     let pages = 2; // 200 members, 100 in a page.
     let reads = calls(&stage, "ListServerGroupServers") - before;
     row(
@@ -334,57 +313,65 @@ async fn within_the_documented_quotas_nobody_is_ever_throttled() {
     assert_eq!(world.serving("rsp-0"), 1000);
 }
 
+/// Plays what is not throttled, another product and another action of the same one, and returns how long it took, in
+/// simulated seconds. A stranger is seen twice, a minute apart.
+async fn others(stage: &Stage, name: &str) -> f64 {
+    let (clb, nlb) = (format!("rsp-{name}"), format!("sgp-nlb-{name}"));
+    let begun = {
+        let mut world = stage.simulator.world();
+        world.create_group(Product::Clb, &clb);
+        world.create_group(Product::Nlb, &nlb);
+        world.put_member(&clb, "i-gone", "", 80, 100);
+        world.now
+    };
+    let (adds, removes) = (format!("{name}-adds"), format!("{name}-removes"));
+    stage
+        .membership(&adds, &nlb, &instances(0, 2, Some(80)), json!({}))
+        .await;
+    stage.reason::<Membership>(&adds, "Converged").await;
+    let exclusive = json!({"ownership": "Exclusive", "removal": {"allowEmpty": true}});
+    stage.membership(&removes, &clb, &[], exclusive).await;
+    stage
+        .eventually("removed", async || {
+            (stage.simulator.world().serving(&clb) == 0).then_some(())
+        })
+        .await;
+    stage.simulator.world().now - begun
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn who_is_throttled_keeps_nobody_else_waiting() {
     /// More than any number of workers that somebody might think enough.
     const THROTTLED: usize = 50;
     let _alone = ALONE.lock().await;
     let stage = Stage::new("throttled-alone").await;
+    let alone = others(&stage, "alone").await;
     {
         let mut world = stage.simulator.world();
         for number in 0..THROTTLED {
             world.create_group(Product::Clb, &format!("rsp-{number}"));
         }
-        world.create_group(Product::Clb, "rsp-other");
-        world.create_group(Product::Nlb, "sgp-nlb-web");
-        world.put_member("rsp-other", "i-gone", "", 80, 100);
         world.faults.push(Fault {
             times: 100_000,
             ..Fault::on("AddVServerGroupBackendServers", What::Throttle)
         });
     }
-    let two = instances(0, 2, Some(80));
+    let (two, changes) = (instances(0, 2, Some(80)), stage.changes());
     for number in 0..THROTTLED {
         let (name, group) = (format!("web-{number}"), format!("rsp-{number}"));
         stage.membership(&name, &group, &two, json!({})).await;
     }
-    eventually("throttled", async || (stage.changes() >= 3).then_some(())).await;
-    let begun = stage.simulator.world().now;
-    // Another product, and another action of the same one.
     stage
-        .membership("nlb", "sgp-nlb-web", &two, json!({}))
+        .reached("throttled", changes + 3, || stage.changes())
         .await;
-    stage.reason::<Membership>("nlb", "Converged").await;
-    stage
-        .membership(
-            "gone",
-            "rsp-other",
-            &[],
-            json!({"ownership": "Exclusive", "removal": {"allowEmpty": true}}),
-        )
-        .await;
-    eventually("removed", async || {
-        (stage.simulator.world().serving("rsp-other") == 0).then_some(())
-    })
-    .await;
+    let took = others(&stage, "beside").await;
     let serving = |number: usize| {
         let group = format!("rsp-{number}");
         stage.simulator.world().serving(&group)
     };
     assert_eq!((0..THROTTLED).map(serving).sum::<usize>(), 0);
-    let took = stage.simulator.world().now - begun;
-    // Strangers are seen twice, a minute apart.
-    assert!(took < 600.0, "{took} s");
+    // How long it takes anyhow is up to the machine.
+    assert!(took < 300.0 + 4.0 * alone, "{took} s, and {alone} s alone");
     stage.simulator.world().faults.clear();
-    all_converged::<Membership>(&stage, THROTTLED + 2).await;
+    all_converged::<Membership>(&stage, THROTTLED + 4).await;
 }

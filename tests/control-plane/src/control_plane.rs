@@ -53,7 +53,7 @@ impl ControlPlane {
     /// # Errors
     ///
     /// [`Error::Missing`] when a program is not installed, [`Error::NotReady`] with the servers' last
-    /// words when one of them ends or a minute passes, [`Error::Io`] when the machine refuses.
+    /// words when one of them ends or nothing moves for a minute, [`Error::Io`] when the machine refuses.
     pub async fn start(options: &Options) -> Result<Self, Error> {
         let mut attempt = 1;
         loop {

@@ -18,7 +18,7 @@ pub enum Error {
         /// The directories that should have held it.
         looked_in: Vec<PathBuf>,
     },
-    /// A server ended by itself, or did not get ready in time.
+    /// A server ended by itself, or does not get any closer to being ready.
     #[error("{what}\n{logs}")]
     NotReady {
         /// What happened.

@@ -4,15 +4,12 @@ use std::fs;
 use std::path::Path;
 use std::time::Duration;
 
-use tokio::time::{Instant, sleep, timeout};
+use tokio::time::timeout;
 
 use crate::supervisor::Supervisor;
-use crate::{Access, Error, Program};
+use crate::{Access, Error, Patience, Program};
 
-/// Three seconds on an idle machine with two cores; the rest is for a busy one.
-const READY_WITHIN: Duration = Duration::from_mins(1);
-
-/// A server that accepts and then says nothing must not outlast the deadline above.
+/// A server that accepts and then says nothing must not outlast our patience.
 const ANSWER_WITHIN: Duration = Duration::from_secs(5);
 
 /// Waits until the API server answers, and becomes its administrator.
@@ -22,7 +19,7 @@ pub(crate) async fn wait(
     token: &str,
     supervisor: &Supervisor,
 ) -> Result<Access, Error> {
-    let deadline = Instant::now() + READY_WITHIN;
+    let mut patience = Patience::default();
     loop {
         for program in [Program::Etcd, Program::ApiServer] {
             if supervisor.ended(program) {
@@ -30,38 +27,40 @@ pub(crate) async fn wait(
             }
         }
         let answer = timeout(ANSWER_WITHIN, answering(directory, port, token)).await;
-        if let Ok(Some(admin)) = answer {
-            return Ok(admin);
-        }
-        if Instant::now() >= deadline {
-            let what = format!(
-                "kube-apiserver was not ready in {} s",
-                READY_WITHIN.as_secs()
-            );
+        let seen = match answer {
+            Ok(Ok(admin)) => return Ok(admin),
+            Ok(Err(seen)) => seen,
+            Err(_) => "no answer".to_owned(),
+        };
+        if let Err(why) = patience.pause(seen.clone()).await {
+            let what = format!("kube-apiserver is not ready ({seen}): {why}");
             return Err(not_ready(directory, what));
         }
-        sleep(Duration::from_millis(50)).await;
     }
 }
 
-/// `Some` once the server calls itself ready and has made the namespace `default`.
-async fn answering(directory: &Path, port: u16, token: &str) -> Option<Access> {
+/// `Ok` once the server calls itself ready and has made the namespace `default`; else how far it has come.
+async fn answering(directory: &Path, port: u16, token: &str) -> Result<Access, String> {
     // Written by the server itself, and its own authority.
-    let authority = fs::read(directory.join("certs/apiserver.crt")).ok()?;
+    let authority = fs::read(directory.join("certs/apiserver.crt"))
+        .map_err(|error| format!("no certificate: {error}"))?;
     let admin = Access::new(
         format!("https://127.0.0.1:{port}"),
         authority,
         token.to_owned(),
     );
-    let mut config = admin.config().await.ok()?;
+    let mut config = admin.config().await.map_err(|error| error.chain())?;
     // This loop is the retry; the client's would hide the servers' end from it.
     config.default_retry = false;
-    let client = kube::Client::try_from(config).ok()?;
+    let client = kube::Client::try_from(config).map_err(|error| Error::from(error).chain())?;
     for path in ["/readyz", "/api/v1/namespaces/default"] {
-        let request = http::Request::get(path).body(Vec::new()).ok()?;
-        client.request_text(request).await.ok()?;
+        let request = http::Request::get(path).body(Vec::new());
+        let request = request.map_err(|error| error.to_string())?;
+        // It names the checks that it does not pass so far.
+        let answer = client.request_text(request).await;
+        answer.map_err(|error| format!("{path}: {}", Error::from(error).chain()))?;
     }
-    Some(admin)
+    Ok(admin)
 }
 
 fn not_ready(directory: &Path, what: String) -> Error {

@@ -1,7 +1,5 @@
 //! Becoming a service account, as the operator does in a cluster.
 
-use std::time::Duration;
-
 use k8s_openapi::api::authentication::v1::{TokenRequest, TokenRequestSpec};
 use k8s_openapi::api::authorization::v1::{
     ResourceAttributes, SelfSubjectAccessReview, SelfSubjectAccessReviewSpec,
@@ -9,9 +7,8 @@ use k8s_openapi::api::authorization::v1::{
 use k8s_openapi::api::core::v1::ServiceAccount;
 use k8s_openapi::api::rbac::v1::{ClusterRole, ClusterRoleBinding, RoleRef, Subject};
 use kube::api::{Api, ObjectMeta, PostParams};
-use tokio::time::{Instant, sleep};
 
-use crate::{Access, ControlPlane, Error};
+use crate::{Access, ControlPlane, Error, Patience};
 
 impl ControlPlane {
     /// Makes the service account `namespace/name`, binds `cluster_role` to it, and becomes it.
@@ -119,16 +116,14 @@ async fn wait_until_bound(access: &Access, role: &ClusterRole) -> Result<(), Err
         },
         ..SelfSubjectAccessReview::default()
     };
-    let deadline = Instant::now() + BOUND_WITHIN;
+    let mut patience = Patience::default();
     loop {
         let answer = reviews.create(&PostParams::default(), &review).await?;
         if answer.status.is_some_and(|status| status.allowed) {
             return Ok(());
         }
-        if Instant::now() >= deadline {
-            return Err(not_bound());
-        }
-        sleep(Duration::from_millis(10)).await;
+        // Usually a few milliseconds.
+        patience.pause(()).await.map_err(|_| not_bound())?;
     }
 }
 
@@ -150,6 +145,3 @@ fn first_permission(role: &ClusterRole) -> Option<ResourceAttributes> {
         ..ResourceAttributes::default()
     })
 }
-
-/// Usually a few milliseconds.
-const BOUND_WITHIN: Duration = Duration::from_secs(20);
