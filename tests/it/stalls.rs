@@ -3,6 +3,7 @@
 use serde_json::json;
 use server_group_operator::api::{ScalingGroupAttachment, ServerGroupMembership};
 use server_group_sim::{
+    When,
     fault::{Fault, What},
     world::Product,
 };
@@ -49,19 +50,26 @@ async fn an_unsettled_call_on_a_group_that_stays_busy_is_not_looked_after_in_a_l
     // With a token it is sent once more at once, and not answered again.
     let lost = Fault::on("AddServersToServerGroup", What::LoseAnswerAfter).times(2);
     stage.simulator.world().faults.push(lost);
+    let mut tries = 0;
+    let mut second = stage.simulator.hold(When::After, move |call| {
+        tries += usize::from(call.action == "AddServersToServerGroup");
+        tries == 2
+    });
     stage
         .membership("web", id, &instances(0, 2, None), often())
         .await;
-    let unsettled = |web: &Membership| {
-        let status = serde_json::to_value(web).unwrap()["status"].clone();
-        status["operation"]["phase"] == "Unsettled"
-    };
-    stage.until("an unsettled addition", "web", unsettled).await;
+    stage.awaited("the call", second.arrived()).await;
     let busy = |status: Option<String>| {
         let mut world = stage.simulator.world();
         world.groups.get_mut(id).unwrap().forced_status = status;
     };
     busy(Some("Configuring".to_owned()));
+    second.release();
+    let unsettled = |web: &Membership| {
+        let status = serde_json::to_value(web).unwrap()["status"].clone();
+        status["operation"]["phase"] == "Unsettled"
+    };
+    stage.until("an unsettled addition", "web", unsettled).await;
     // The group and its servers, in each pass.
     troubled::<Membership>(
         &stage,
