@@ -187,7 +187,7 @@ async fn unsettled<K: Kind>(first: Wish, last: Wish) {
         // Longer than the test takes: it is not waited for.
         true => Duration::from_mins(10),
         // Long enough to be seen open three times, all rows at once, also by a slow machine.
-        false => Duration::from_secs(40),
+        false => Duration::from_secs(30),
     };
     stage.start_with(stage.operator_client(), timing);
     registered::<K>(&stage, 4).await;

@@ -3,6 +3,7 @@
 
 use std::{
     fmt::Debug,
+    hash::{DefaultHasher, Hash, Hasher},
     path::Path,
     sync::{Arc, OnceLock},
     time::Duration,
@@ -38,7 +39,7 @@ pub fn timing() -> Timing {
 }
 
 /// How often a wait looks at what moves beside the thing that it waits for.
-const AROUND: Duration = Duration::from_secs(1);
+const AROUND: Duration = Duration::from_secs(5);
 
 /// The stage of one test.
 pub struct Stage {
@@ -477,8 +478,7 @@ impl Stage {
             {
                 return object.clone();
             }
-            let version = object.as_ref().and_then(ResourceExt::resource_version);
-            if let Err(why) = wait.pause(version).await {
+            if let Err(why) = wait.pause(object.as_ref().map(shape)).await {
                 let status = object.as_ref().map(status);
                 panic!(
                     "{what} of {name}: {why}\nstatus: {status:#?}\ncalls:\n{}",
@@ -515,7 +515,7 @@ impl Stage {
         let api = self.api::<K>();
         let mut wait = Wait::on(self);
         while let Some(object) = api.get_opt(name).await.unwrap() {
-            if let Err(why) = wait.pause(object.resource_version()).await {
+            if let Err(why) = wait.pause(shape(&object)).await {
                 panic!(
                     "{name} is still there: {why}\nstatus: {:#?}\ncalls:\n{}",
                     status(&object),
@@ -555,7 +555,7 @@ impl Stage {
             if now >= least {
                 return;
             }
-            if let Err(why) = wait.pause(now).await {
+            if let Err(why) = wait.pause(format!("{now:?}")).await {
                 let calls = self.calls();
                 panic!("{what}: {why}\n{now:?} of {least:?}\ncalls:\n{calls}");
             }
@@ -593,22 +593,18 @@ impl Stage {
             .count()
     }
 
-    /// The versions of all objects in this namespace; none while they cannot be listed.
-    async fn versions(&self) -> Vec<String> {
+    /// How all objects in this namespace are; none of them while they cannot be listed.
+    async fn shapes(&self) -> Vec<u64> {
         let all = ListParams::default();
         let (memberships, attachments) = (
             self.api::<ServerGroupMembership>(),
             self.api::<ScalingGroupAttachment>(),
         );
-        let (memberships, attachments) = tokio::join!(
-            memberships.list_metadata(&all),
-            attachments.list_metadata(&all)
-        );
-        let found = memberships.into_iter().flatten();
-        let found = found.filter_map(|object| object.resource_version());
-        let others = attachments.into_iter().flatten();
-        let others = others.filter_map(|object| object.resource_version());
-        found.chain(others).collect()
+        let (memberships, attachments) =
+            tokio::join!(memberships.list(&all), attachments.list(&all));
+        let memberships = memberships.into_iter().flatten().map(|one| shape(&one));
+        let attachments = attachments.into_iter().flatten().map(|one| shape(&one));
+        memberships.chain(attachments).collect()
     }
 
     /// The simulator's log of changing calls and what they brought about.
@@ -695,12 +691,12 @@ fn generation<K: Resource>(object: &K) -> i64 {
 /// A wait for something on a stage: it lasts while anything moves there.
 struct Wait<'a, S> {
     stage: &'a Stage,
-    patience: Patience<(S, usize, Vec<String>)>,
-    around: (usize, Vec<String>),
+    patience: Patience<(S, usize, Vec<u64>)>,
+    around: (usize, Vec<u64>),
     looked_around: Instant,
 }
 
-impl<'a, S: PartialEq> Wait<'a, S> {
+impl<'a, S: Eq + Hash> Wait<'a, S> {
     fn on(stage: &'a Stage) -> Self {
         Self {
             stage,
@@ -714,12 +710,47 @@ impl<'a, S: PartialEq> Wait<'a, S> {
     async fn pause(&mut self, seen: S) -> Result<(), String> {
         // Seldom, so that a wait costs the machine little.
         if self.looked_around.elapsed() >= AROUND {
-            self.around = (self.stage.deeds(), self.stage.versions().await);
+            self.around = (self.stage.deeds(), self.stage.shapes().await);
             self.looked_around = Instant::now();
         }
-        let (deeds, versions) = self.around.clone();
-        self.patience.pause((seen, deeds, versions)).await
+        let (deeds, shapes) = self.around.clone();
+        self.patience.pause((seen, deeds, shapes)).await
     }
+}
+
+/// How an object is, without what is new each time that somebody who is stuck tries again: times, ids and words.
+fn shape<K: Serialize>(object: &K) -> u64 {
+    let object = serde_json::to_value(object).unwrap();
+    let (metadata, status) = (&object["metadata"], &object["status"]);
+    let conditions = status["conditions"].as_array().into_iter().flatten();
+    let conditions: Vec<_> = conditions
+        .map(|one| {
+            ["type", "status", "reason", "observedGeneration"].map(|field| one[field].clone())
+        })
+        .collect();
+    let lengths = ["parked", "held", "draining"].map(|list| status[list].as_array().map(Vec::len));
+    let mut hasher = DefaultHasher::new();
+    for part in [
+        json!([
+            metadata["uid"],
+            metadata["generation"],
+            metadata["deletionTimestamp"]
+        ]),
+        json!([
+            metadata["finalizers"],
+            metadata["annotations"],
+            conditions,
+            lengths
+        ]),
+        json!([
+            status["ledger"],
+            status["members"],
+            status["operation"]["phase"]
+        ]),
+    ] {
+        part.to_string().hash(&mut hasher);
+    }
+    hasher.finish()
 }
 
 fn status<K: Serialize>(object: &K) -> Value {

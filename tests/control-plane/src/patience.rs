@@ -3,7 +3,7 @@
 //! A deadline for the whole of a wait measures the machine: the same wait takes four times as long when others are busy
 //! on it. What is wrong is that nothing moves any more, so that is what ends a wait.
 
-use std::time::Duration;
+use std::{collections::HashSet, hash::Hash, time::Duration};
 
 use tokio::time::{Instant, sleep};
 
@@ -22,7 +22,8 @@ const PAUSE: Duration = Duration::from_millis(20);
 
 /// One wait. `S` is what moves, as a look sees it.
 ///
-/// It must not contain what somebody who is stuck does for ever at a beat, such as reads and refused calls.
+/// It moves when it is as it never was before in this wait: whoever is stuck comes and goes between a few states for ever.
+/// It must not contain what is always new, such as a clock, or how many calls were refused.
 #[derive(Debug)]
 pub struct Patience<S> {
     begun: Instant,
@@ -30,7 +31,7 @@ pub struct Patience<S> {
     looked: Instant,
     pause: Duration,
     still: Duration,
-    seen: Option<S>,
+    seen: HashSet<S>,
 }
 
 impl<S> Default for Patience<S> {
@@ -41,12 +42,12 @@ impl<S> Default for Patience<S> {
             looked: now,
             pause: Duration::ZERO,
             still: Duration::ZERO,
-            seen: None,
+            seen: HashSet::new(),
         }
     }
 }
 
-impl<S: PartialEq> Patience<S> {
+impl<S: Eq + Hash> Patience<S> {
     /// Takes in what a look saw that did not see what is waited for, and pauses until the next one.
     ///
     /// # Errors
@@ -65,11 +66,10 @@ impl<S: PartialEq> Patience<S> {
     pub fn look(&mut self, seen: S) -> Result<Duration, String> {
         let now = Instant::now();
         let since = now - self.looked;
-        if self.seen.as_ref() == Some(&seen) {
-            self.still += since.min(LOOK_MAX);
-        } else {
+        if self.seen.insert(seen) {
             self.still = Duration::ZERO;
-            self.seen = Some(seen);
+        } else {
+            self.still += since.min(LOOK_MAX);
         }
         let waited = now - self.begun;
         if self.still >= STILL_MAX {
@@ -114,6 +114,13 @@ mod tests {
         let (second, why) = ended(QUICK, |second| second.min(500) / 50).await;
         assert!(why.starts_with("nothing has moved"), "{why}");
         assert_eq!(second, 560);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_comes_and_goes_at_a_beat_is_no_movement() {
+        let (second, why) = ended(QUICK, |second| second / 3 % 2).await;
+        assert!(why.starts_with("nothing has moved"), "{why}");
+        assert_eq!(second, 63);
     }
 
     #[tokio::test(start_paused = true)]
