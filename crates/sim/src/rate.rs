@@ -1,5 +1,7 @@
 //! How many calls are taken in a while. Off unless asked for: most tests are about something else.
 
+use std::collections::{BTreeMap, VecDeque};
+
 use crate::world::{Seconds, World};
 
 /// A quota: calls in so many seconds of simulated time, of one account and action.
@@ -13,8 +15,8 @@ pub struct Rate {
     pub calls: usize,
     /// A minute, unless said otherwise.
     pub seconds: Seconds,
-    /// When calls that still count were made, with account and action.
-    pub(crate) made: Vec<(Seconds, String, String)>,
+    /// When calls that still count were made, by account and action, the oldest first.
+    made: BTreeMap<(String, String), VecDeque<Seconds>>,
 }
 
 impl Rate {
@@ -26,7 +28,7 @@ impl Rate {
             action: action.map(str::to_owned),
             calls,
             seconds: 60.0,
-            made: Vec::new(),
+            made: BTreeMap::new(),
         }
     }
 
@@ -70,6 +72,26 @@ impl Rate {
         rates.push(Self::new("sts", None, 100).each_second());
         rates
     }
+
+    /// Takes a call at the moment `now`, which is never before that of an earlier call, or says after how many seconds
+    /// there is room. What is refused does not count.
+    ///
+    /// # Errors
+    ///
+    /// The seconds until the oldest call that counts does so no more.
+    pub fn take(&mut self, now: Seconds, action: &str, account: &str) -> Result<(), Seconds> {
+        let counted = (account.to_owned(), action.to_owned());
+        let made = self.made.entry(counted).or_default();
+        while made.front().is_some_and(|at| *at <= now - self.seconds) {
+            made.pop_front();
+        }
+        if made.len() >= self.calls {
+            let oldest = made.front().copied().unwrap_or(now);
+            return Err(oldest + self.seconds - now);
+        }
+        made.push_back(now);
+        Ok(())
+    }
 }
 
 impl World {
@@ -87,19 +109,6 @@ impl World {
         let Some(rate) = rate else {
             return Ok(());
         };
-        let seconds = rate.seconds;
-        rate.made.retain(|(at, ..)| *at > now - seconds);
-        let made: Vec<_> = rate
-            .made
-            .iter()
-            .filter(|(_, by, what)| by == account && what == action)
-            .map(|(at, ..)| *at)
-            .collect();
-        if made.len() >= rate.calls {
-            let oldest = made.first().copied().unwrap_or(now);
-            return Err(oldest + seconds - now);
-        }
-        rate.made.push((now, account.to_owned(), action.to_owned()));
-        Ok(())
+        rate.take(now, action, account)
     }
 }
