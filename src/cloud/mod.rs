@@ -12,6 +12,7 @@ mod endpoint;
 mod error;
 mod ess;
 mod jobs;
+mod line;
 mod list;
 mod load_balancer;
 mod members;
@@ -25,12 +26,14 @@ pub mod sign;
 mod stub;
 mod together;
 mod transport;
+mod turn;
 
 use serde::Deserialize;
 use serde_json::Value;
 use tokio::time::Instant;
 
 use together::{Fetch, Scope, Together};
+use turn::Turns;
 
 pub use attachments::attachment_action;
 pub use call::{Call, Effect, Parameters, Service};
@@ -42,11 +45,13 @@ pub use ess::{
     ScalingGroup, ScalingInstance,
 };
 pub use jobs::{Job, JobStatus};
+pub use line::Urgency;
 pub use load_balancer::{LoadBalancer, LoadBalancerStatus};
 pub use members::{
     GroupStatus, GroupView, Member, MemberChange, MemberStatus, ServerKind, add_action,
     remove_action, service, weight_action,
 };
+pub use rate::{Grant, Ticket};
 pub use request::Prepared;
 pub use together::Freshness;
 pub use transport::{Caller, NoClient, Signature, Transport, TransportConfig};
@@ -56,6 +61,7 @@ pub use transport::{Caller, NoClient, Signature, Transport, TransportConfig};
 pub struct Cloud {
     transport: Transport,
     caller: Caller,
+    turns: Turns,
 }
 
 /// The answer to an accepted change.
@@ -92,6 +98,7 @@ impl Cloud {
         Self {
             transport: transport.clone(),
             caller,
+            turns: Turns::default(),
         }
     }
 
@@ -102,9 +109,40 @@ impl Cloud {
         self
     }
 
+    /// The same, whose calls are wanted so soon; else they are those of a regular look.
+    #[must_use]
+    pub const fn wanted(mut self, urgency: Urgency) -> Self {
+        self.turns.urgency = urgency;
+        self
+    }
+
+    /// The same with a call that may leave: its next call that the very same bucket counts does not wait, nor is counted
+    /// again. A grant that it had before is given back, and this one when the last clone is dropped before it was used.
+    #[must_use]
+    pub fn granted(mut self, grant: Grant) -> Self {
+        self.turns.hold(grant);
+        self
+    }
+
+    /// A place in the line before the bucket that counts these calls, or `None` if one would leave at once.
+    ///
+    /// Nothing is taken by asking. Before a read that objects share, it is asked with the action that would be sent.
+    #[must_use]
+    pub fn room(&self, service: Service, action: &'static str) -> Option<Ticket> {
+        let bucket = self.transport.bucket(&self.caller, service, action);
+        match self.turns.is_held(&bucket) {
+            true => None,
+            false => bucket.room(self.turns.urgency),
+        }
+    }
+
     /// Waits until a changing call may leave, and counts it: to be done before the last look at what it changes.
+    ///
+    /// It waits as what continues an operation, however urgent other calls of this client are.
     pub async fn ready(&self, service: Service, action: &'static str) {
-        self.transport.ready(&self.caller, service, action).await;
+        let turns = self.turns.wanted(Urgency::Begun);
+        let bucket = self.transport.bucket(&self.caller, service, action);
+        turns.take(&bucket).await.spend();
     }
 
     /// Where calls are made.
@@ -172,12 +210,14 @@ impl Cloud {
     }
 
     async fn send(&self, call: &Call) -> Result<Value, Error> {
-        self.transport.send(&self.caller, call).await
+        let answered = self.transport.exchange(&self.caller, &self.turns, call);
+        answered.await.map(|(_, answer)| answer)
     }
 
     /// Sends a reading call; with its answer comes the moment at which it left.
     async fn read(&self, call: &Call) -> Result<(Instant, Value), Error> {
-        self.transport.exchange(&self.caller, call).await
+        let answered = self.transport.exchange(&self.caller, &self.turns, call);
+        answered.await
     }
 
     /// One row that others may be asking for too.

@@ -1,16 +1,25 @@
 //! How fast calls may leave: one adaptive bucket for each account, region, service and action.
 //!
 //! The cloud counts calls in just these terms, and shares the count with everybody else who uses the account:
-//! a bucket therefore starts at half the published quota. An answer that says *too many* halves it, once for
-//! each congestion; it grows back by itself. Whoever waits holds nobody else up: buckets know nothing of each other.
+//! a bucket therefore starts at half the published quota, and its [`Share`] follows what others leave. Those who wait
+//! stand in a [`Line`]. Whoever waits holds nobody else up: buckets know nothing of each other.
 
-use std::{collections::HashMap, sync::Arc, time::Duration};
+mod share;
+mod ticket;
+
+use std::{collections::HashMap, sync::Arc, task::Waker, time::Duration};
 
 use parking_lot::Mutex;
-use tokio::time::{Instant, sleep};
+use tokio::time::Instant;
 
-use super::call::Service;
+use super::{
+    call::Service,
+    line::{Line, Place, Urgency},
+};
 use crate::timing::Timing;
+use share::{MOST, Share};
+
+pub use ticket::{Grant, Ticket};
 
 /// What a quota counts.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -42,14 +51,15 @@ fn quota(service: Service, action: &str) -> (f64, f64) {
     }
 }
 
-/// The share of a quota that is left to others.
-const LEFT_TO_OTHERS: f64 = 0.5;
-
-/// The share of a quota that may leave at once.
+/// The share of a quota that may leave at once, as long as the rate leaves room for that.
 const BURST: f64 = 0.25;
 
-/// The least share of its first rate that a bucket comes down to.
-const LEAST: f64 = 0.05;
+/// By which part of the time between two calls each may be late.
+///
+/// A window that slides frees a place just when an earlier call has become old. Calls at even distances would therefore find
+/// their own places again for ever, though the window is full: only the others would be refused, and would be so
+/// unnoticed. The delays are drawn from a row that is always the same, so that runs can be repeated.
+const LATE: f64 = 0.25;
 
 /// All buckets of a process.
 pub(super) struct Rates {
@@ -78,67 +88,117 @@ impl Rates {
 
 /// Calls that may leave, and how fast there are more.
 pub(super) struct Bucket {
-    /// Who waits, in order.
-    queue: tokio::sync::Mutex<()>,
+    /// Calls of the quota.
+    calls: f64,
+    /// Seconds in which the quota allows one call more.
+    each: f64,
     state: Mutex<State>,
-    /// Calls a second at first, and at most.
-    most: f64,
-    /// Calls that may leave at once.
-    burst: f64,
-    /// By how much the rate grows in a second.
-    growth: f64,
-    cooldown: Duration,
 }
 
 struct State {
+    line: Line,
+    share: Share,
     tokens: f64,
-    rate: f64,
+    /// How many tokens let the next call leave: one, and the part of one by which it is late.
+    needed: f64,
     /// Until when tokens are counted; ahead of now while the cloud asks to wait.
     at: Instant,
-    halved: Option<Instant>,
+    late: fastrand::Rng,
 }
 
 impl Bucket {
     fn new((calls, seconds): (f64, f64), timing: &Timing) -> Self {
-        let minute = timing.rate_minute.as_secs_f64();
-        let most = calls * LEFT_TO_OTHERS / (minute * seconds / 60.0);
-        let burst = (calls * BURST).max(1.0);
-        Self {
-            queue: tokio::sync::Mutex::default(),
-            state: Mutex::new(State {
-                tokens: burst,
-                rate: most,
-                at: Instant::now(),
-                halved: None,
-            }),
-            most,
-            burst,
-            // Half a minute without trouble brings all of it back.
-            growth: 2.0 * most / minute,
-            cooldown: timing.rate_cooldown,
-        }
-    }
-
-    /// Waits until a call may leave, and counts it. First come, first served; who gives up waiting has spent nothing.
-    pub(super) async fn take(&self) {
-        let _first = self.queue.lock().await;
-        while let Some(wait) = self.try_take() {
-            sleep(wait).await;
-        }
-    }
-
-    /// Counts a call, or says how long to wait before asking again.
-    fn try_take(&self) -> Option<Duration> {
+        let window = timing.rate_minute.mul_f64(seconds / 60.0);
         let now = Instant::now();
-        let mut state = self.state.lock();
-        self.refill(&mut state, now);
-        // What is missing by less than the clock can tell is there: this is asked in a loop.
-        if state.tokens < 1.0 - 1e-6 {
-            let missing = Duration::from_secs_f64((1.0 - state.tokens) / state.rate);
-            return Some(state.at.saturating_duration_since(now) + missing);
+        let share = Share::new(window, timing.rate_cooldown, now);
+        Self {
+            calls,
+            each: window.as_secs_f64() / calls,
+            state: Mutex::new(State {
+                line: Line::default(),
+                tokens: burst(calls, share.at(now)),
+                share,
+                needed: 1.0,
+                at: now,
+                late: fastrand::Rng::with_seed(0),
+            }),
         }
-        state.tokens -= 1.0;
-        None
+    }
+
+    /// A place in the line.
+    pub(super) fn ticket(self: &Arc<Self>, urgency: Urgency) -> Ticket {
+        let place = self.state.lock().line.join(urgency);
+        Ticket::new(Arc::clone(self), place)
+    }
+
+    /// Waits until a call may leave, and counts it. Who gives up waiting has spent nothing.
+    pub(super) async fn take(self: &Arc<Self>, urgency: Urgency) -> Grant {
+        self.ticket(urgency).await
+    }
+
+    /// A place in the line, unless a call would leave at once: then nothing is taken.
+    pub(super) fn room(self: &Arc<Self>, urgency: Urgency) -> Option<Ticket> {
+        let at_once = {
+            let mut state = self.state.lock();
+            state.line.is_empty() && self.missing(&mut state).is_none()
+        };
+        (!at_once).then(|| self.ticket(urgency))
+    }
+
+    /// Whether whoever has this place goes now; else how long to wait before asking again, if it is the first in line.
+    ///
+    /// Others are first once somebody goes: who that is has to be woken.
+    fn go(&self, place: Place, waker: &Waker) -> Turn {
+        let mut state = self.state.lock();
+        let first = state.line.first() == Some(place);
+        let missing = self.missing(&mut state);
+        if first && missing.is_none() {
+            state.line.go(place);
+            state.tokens -= 1.0;
+            // Whoever comes when there is plenty need not be late.
+            state.needed = match state.tokens >= 1.0 {
+                true => 1.0,
+                false => 1.0 + LATE * state.late.f64(),
+            };
+            return Turn::Goes(state.line.waker());
+        }
+        state.line.await_turn(place, waker);
+        Turn::Waits(missing.filter(|_| first))
+    }
+
+    /// Gives up a place in the line.
+    fn leave(&self, place: Place) {
+        let next = {
+            let mut state = self.state.lock();
+            state.line.leave(place);
+            state.line.waker()
+        };
+        wake(next);
+    }
+
+    /// Takes back a call that did not leave.
+    fn give_back(&self) {
+        let next = {
+            let mut state = self.state.lock();
+            self.refill(&mut state, Instant::now());
+            state.tokens += 1.0;
+            // Whoever takes it over is as late as it was.
+            state.needed = 1.0;
+            state.line.waker()
+        };
+        wake(next);
+    }
+
+    /// How long nobody can leave yet.
+    fn missing(&self, state: &mut State) -> Option<Duration> {
+        let now = Instant::now();
+        self.refill(state, now);
+        let asked_to_wait = state.at.saturating_duration_since(now);
+        let missing = (state.needed - state.tokens).max(0.0);
+        let seconds = missing * self.each / state.share.at(state.at);
+        let wait = asked_to_wait + Duration::from_secs_f64(seconds);
+        // What is missing by less than the clock can tell is there: this is asked in a loop.
+        (!wait.is_zero()).then_some(wait)
     }
 
     /// Takes in that the cloud said *too many*, and how long it asks to wait.
@@ -147,10 +207,7 @@ impl Bucket {
         let mut state = self.state.lock();
         self.refill(&mut state, now);
         state.tokens = state.tokens.min(0.0);
-        if state.halved.is_none_or(|at| now >= at + self.cooldown) {
-            state.rate = (state.rate / 2.0).max(self.most * LEAST);
-            state.halved = Some(now);
-        }
+        state.share.too_much(now);
         // Nothing gathers while the cloud asks to wait: it would all leave at once.
         state.at = state.at.max(now + hint.unwrap_or_default());
     }
@@ -160,145 +217,36 @@ impl Bucket {
             return;
         }
         let passed = now.saturating_duration_since(state.at).as_secs_f64();
-        state.rate = (state.rate + self.growth * passed).min(self.most);
-        state.tokens = (state.tokens + state.rate * passed).min(self.burst);
+        let share = state.share.at(now);
+        let gathered = state.tokens + passed * share / self.each;
+        state.tokens = gathered.min(burst(self.calls, share));
         state.at = now;
     }
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn counted(action: &'static str) -> Counted {
-        Counted {
-            account: "1".into(),
-            region: "cn-hangzhou".into(),
-            service: Service::Slb,
-            action,
-        }
-    }
-
-    fn additions() -> Arc<Bucket> {
-        Rates::new(Timing::production()).bucket(counted("AddVServerGroupBackendServers"))
-    }
-
-    /// How many calls leave within `seconds`.
-    async fn leave(bucket: &Bucket, seconds: u64) -> u32 {
-        let mut calls = 0;
-        let all = async {
-            loop {
-                bucket.take().await;
-                calls += 1;
-            }
-        };
-        _ = tokio::time::timeout(Duration::from_secs(seconds), all).await;
-        calls
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn half_the_quota_leaves_after_a_burst_of_a_quarter() {
-        let bucket = additions();
-        assert_eq!(leave(&bucket, 0).await, 22, "a quarter of 90 at once");
-        let calls = leave(&bucket, 600).await;
-        assert!((445..=455).contains(&calls), "{calls} in ten minutes");
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn many_answers_of_one_congestion_halve_the_rate_once() {
-        let bucket = additions();
-        for _ in 0..10 {
-            bucket.throttled(None);
-        }
-        assert!((bucket.state.lock().rate - 0.375).abs() < 1e-6);
-        sleep(Duration::from_secs(10)).await;
-        bucket.throttled(None);
-        let rate = bucket.state.lock().rate;
-        assert!((0.3..0.33).contains(&rate), "halved again: {rate}");
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn it_grows_back_and_never_above_its_first_rate() {
-        let bucket = additions();
-        for _ in 0..20 {
-            bucket.throttled(None);
-            sleep(Duration::from_secs(10)).await;
-        }
-        assert!(bucket.state.lock().rate < 0.3);
-        sleep(Duration::from_mins(1)).await;
-        leave(&bucket, 60).await;
-        let calls = leave(&bucket, 600).await;
-        assert!((445..=455).contains(&calls), "{calls} in ten minutes");
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn a_hint_keeps_everybody_waiting_and_then_they_leave_one_by_one() {
-        let bucket = additions();
-        bucket.throttled(Some(Duration::from_secs(30)));
-        assert_eq!(leave(&bucket, 30).await, 0);
-        let calls = leave(&bucket, 6).await;
-        assert!((1..=4).contains(&calls), "{calls} in six seconds");
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn an_exhausted_bucket_keeps_no_other_account_region_service_or_action_waiting() {
-        let rates = Rates::new(Timing::production());
-        let first = || counted("AddVServerGroupBackendServers");
-        leave(&rates.bucket(first()), 0).await;
-        let others = [
-            Counted {
-                account: "2".into(),
-                ..first()
-            },
-            Counted {
-                region: "cn-beijing".into(),
-                ..first()
-            },
-            Counted {
-                service: Service::Nlb,
-                ..first()
-            },
-            counted("RemoveVServerGroupBackendServers"),
-        ];
-        for other in others {
-            let exhausted = rates.bucket(first());
-            let told = format!("{other:?}");
-            let other = rates.bucket(other);
-            tokio::select! {
-                biased;
-                () = other.take() => {}
-                () = exhausted.take() => panic!("the exhausted one went before {told}"),
-            }
-        }
-    }
-
-    #[test]
-    fn quotas_are_those_of_the_product_pages() {
-        for (service, action, calls, seconds) in [
-            (Service::Slb, "AddVServerGroupBackendServers", 90, 60),
-            (Service::Slb, "DescribeVServerGroupAttribute", 3000, 60),
-            (Service::Nlb, "RemoveServersFromServerGroup", 200, 60),
-            (Service::Nlb, "ListServerGroupServers", 20, 1),
-            (Service::Gwlb, "ListServerGroups", 600, 60),
-            (Service::Ess, "DetachServerGroups", 500, 60),
-            (Service::Ess, "DescribeScalingInstances", 2000, 60),
-            (Service::Ess, "DescribeScalingGroups", 500, 60),
-            (Service::Sts, "GetCallerIdentity", 100, 1),
-        ] {
-            let documented = (f64::from(calls), f64::from(seconds));
-            assert_eq!(quota(service, action), documented, "{action}");
-        }
-    }
-
-    /// A quota for each second once let a quarter of what it makes in a minute leave at once.
-    #[tokio::test(start_paused = true)]
-    async fn of_a_quota_for_each_second_only_a_quarter_of_a_second_leaves_at_once() {
-        let bucket = Rates::new(Timing::production()).bucket(Counted {
-            service: Service::Nlb,
-            ..counted("ListServerGroupServers")
-        });
-        assert_eq!(leave(&bucket, 0).await, 5);
-        let calls = leave(&bucket, 10).await;
-        assert!((95..=105).contains(&calls), "{calls} in ten seconds");
+/// Tells somebody that it may be first now; not while anything is locked, as it may want to look at once.
+fn wake(next: Option<Waker>) {
+    if let Some(next) = next {
+        next.wake();
     }
 }
+
+/// What the bucket says to one who waits.
+enum Turn {
+    /// It goes, and this is who is first then.
+    Goes(Option<Waker>),
+    /// It waits: so long if it is first, else until it is woken.
+    Waits(Option<Duration>),
+}
+
+/// How many calls of a quota may gather at this share of it.
+///
+/// A window sees those that gathered, and all that came since: both together are to be no more than the share that is never
+/// exceeded, or a little more where almost nothing would be left to gather. Two may always, so that the second can be late.
+fn burst(calls: f64, share: f64) -> f64 {
+    let gathered = (MOST - share).clamp(1.0 - MOST, BURST);
+    (calls * gathered).max(2.0)
+}
+
+#[cfg(test)]
+mod tests;

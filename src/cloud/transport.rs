@@ -27,6 +27,7 @@ use super::{
     rate::{Bucket, Counted, Rates},
     request::{Prepared, authority, prepare_v1, prepare_v3},
     together::Together,
+    turn::Turns,
 };
 use crate::timing::Timing;
 
@@ -128,15 +129,16 @@ impl Transport {
         })))
     }
 
-    /// Waits until a changing call may leave, and counts it.
+    /// The bucket that counts these calls.
     ///
-    /// Whoever changes something waits here before looking for the last time: a view must not age in a queue (S5),
-    /// nor the lease (S9). Reading calls wait by themselves.
-    pub async fn ready(&self, caller: &Caller, service: Service, action: &'static str) {
-        self.bucket(caller, service, action).take().await;
-    }
-
-    fn bucket(&self, caller: &Caller, service: Service, action: &'static str) -> Arc<Bucket> {
+    /// Whoever changes something takes its turn there before looking for the last time: a view must not age in a queue
+    /// (S5), nor the lease (S9). Reading calls take theirs in [`Transport::exchange`].
+    pub(super) fn bucket(
+        &self,
+        caller: &Caller,
+        service: Service,
+        action: &'static str,
+    ) -> Arc<Bucket> {
         self.0.rates.bucket(Counted {
             account: caller.account.clone(),
             region: caller.region.clone(),
@@ -149,22 +151,27 @@ impl Transport {
         &self.0.shared
     }
 
-    /// Sends `call` and returns the decoded answer.
+    /// Sends `call` when it is its turn and returns the decoded answer; a reading call waits like a regular look.
     ///
     /// # Errors
     ///
     /// [`Error`], with [`Outcome::Unknown`] where a change may have taken effect.
     pub async fn send(&self, caller: &Caller, call: &Call) -> Result<Value, Error> {
-        let answered = self.exchange(caller, call).await;
+        let answered = self.exchange(caller, &Turns::default(), call).await;
         answered.map(|(_, answer)| answer)
     }
 
-    /// The same, with the moment at which the answered attempt left.
+    /// The same, with the moment at which the answered attempt left. Each attempt of a reading call takes a turn.
     ///
     /// # Errors
     ///
     /// As [`Transport::send`].
-    pub async fn exchange(&self, caller: &Caller, call: &Call) -> Result<(Instant, Value), Error> {
+    pub(super) async fn exchange(
+        &self,
+        caller: &Caller,
+        turns: &Turns,
+        call: &Call,
+    ) -> Result<(Instant, Value), Error> {
         let bucket = self.bucket(caller, call.service, call.action);
         let timing = &self.0.config.timing;
         // Who sends a change knows that the lease lasts until then (S9), whatever has to be corrected.
@@ -173,7 +180,7 @@ impl Transport {
         let mut attempt = 1;
         loop {
             if call.effect == Effect::Reads {
-                bucket.take().await;
+                turns.take(&bucket).await.spend();
             }
             let keys = caller
                 .credential
