@@ -2,12 +2,8 @@
 
 mod rows;
 
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    sync::Arc,
-};
+use std::collections::{BTreeMap, BTreeSet};
 
-use futures::FutureExt;
 use serde_json::{Value, json};
 use tokio::time::Instant;
 
@@ -19,7 +15,7 @@ use super::{
     error::Error,
     list::{Pages, settled},
     reply::decode,
-    together::{Fetch, IDS_PER_CALL},
+    together::IDS_PER_CALL,
 };
 
 /// Rows per page of `DescribeScalingInstances`, the most that the API allows.
@@ -154,23 +150,19 @@ impl Cloud {
         id: &str,
         freshness: Freshness,
     ) -> Result<Option<(Instant, ScalingGroup)>, Error> {
-        let cloud = self.clone();
-        let fetch: Fetch<_> = Arc::new(move |ids| {
-            let cloud = cloud.clone();
-            async move {
-                let ids: Vec<_> = ids.iter().map(String::as_str).collect();
-                let (begun, groups) = cloud.describe_some(&ids).await?;
-                let rows = groups.into_iter().map(|group| (group.id.clone(), group));
-                Ok((begun, rows.collect()))
-            }
-            .boxed()
-        });
         let rows = &self.transport.shared().scaling_groups;
-        self.shared(rows, Service::Ess, id, freshness, fetch).await
+        let call = (Service::Ess, DESCRIBE_SCALING_GROUPS);
+        let read = |cloud: Self, ids: Vec<String>| async move {
+            let ids: Vec<_> = ids.iter().map(String::as_str).collect();
+            let (begun, groups) = cloud.describe_some(&ids).await?;
+            let rows = groups.into_iter().map(|group| (group.id.clone(), group));
+            Ok((begun, rows.collect()))
+        };
+        self.shared(rows, call, id, freshness, read).await
     }
 
     async fn describe_some(&self, ids: &[&str]) -> Result<(Instant, Vec<ScalingGroup>), Error> {
-        let action = "DescribeScalingGroups";
+        let action = DESCRIBE_SCALING_GROUPS;
         let arguments = json!({"ScalingGroupIds": ids, "PageSize": 50});
         let call = self.ess(action, Effect::Reads, arguments);
         let (begun, answer) = self.read(&call).await?;
@@ -438,6 +430,8 @@ impl Cloud {
         Call::new(Service::Ess, action, effect, &arguments)
     }
 }
+
+const DESCRIBE_SCALING_GROUPS: &str = "DescribeScalingGroups";
 
 const ACTIVITIES: &str = "DescribeScalingActivities";
 

@@ -1,8 +1,5 @@
 //! Jobs that carry out changes to ALB and NLB groups: how they ended, which a member list alone does not say.
 
-use std::sync::Arc;
-
-use futures::FutureExt;
 use serde::Deserialize;
 use serde_json::json;
 use server_group_core::product::Product;
@@ -15,7 +12,7 @@ use super::{
     list::Pages,
     members::service,
     reply::{decode, text},
-    together::{Fetch, IDS_PER_CALL},
+    together::IDS_PER_CALL,
 };
 
 /// One job.
@@ -72,19 +69,15 @@ impl Cloud {
         id: &str,
         freshness: Freshness,
     ) -> Result<Option<Job>, Error> {
-        let cloud = self.clone();
-        let fetch: Fetch<_> = Arc::new(move |ids| {
-            let cloud = cloud.clone();
-            async move {
-                let ids: Vec<_> = ids.iter().map(String::as_str).collect();
-                let (begun, jobs) = cloud.some_jobs(product, &ids).await?;
-                let rows = jobs.into_iter().map(|job| (job.id.clone(), job));
-                Ok((begun, rows.collect()))
-            }
-            .boxed()
-        });
         let rows = &self.transport.shared().jobs;
-        let found = self.shared(rows, service(product), id, freshness, fetch);
+        let call = (service(product), LIST_ASYN_JOBS);
+        let read = move |cloud: Self, ids: Vec<String>| async move {
+            let ids: Vec<_> = ids.iter().map(String::as_str).collect();
+            let (begun, jobs) = cloud.some_jobs(product, &ids).await?;
+            let rows = jobs.into_iter().map(|job| (job.id.clone(), job));
+            Ok((begun, rows.collect()))
+        };
+        let found = self.shared(rows, call, id, freshness, read);
         Ok(found.await?.map(|(_, job)| job))
     }
 
@@ -93,7 +86,7 @@ impl Cloud {
         product: Product,
         ids: &[&str],
     ) -> Result<(Instant, Vec<Job>), Error> {
-        let action = "ListAsynJobs";
+        let action = LIST_ASYN_JOBS;
         // NLB's call knows no page size; ids that fit into one page are all that is asked for.
         let size = (product == Product::Alb).then_some(100);
         let arguments = json!({"JobIds": ids, "MaxResults": size});
@@ -106,6 +99,8 @@ impl Cloud {
         Ok((begun, jobs.whole()?))
     }
 }
+
+const LIST_ASYN_JOBS: &str = "ListAsynJobs";
 
 #[derive(Deserialize)]
 #[serde(rename_all = "PascalCase")]

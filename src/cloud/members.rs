@@ -1,8 +1,7 @@
 //! Members of server groups, the same for the four products; where they differ stands in a table here.
 
-use std::{collections::BTreeMap, fmt, net::IpAddr, sync::Arc};
+use std::{collections::BTreeMap, fmt, net::IpAddr};
 
-use futures::FutureExt;
 use serde::Deserialize;
 use serde_json::{Value, json};
 use server_group_core::product::Product;
@@ -14,7 +13,6 @@ use super::{
     error::Error,
     list::{Pages, settled},
     reply::{decode, malformed, number, text},
-    together::Fetch,
 };
 
 /// What a member is.
@@ -367,14 +365,12 @@ impl Cloud {
         group: &str,
         freshness: Freshness,
     ) -> Result<(Instant, GroupStatus), Error> {
-        let cloud = self.clone();
-        let fetch: Fetch<_> = Arc::new(move |ids| {
-            let cloud = cloud.clone();
-            async move { cloud.statuses(product, &ids).await }.boxed()
-        });
         let rows = &self.transport.shared().statuses;
         let asked = Instant::now();
-        let found = self.shared(rows, service(product), group, freshness, fetch);
+        let call = (service(product), LIST_SERVER_GROUPS);
+        let read =
+            move |cloud: Self, ids: Vec<String>| async move { cloud.statuses(product, &ids).await };
+        let found = self.shared(rows, call, group, freshness, read);
         let unknown = || (asked, GroupStatus::Unknown(String::new()));
         Ok(found.await?.unwrap_or_else(unknown))
     }
@@ -397,7 +393,7 @@ impl Cloud {
         }
         let call = list_groups(product, groups, self.region());
         let (begun, answer) = self.read(&call).await?;
-        let reply: Reply = decode("ListServerGroups", answer)?;
+        let reply: Reply = decode(LIST_SERVER_GROUPS, answer)?;
         let rows = reply.server_groups.into_iter();
         let rows = rows.map(|row| (row.server_group_id, row.server_group_status.into()));
         Ok((begun, rows.collect()))
@@ -421,12 +417,14 @@ fn list_members(
     )
 }
 
+const LIST_SERVER_GROUPS: &str = "ListServerGroups";
+
 /// The call that lists up to 20 groups by id.
 fn list_groups(product: Product, groups: &[String], region: &str) -> Call {
     let arguments = json!({"RegionId": region_of(product, region), "ServerGroupIds": groups, "MaxResults": 100});
     Call::new(
         service(product),
-        "ListServerGroups",
+        LIST_SERVER_GROUPS,
         Effect::Reads,
         &arguments,
     )

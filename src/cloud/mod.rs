@@ -28,11 +28,14 @@ mod together;
 mod transport;
 mod turn;
 
+use std::{future::Future, sync::Arc};
+
+use futures::FutureExt;
 use serde::Deserialize;
 use serde_json::Value;
 use tokio::time::Instant;
 
-use together::{Fetch, Scope, Together};
+use together::{Exchange, Fetch, Fetched, Scope, Together};
 use turn::Turns;
 
 pub use attachments::attachment_action;
@@ -220,22 +223,43 @@ impl Cloud {
         answered.await
     }
 
-    /// One row that others may be asking for too.
-    async fn shared<R: Clone + Send + Sync + 'static>(
+    /// One row that others may be asking for too, by the reading call `action`. Whichever client opens a call, `read` sends
+    /// it as that client, when it has its turn.
+    async fn shared<R, F>(
         &self,
         rows: &Together<R>,
-        service: Service,
+        (service, action): (Service, &'static str),
         id: &str,
         freshness: Freshness,
-        fetch: Fetch<R>,
-    ) -> Result<Option<(Instant, R)>, Error> {
+        read: impl Fn(Self, Vec<String>) -> F + Clone + Send + Sync + 'static,
+    ) -> Result<Option<(Instant, R)>, Error>
+    where
+        R: Clone + Send + Sync + 'static,
+        F: Future<Output = Fetched<R>> + Send + 'static,
+    {
         let scope = Scope {
             access_key_id: self.access_key_id().await?,
             region: self.caller.region.clone(),
             network: self.caller.network,
             service,
+            action,
         };
-        rows.ask(scope, id, freshness, fetch).await
+        let cloud = self.clone();
+        let fetch: Fetch<R> = Arc::new(move || {
+            let (cloud, read) = (cloud.clone(), read.clone());
+            async move {
+                let bucket = cloud.transport.bucket(&cloud.caller, service, action);
+                let cloud = {
+                    let grant = cloud.turns.take(&bucket).await;
+                    cloud.granted(grant)
+                };
+                let exchange: Exchange<R> = Box::new(move |ids| read(cloud, ids).boxed());
+                exchange
+            }
+            .boxed()
+        });
+        rows.ask(scope, self.turns.urgency, id, freshness, fetch)
+            .await
     }
 
     /// Sends a changing call.

@@ -1,29 +1,37 @@
-//! Reads that objects share: rows asked for by id within a short window travel in one call.
+//! Reads that objects share: rows asked for by id travel in one call.
+//!
+//! A call waits a short window for company, and who asks while another one is on its way joins the next, which leaves a
+//! window after that one was answered: however fast objects ask, one call follows the other. Ids may join until the call
+//! has its turn at the bucket. What is urgent has calls of its own, which do not wait behind those of the regular looks.
 //!
 //! Room that is left in a call is given to ids that will be asked for next, so that objects which look once in an
 //! interval keep each other company. An answer is handed out again only to who accepts one that old; a row that was
 //! not there is asked for anew by everybody. One id that spoils a call for the others is asked for by itself.
+//!
+//! ```text
+//!  ask ──▶ joins ──▶ nobody on the way for a window, or full ──▶ turn ──▶ leaves ──▶ answered
+//!            ▲            (at the latest after a hundred)          │
+//!            └──────────────── ids may still join ─────────────────┘
+//! ```
 
 use std::{
-    collections::{BTreeMap, BTreeSet, HashMap},
+    collections::{BTreeMap, HashMap},
     sync::Arc,
     time::Duration,
 };
 
-use futures::{
-    FutureExt,
-    future::{BoxFuture, Shared},
-};
+use futures::future::BoxFuture;
 use parking_lot::Mutex;
 use tokio::{
-    sync::Notify,
-    time::{Instant, sleep},
+    sync::{Notify, oneshot},
+    time::{Instant, sleep_until},
 };
 
 use super::{
     call::Service,
     endpoint::Network,
-    error::{Error, Kind},
+    error::{Error, Kind, Outcome},
+    line::Urgency,
 };
 
 /// How old an answer may be.
@@ -53,13 +61,18 @@ pub(super) struct Scope {
     pub(super) region: String,
     pub(super) network: Network,
     pub(super) service: Service,
+    /// The call that is shared.
+    pub(super) action: &'static str,
 }
 
 /// Rows by id, and the moment from which they were asked for.
 pub(super) type Fetched<R> = Result<(Instant, BTreeMap<String, R>), Error>;
 
-/// Sends one call for up to [`IDS_PER_CALL`] ids.
-pub(super) type Fetch<R> = Arc<dyn Fn(Vec<String>) -> BoxFuture<'static, Fetched<R>> + Send + Sync>;
+/// Waits until a call may leave.
+pub(super) type Fetch<R> = Arc<dyn Fn() -> BoxFuture<'static, Exchange<R>> + Send + Sync>;
+
+/// Sends one call for up to [`IDS_PER_CALL`] ids. Dropped, it gives its turn back.
+pub(super) type Exchange<R> = Box<dyn FnOnce(Vec<String>) -> BoxFuture<'static, Fetched<R>> + Send>;
 
 /// Ids that one call may name.
 ///
@@ -68,6 +81,10 @@ pub(super) const IDS_PER_CALL: usize = 20;
 
 /// After how many times what it is kept for a row is forgotten that nobody asks for: an object looks every nine or ten.
 const FORGOTTEN_AFTER: u32 = 12;
+
+/// How many windows a call waits for another one to be answered: two seconds. A call that hangs takes up to a read's deadline
+/// several times, and is no reason for everybody else to wait that long.
+const WINDOWS_AT_MOST: u32 = 100;
 
 /// One kind of row.
 pub(super) struct Together<R>(Arc<Inner<R>>);
@@ -79,18 +96,17 @@ struct Inner<R> {
 
 struct Scoped<R> {
     known: BTreeMap<String, Known<R>>,
-    open: Option<Open<R>>,
+    /// Calls that are not answered, in the order in which they were opened.
+    calls: BTreeMap<u64, Call<R>>,
     opened: u64,
-    under_way: Vec<UnderWay<R>>,
 }
 
 impl<R> Default for Scoped<R> {
     fn default() -> Self {
         Self {
             known: BTreeMap::new(),
-            open: None,
+            calls: BTreeMap::new(),
             opened: 0,
-            under_way: Vec::new(),
         }
     }
 }
@@ -102,26 +118,61 @@ struct Known<R> {
     keep: Duration,
 }
 
-/// A call that has not left yet.
-struct Open<R> {
-    number: u64,
-    ids: Arc<Mutex<Ids>>,
-    full: Arc<Notify>,
-    answer: Shared<BoxFuture<'static, Answer<R>>>,
+/// A call that is not answered.
+struct Call<R> {
+    urgent: bool,
+    ids: BTreeMap<String, Waiting<R>>,
+    /// When it leaves if no other is on its way.
+    alone: Instant,
+    /// When it leaves whatever else is on its way.
+    latest: Instant,
+    /// It may be due now: it is full, or another one was answered.
+    changed: Arc<Notify>,
+    /// When nobody could join any more.
+    left: Option<Instant>,
 }
 
-/// A call that has left, or is full and about to.
-struct UnderWay<R> {
-    number: u64,
-    /// When nobody could join any more, and whom it names since.
-    left: Option<(Instant, BTreeSet<String>)>,
-    answer: Shared<BoxFuture<'static, Answer<R>>>,
+impl<R> Call<R> {
+    fn is_full(&self) -> bool {
+        self.ids.len() >= IDS_PER_CALL
+    }
 }
 
-/// Ids, and for how long the answer about each may be kept.
-type Ids = BTreeMap<String, Duration>;
+/// The number of a call that has just been opened, and what wakes it.
+type Opened = (u64, Arc<Notify>);
 
-type Answer<R> = Result<Arc<(Instant, BTreeMap<String, R>)>, Failed>;
+/// Who waits for a row.
+struct Waiting<R> {
+    /// For how long the answer may be kept; absent if it was named unasked.
+    keep: Option<Duration>,
+    who: Vec<oneshot::Sender<Answer<R>>>,
+}
+
+impl<R> Default for Waiting<R> {
+    fn default() -> Self {
+        Self {
+            keep: None,
+            who: Vec::new(),
+        }
+    }
+}
+
+impl<R> Waiting<R> {
+    fn add(&mut self, keep: Duration) -> oneshot::Receiver<Answer<R>> {
+        let (answered, answer) = oneshot::channel();
+        self.keep = Some(keep);
+        self.who.push(answered);
+        answer
+    }
+
+    fn take_in(&mut self, other: Self) {
+        self.keep = other.keep.or(self.keep);
+        self.who.extend(other.who);
+    }
+}
+
+/// A row and the moment from which it was asked for, if there is one.
+type Answer<R> = Result<Option<(Instant, R)>, Failed>;
 
 #[derive(Clone)]
 struct Failed {
@@ -153,15 +204,16 @@ impl<R: Clone + Send + Sync + 'static> Together<R> {
     ///
     /// # Errors
     ///
-    /// What `fetch` ends with.
+    /// What the call ends with.
     pub(super) async fn ask(
         &self,
         scope: Scope,
+        urgency: Urgency,
         id: &str,
         freshness: Freshness,
         fetch: Fetch<R>,
     ) -> Result<Option<(Instant, R)>, Error> {
-        let answer = {
+        let (answer, opened) = {
             let mut scopes = self.0.scopes.lock();
             let scoped = scopes.entry(scope.clone()).or_default();
             if let Some(known) = scoped.known.get_mut(id) {
@@ -171,22 +223,25 @@ impl<R: Clone + Send + Sync + 'static> Together<R> {
                     return Ok(Some((known.begun, known.row.clone())));
                 }
             }
-            let named = |call: &&UnderWay<R>| {
-                let left = call.left.as_ref();
-                left.is_some_and(|(at, ids)| *at >= freshness.since && ids.contains(id))
-            };
-            // Somebody has just asked for it along with others.
-            let answer = scoped.under_way.iter().find(named);
-            let answer = answer.map(|call| call.answer.clone());
-            answer.unwrap_or_else(|| scoped.join(&self.0, &scope, id, freshness.keep, &fetch))
-        };
-        match answer.await {
-            Ok(answered) => {
-                let row = answered.1.get(id);
-                Ok(row.map(|row| (answered.0, row.clone())))
+            let urgent = urgency > Urgency::Sweep;
+            match scoped.named(urgent, id, freshness.since) {
+                Some(waiting) => (waiting.add(freshness.keep), None),
+                None => scoped.join(urgent, id, freshness.keep, self.0.window),
             }
+        };
+        if let Some((number, changed)) = opened {
+            let call = OnItsWay {
+                inner: Arc::clone(&self.0),
+                scope: scope.clone(),
+                number,
+            };
+            // Not while anything is locked: what cannot be spawned is dropped at once, and then has to look.
+            tokio::spawn(call.run(changed, Arc::clone(&fetch)));
+        }
+        match answer.await.unwrap_or_else(|_| Err(ended(&scope))) {
+            Ok(row) => Ok(row),
             Err(failed) if failed.may_be_anothers() => {
-                let alone = fetch(vec![id.to_owned()]).await;
+                let alone = fetch().await(vec![id.to_owned()]).await;
                 if alone.is_err() {
                     // It is no company for others until it can be read again.
                     self.0.forget(&scope, |known| known == id);
@@ -199,181 +254,271 @@ impl<R: Clone + Send + Sync + 'static> Together<R> {
     }
 }
 
-impl<R: Clone + Send + Sync + 'static> Scoped<R> {
-    /// Joins the call that has not left yet, or opens one.
-    fn join(
-        &mut self,
-        inner: &Arc<Inner<R>>,
-        scope: &Scope,
-        id: &str,
-        keep: Duration,
-        fetch: &Fetch<R>,
-    ) -> Shared<BoxFuture<'static, Answer<R>>> {
-        let open = self.open.get_or_insert_with(|| {
-            self.opened += 1;
-            inner.open(self.opened, scope.clone(), Arc::clone(fetch))
-        });
-        let answer = open.answer.clone();
-        let asked = {
-            let mut ids = open.ids.lock();
-            ids.insert(id.to_owned(), keep);
-            ids.len()
-        };
-        if asked >= IDS_PER_CALL {
-            open.full.notify_one();
-            self.nobody_joins();
-        }
-        answer
+/// Only a mistake in here, or the end of everything, ends a call without an answer.
+fn ended(scope: &Scope) -> Failed {
+    let error = Error {
+        action: scope.action,
+        code: String::new(),
+        message: "the call ended before it was answered".into(),
+        request_id: None,
+        http_status: None,
+        kind: Kind::Transient,
+        outcome: Outcome::Unknown,
+        retry_after: None,
+    };
+    Failed { error, ids: 1 }
+}
+
+impl<R> Scoped<R> {
+    /// Who waits for this id in a call that is as urgent, or has left: no earlier than accepted.
+    fn named(&mut self, urgent: bool, id: &str, since: Instant) -> Option<&mut Waiting<R>> {
+        let mut calls = self.calls.values_mut();
+        calls.find_map(|call| {
+            let fits = match call.left {
+                Some(at) => at >= since,
+                None => call.urgent >= urgent,
+            };
+            call.ids.get_mut(id).filter(|_| fits)
+        })
     }
 
-    /// Closes the open call.
-    fn nobody_joins(&mut self) {
-        self.under_way.extend(self.open.take().map(|open| UnderWay {
-            number: open.number,
-            left: None,
-            answer: open.answer,
-        }));
+    /// Joins the first call that has room and has not left, or opens one, whose number comes along with what wakes it.
+    fn join(
+        &mut self,
+        urgent: bool,
+        id: &str,
+        keep: Duration,
+        window: Duration,
+    ) -> (oneshot::Receiver<Answer<R>>, Option<Opened>) {
+        let mut calls = self.calls.iter();
+        let open = calls
+            .find(|(_, call)| call.urgent == urgent && call.left.is_none() && !call.is_full())
+            .map(|(number, _)| *number);
+        let number = open.unwrap_or(self.opened + 1);
+        self.opened = self.opened.max(number);
+        let call = self.calls.entry(number).or_insert_with(|| {
+            let now = Instant::now();
+            Call {
+                urgent,
+                ids: BTreeMap::new(),
+                alone: now + window,
+                latest: now + window * WINDOWS_AT_MOST,
+                changed: Arc::default(),
+                left: None,
+            }
+        });
+        let answer = call.ids.entry(id.to_owned()).or_default().add(keep);
+        if call.is_full() {
+            call.changed.notify_one();
+        }
+        let opened = match open {
+            Some(_) => None,
+            None => Some((number, Arc::clone(&call.changed))),
+        };
+        (answer, opened)
+    }
+
+    /// When a call is due; `None` if it is full.
+    fn due(&self, number: u64) -> Option<Instant> {
+        let call = self.calls.get(&number)?;
+        if call.is_full() {
+            return None;
+        }
+        let before = self.calls.range(..number);
+        let mut ahead = before.filter(|(_, other)| other.urgent == call.urgent);
+        Some(match ahead.next() {
+            Some(_) => call.latest,
+            None => call.alone.min(call.latest),
+        })
+    }
+
+    /// Takes ids out of calls that have not left, for a more urgent one that has room: all that are `named` in it
+    /// anyway, and others as far as they fit.
+    fn fetch_up(&mut self, named: &mut BTreeMap<String, Waiting<R>>) {
+        let waiting = self.calls.values_mut();
+        for call in waiting.filter(|call| !call.urgent && call.left.is_none()) {
+            let mut room = IDS_PER_CALL.saturating_sub(named.len());
+            let comes_along = |id: &String, _: &mut Waiting<R>| {
+                let fits = named.contains_key(id) || room > 0;
+                room -= usize::from(fits && !named.contains_key(id));
+                fits
+            };
+            let come: Vec<_> = call.ids.extract_if(.., comes_along).collect();
+            for (id, waiting) in come {
+                named.entry(id).or_default().take_in(waiting);
+            }
+        }
+    }
+
+    /// Names those that will be asked for next, as far as there is room.
+    fn add_company(&mut self, named: &mut BTreeMap<String, Waiting<R>>) {
+        let now = Instant::now();
+        self.known
+            .retain(|_, known| now < known.asked + known.keep * FORGOTTEN_AFTER);
+        let in_a_call = |id| self.calls.values().any(|call| call.ids.contains_key(id));
+        let mut next: Vec<_> = self
+            .known
+            .iter()
+            .filter(|(id, _)| !named.contains_key(*id) && !in_a_call(*id))
+            // Who looks once in an interval is due the sooner the older its last answer is.
+            .map(|(id, known)| (known.begun, id))
+            .collect();
+        next.sort_unstable();
+        let room = IDS_PER_CALL.saturating_sub(named.len());
+        for (_, id) in next.into_iter().take(room) {
+            named.insert(id.clone(), Waiting::default());
+        }
     }
 }
 
-impl<R: Clone + Send + Sync + 'static> Inner<R> {
-    /// A call that leaves when it is full, or when nobody joined it for a while.
-    ///
-    /// It runs by itself: whoever waits for it may leave, and it holds no turn at a bucket of calls for ever then.
-    fn open(self: &Arc<Self>, number: u64, scope: Scope, fetch: Fetch<R>) -> Open<R> {
-        let (ids, full) = (Arc::<Mutex<Ids>>::default(), Arc::new(Notify::new()));
-        let (inner, joined, filled) = (Arc::clone(self), Arc::clone(&ids), Arc::clone(&full));
-        let call = tokio::spawn(async move {
-            tokio::select! {
-                () = sleep(inner.window) => {}
-                () = filled.notified() => {}
-            }
-            let (asked, named) = inner.close(&scope, number, &joined);
-            let ids = named.len();
-            let fetched = fetch(named.iter().cloned().collect()).await;
-            inner.is_back(&scope, number);
-            match fetched {
-                Ok((begun, rows)) => {
-                    inner.learn(&scope, &asked, begun, &rows);
-                    Ok(Arc::new((begun, rows)))
-                }
-                Err(error) => {
-                    let failed = Failed { error, ids };
-                    if failed.may_be_anothers() {
-                        // Whoever came along unasked may be the one.
-                        let unasked = |id: &str| named.contains(id) && !asked.contains_key(id);
-                        inner.forget(&scope, unasked);
-                    }
-                    Err(failed)
-                }
-            }
-        });
-        let answer = async {
-            match call.await {
-                Ok(answer) => answer,
-                Err(ended) => match ended.try_into_panic() {
-                    Ok(panic) => std::panic::resume_unwind(panic),
-                    // Everything ends.
-                    Err(_) => std::future::pending().await,
-                },
-            }
-        };
-        Open {
-            number,
-            ids,
-            full,
-            answer: answer.boxed().shared(),
-        }
-    }
-
-    /// Lets nobody join any more; returns who did, and whom the call names.
-    fn close(&self, scope: &Scope, number: u64, joined: &Mutex<Ids>) -> (Ids, BTreeSet<String>) {
-        let mut scopes = self.scopes.lock();
-        let scoped = scopes.entry(scope.clone()).or_default();
-        if scoped
-            .open
-            .as_ref()
-            .is_some_and(|open| open.number == number)
-        {
-            scoped.nobody_joins();
-        }
-        let asked = std::mem::take(&mut *joined.lock());
-        let named = in_company(scoped, &asked);
-        let this = scoped.under_way.iter_mut();
-        for call in this.filter(|call| call.number == number) {
-            call.left = Some((Instant::now(), named.clone()));
-        }
-        (asked, named)
-    }
-
-    /// Notes that a call was answered.
-    fn is_back(&self, scope: &Scope, number: u64) {
-        let mut scopes = self.scopes.lock();
-        if let Some(scoped) = scopes.get_mut(scope) {
-            scoped.under_way.retain(|call| call.number != number);
-        }
-    }
-
+impl<R> Inner<R> {
     fn forget(&self, scope: &Scope, which: impl Fn(&str) -> bool) {
         let mut scopes = self.scopes.lock();
         if let Some(scoped) = scopes.get_mut(scope) {
             scoped.known.retain(|id, _| !which(id));
         }
     }
+}
 
-    fn learn(&self, scope: &Scope, asked: &Ids, begun: Instant, rows: &BTreeMap<String, R>) {
-        let mut scopes = self.scopes.lock();
-        let known = &mut scopes.entry(scope.clone()).or_default().known;
-        for (id, row) in rows {
-            match (known.get_mut(id), asked.get(id)) {
-                (Some(known), _) if known.begun <= begun => {
-                    (known.row, known.begun) = (row.clone(), begun);
-                }
-                (None, Some(keep)) if !keep.is_zero() => {
-                    let known_now = Known {
-                        row: row.clone(),
-                        begun,
-                        asked: Instant::now(),
-                        keep: *keep,
-                    };
-                    known.insert(id.clone(), known_now);
-                }
-                _ => {}
+/// A call from when it is opened until it is answered.
+///
+/// It runs by itself: whoever waits for it may leave, and it holds no turn at a bucket of calls for ever then.
+struct OnItsWay<R> {
+    inner: Arc<Inner<R>>,
+    scope: Scope,
+    number: u64,
+}
+
+impl<R: Clone + Send + Sync + 'static> OnItsWay<R> {
+    async fn run(self, changed: Arc<Notify>, fetch: Fetch<R>) {
+        while let Some(due) = self.due() {
+            tokio::select! {
+                biased;
+                () = changed.notified() => {}
+                () = sleep_until(due) => {}
             }
         }
-        // What is gone is nobody's company.
-        known.retain(|id, _| rows.contains_key(id) || !asked.contains_key(id));
+        let exchange = fetch().await;
+        let ids = self.leave();
+        if ids.is_empty() {
+            // Something more urgent took all along.
+            return;
+        }
+        let count = ids.len();
+        let fetched = exchange(ids).await;
+        match fetched {
+            Ok((begun, rows)) => self.answered(begun, &rows),
+            Err(error) => self.failed(&Failed { error, ids: count }),
+        }
+    }
+
+    /// Until when it waits, if it does.
+    fn due(&self) -> Option<Instant> {
+        let scopes = self.inner.scopes.lock();
+        let due = scopes.get(&self.scope)?.due(self.number);
+        due.filter(|due| Instant::now() < *due)
+    }
+
+    /// Lets nobody join any more; returns whom it names.
+    fn leave(&self) -> Vec<String> {
+        let mut scopes = self.inner.scopes.lock();
+        let scoped = scopes.entry(self.scope.clone()).or_default();
+        let call = scoped.calls.get_mut(&self.number);
+        let call = call.expect("a call is there until it is answered");
+        call.left = Some(Instant::now());
+        let (urgent, mut named) = (call.urgent, std::mem::take(&mut call.ids));
+        if urgent {
+            scoped.fetch_up(&mut named);
+        }
+        if !named.is_empty() {
+            scoped.add_company(&mut named);
+        }
+        let ids = named.keys().cloned().collect();
+        if let Some(call) = scoped.calls.get_mut(&self.number) {
+            call.ids = named;
+        }
+        ids
+    }
+
+    /// Hands the rows to who waits for them, and keeps what may be kept.
+    fn answered(&self, begun: Instant, rows: &BTreeMap<String, R>) {
+        let mut scopes = self.inner.scopes.lock();
+        let scoped = scopes.entry(self.scope.clone()).or_default();
+        let named = scoped.is_back(self.number, self.inner.window);
+        for (id, waiting) in named {
+            let row = rows.get(&id);
+            for who in waiting.who {
+                // Whoever gave up need not hear of it.
+                who.send(Ok(row.map(|row| (begun, row.clone())))).ok();
+            }
+            scoped.learn(id, waiting.keep, begun, row);
+        }
+    }
+
+    fn failed(&self, failed: &Failed) {
+        let mut scopes = self.inner.scopes.lock();
+        let scoped = scopes.entry(self.scope.clone()).or_default();
+        let named = scoped.is_back(self.number, self.inner.window);
+        for (id, waiting) in named {
+            if waiting.keep.is_none() && failed.may_be_anothers() {
+                // Whoever came along unasked may be the one.
+                scoped.known.remove(&id);
+            }
+            for who in waiting.who {
+                who.send(Err(failed.clone())).ok();
+            }
+        }
     }
 }
 
-/// The ids to name: those asked for, and those that will be asked for next as far as there is room.
-fn in_company<R>(scoped: &mut Scoped<R>, asked: &Ids) -> BTreeSet<String> {
-    let now = Instant::now();
-    scoped
-        .known
-        .retain(|_, known| now < known.asked + known.keep * FORGOTTEN_AFTER);
-    let under_way = |id: &String| {
-        let mut calls = scoped
-            .under_way
-            .iter()
-            .filter_map(|call| call.left.as_ref());
-        calls.any(|(_, ids)| ids.contains(id))
-    };
-    let mut next: Vec<_> = scoped
-        .known
-        .iter()
-        .filter(|(id, _)| !asked.contains_key(*id) && !under_way(id))
-        // Who looks once in an interval is due the sooner the older its last answer is.
-        .map(|(id, known)| (known.begun, id))
-        .collect();
-    next.sort_unstable();
-    let next = next.into_iter().map(|(_, id)| id);
-    asked
-        .keys()
-        .chain(next)
-        .take(IDS_PER_CALL.max(asked.len()))
-        .cloned()
-        .collect()
+impl<R> Drop for OnItsWay<R> {
+    fn drop(&mut self) {
+        let mut scopes = self.inner.scopes.lock();
+        if let Some(scoped) = scopes.get_mut(&self.scope) {
+            scoped.is_back(self.number, self.inner.window);
+        }
+    }
+}
+
+impl<R> Scoped<R> {
+    /// Ends a call, if that is not done yet; the next one leaves after a window. Returns whom it named.
+    fn is_back(&mut self, number: u64, window: Duration) -> BTreeMap<String, Waiting<R>> {
+        let Some(ended) = self.calls.remove(&number) else {
+            return BTreeMap::new();
+        };
+        let alone = Instant::now() + window;
+        let alike = self.calls.values_mut();
+        for call in alike.filter(|call| call.urgent == ended.urgent && call.left.is_none()) {
+            call.alone = alone;
+            call.changed.notify_one();
+        }
+        ended.ids
+    }
+}
+
+impl<R: Clone> Scoped<R> {
+    /// Keeps a row, if it is known already or whoever asked wants it kept; forgets one that is gone.
+    fn learn(&mut self, id: String, keep: Option<Duration>, begun: Instant, row: Option<&R>) {
+        match (row, self.known.get_mut(&id)) {
+            (Some(row), Some(known)) if known.begun <= begun => {
+                (known.row, known.begun) = (row.clone(), begun);
+            }
+            (Some(row), None) => {
+                if let Some(keep) = keep.filter(|keep| !keep.is_zero()) {
+                    let known = Known {
+                        row: row.clone(),
+                        begun,
+                        asked: Instant::now(),
+                        keep,
+                    };
+                    self.known.insert(id, known);
+                }
+            }
+            // What is gone is nobody's company.
+            (None, Some(_)) if keep.is_some() => _ = self.known.remove(&id),
+            _ => {}
+        }
+    }
 }
 
 #[cfg(test)]
