@@ -19,6 +19,8 @@ pub struct Options {
     /// Where logs, keys and data go. `None` is a temporary directory that is removed at the end;
     /// a given one is emptied of an earlier run first, and kept.
     pub directory: Option<PathBuf>,
+    /// How much etcd stores before it takes no more, in bytes; `None` is its own default, 2 GiB.
+    pub etcd_quota_bytes: Option<u64>,
 }
 
 /// A running etcd and kube-apiserver. Dropping it ends them, and so does the end of this process.
@@ -79,7 +81,8 @@ impl ControlPlane {
 
         let [client, peer, secure] = ports::free()?;
         let token = credentials::write(&directory)?;
-        supervisor.run(&etcd, servers::etcd(&directory, client, peer))?;
+        let quota = options.etcd_quota_bytes;
+        supervisor.run(&etcd, servers::etcd(&directory, client, peer, quota))?;
         supervisor.run(&apiserver, servers::apiserver(&directory, client, secure))?;
         let admin = ready::wait(&directory, secure, &token, &supervisor).await?;
 

@@ -52,6 +52,7 @@ async fn main() -> ExitCode {
                 Options {
                     controller_manager,
                     directory: Some(dir),
+                    ..Options::default()
                 },
                 until_stdin_ends,
             )

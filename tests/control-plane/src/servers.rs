@@ -2,8 +2,8 @@
 
 use std::path::Path;
 
-pub(crate) fn etcd(directory: &Path, client: u16, peer: u16) -> Vec<String> {
-    vec![
+pub(crate) fn etcd(directory: &Path, client: u16, peer: u16, quota: Option<u64>) -> Vec<String> {
+    let mut arguments = vec![
         format!("--data-dir={}", directory.join("etcd").display()),
         // The data is worth nothing once the process is gone.
         "--unsafe-no-fsync".to_owned(),
@@ -13,7 +13,9 @@ pub(crate) fn etcd(directory: &Path, client: u16, peer: u16) -> Vec<String> {
         format!("--initial-advertise-peer-urls=http://127.0.0.1:{peer}"),
         format!("--initial-cluster=default=http://127.0.0.1:{peer}"),
         "--log-level=warn".to_owned(),
-    ]
+    ];
+    arguments.extend(quota.map(|bytes| format!("--quota-backend-bytes={bytes}")));
+    arguments
 }
 
 pub(crate) fn apiserver(directory: &Path, etcd: u16, secure: u16) -> Vec<String> {
