@@ -81,7 +81,7 @@ fn counts(figures: &Figures) -> Vec<Goal> {
         let (reads, writes) = (per(calls.reads, size), per(*writes, size));
         goals.push(gated(
             format!(
-                "{size}: reads and writes of an object in the first sweep <= {SWEEP_READS} and {SWEEP_WRITES}, no changes"
+                "{size}: reads and writes of an object in the first sweep <= {SWEEP_READS:.2} and {SWEEP_WRITES:.2}, no changes"
             ),
             format!("{reads:.2} and {writes:.2}, {} changes", calls.changes),
             reads <= SWEEP_READS && writes <= SWEEP_WRITES && calls.changes == 0,
@@ -91,7 +91,7 @@ fn counts(figures: &Figures) -> Vec<Goal> {
         let reads = per(calls.reads, size);
         goals.push(gated(
             format!(
-                "{size}: reads of an object after a restart <= {RESTART_READS}, nothing written"
+                "{size}: reads of an object after a restart <= {RESTART_READS:.2}, nothing written"
             ),
             format!("{reads:.2}, {} changes, {writes} writes", calls.changes),
             reads <= RESTART_READS && calls.changes + writes == 0,
