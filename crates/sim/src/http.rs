@@ -273,9 +273,8 @@ fn carry_out(
 
 /// Who serves in the groups for which that changed, and in the one that was named.
 fn touched(world: &World, before: &BTreeMap<String, usize>, named: &str) -> Vec<Serving> {
-    let counts = world.groups.iter().filter_map(|(id, group)| {
-        let before = *before.get(id)?;
-        let after = group.serving();
+    let counts = before.iter().filter_map(|(id, &before)| {
+        let after = world.groups.get(id)?.serving();
         (before != after || id == named).then(|| Serving {
             group: id.clone(),
             before,
