@@ -1,46 +1,35 @@
 //! Wires clients, controllers, probes and the lease into one future.
 
-use std::{
-    collections::{HashMap, HashSet},
-    hash::Hash,
-    panic::AssertUnwindSafe,
-    sync::{
-        Arc,
-        atomic::{AtomicBool, AtomicUsize, Ordering},
-    },
+use std::sync::{
+    Arc,
+    atomic::{AtomicBool, AtomicUsize, Ordering},
 };
 
-use futures::{FutureExt, Stream, StreamExt, channel::mpsc, future};
-use kube::{
-    Api, Client, CustomResourceExt, Resource, ResourceExt,
-    api::ListParams,
-    runtime::{
-        Controller, Predicate, PredicateConfig, WatchStreamExt,
-        controller::{self, Action},
-        predicates,
-        reflector::{self, ObjectRef},
-        watcher,
-    },
-};
+use futures::future;
+use kube::{Api, Client, CustomResourceExt, Resource, api::ListParams};
 use tokio::{
     net::TcpListener,
-    sync::{Semaphore, watch},
+    runtime::Handle,
+    sync::{Semaphore, oneshot, watch},
+    task::JoinSet,
     time::Instant,
 };
-use tokio_util::sync::CancellationToken;
+use tokio_util::{sync::CancellationToken, task::AbortOnDropHandle};
 
 use crate::{
     api::{CloudAccount, ScalingGroupAttachment, ServerGroupMembership},
     cloud::{Environment, Transport},
     controller::{
         Context, KUBERNETES_REQUESTS_MAX,
+        accounts::Accounts,
+        dispatch::dispatch,
         identity::Identities,
         managed::Managed,
         memory::Memories,
-        neighbours,
-        reconcile::{Pipeline, forget, reconcile},
         registry::Registry,
+        signals::Signals,
         turns::Turns,
+        watch::{watch_accounts, watch_objects},
     },
     leader::{Election, Leadership, Lost},
     probes::{self, Readiness},
@@ -133,19 +122,10 @@ impl Operator {
                     candidate.identity,
                     leadership.clone(),
                 );
-                (leadership, Some(election))
+                (leadership, Some((election, Handle::current())))
             }
         };
-        let ready = Ready::default();
-        let accounts = cached(Api::<CloudAccount>::all(client.clone()), &ready);
-        let memberships = cached(
-            watched::<ServerGroupMembership>(&client, namespace.as_deref()),
-            &ready,
-        );
-        let attachments = cached(
-            watched::<ScalingGroupAttachment>(&client, namespace.as_deref()),
-            &ready,
-        );
+        let (signals, arrive) = Signals::new();
         let ctx = Arc::new(Context {
             client,
             transport,
@@ -154,64 +134,73 @@ impl Operator {
             leadership,
             timing,
             started: Instant::now(),
-            accounts: accounts.store,
-            memberships: Registry::new(memberships.store.clone()),
-            attachments: Registry::new(attachments.store.clone()),
+            accounts: Accounts::default(),
+            memberships: Registry::default(),
+            attachments: Registry::default(),
             membership_memories: Memories::default(),
             attachment_memories: Memories::default(),
+            signals,
             turns: Turns::default(),
             kubernetes: Semaphore::new(KUBERNETES_REQUESTS_MAX),
             instance: gethostname(),
         });
-        // The caches fill before the election is won: a replica that waits is ready to take over.
         let finish = CancellationToken::new();
         let leads = watch::channel(false).0;
-        let (to_memberships, wake_memberships) = mpsc::unbounded();
-        let (to_attachments, wake_attachments) = mpsc::unbounded();
-        let accounts_watch = watch_accounts(
-            accounts.events,
+        // The caches fill before the election is won: a replica that waits is ready to take over.
+        let ready = Ready::default();
+        let namespace = namespace.as_deref();
+        let mut house = JoinSet::new();
+        house.spawn(watch_accounts(
+            Api::all(ctx.client.clone()),
             Arc::clone(&ctx),
-            to_memberships.clone(),
-            to_attachments.clone(),
-        );
-        let membership_loop = control(
-            memberships,
-            wake_memberships,
-            to_memberships,
+            ready.one_more(),
+        ));
+        house.spawn(watch_objects::<ServerGroupMembership>(
+            watched(&ctx.client, namespace),
             Arc::clone(&ctx),
-            &leads,
-            &finish,
-        );
-        let attachment_loop = control(
-            attachments,
-            wake_attachments,
-            to_attachments,
+            ready.one_more(),
+        ));
+        house.spawn(watch_objects::<ScalingGroupAttachment>(
+            watched(&ctx.client, namespace),
             Arc::clone(&ctx),
-            &leads,
-            &finish,
-        );
+            ready.one_more(),
+        ));
         let caches = async {
             ready.all().await;
             readiness.set(true);
             future::pending::<()>().await;
         };
-        let loops = async {
-            future::join(membership_loop, attachment_loop).await;
+        let passes = dispatch(Arc::clone(&ctx), arrive, leads.subscribe(), finish.clone());
+        let passes = AbortOnDropHandle::new(tokio::spawn(passes));
+        let passes = async {
+            panicked(passes.await);
             leads.send_replace(false);
             future::pending::<()>().await;
         };
         tokio::select! {
             ended = lead(election, &ready, &leads, &finish, stop) => ended,
-            () = loops => Ok(()),
-            () = accounts_watch => Ok(()),
+            () = passes => Ok(()),
+            ended = house.join_next() => {
+                panicked(ended.expect("there are three"));
+                Ok(())
+            }
             () = caches => Ok(()),
         }
     }
 }
 
+/// Goes on with the panic of a task, if that is how it ended.
+fn panicked<T>(ended: Result<T, tokio::task::JoinError>) {
+    if let Err(ended) = ended
+        && let Ok(panic) = ended.try_into_panic()
+    {
+        std::panic::resume_unwind(panic);
+    }
+}
+
 /// Wins the election where there is one, holds the lease until `stop`, and gives it back when everything is finished.
 async fn lead(
-    election: Option<Election>,
+    election: Option<(Election, Handle)>,
     ready: &Ready,
     leads: &watch::Sender<bool>,
     finish: &CancellationToken,
@@ -225,37 +214,55 @@ async fn lead(
             return Ok(());
         }
     }
-    let Some(mut election) = election else {
+    let Some((mut election, runtime)) = election else {
         leads.send_replace(true);
         stop.cancelled().await;
         finish.cancel();
         finished(leads).await;
         return Ok(());
     };
+    // It renews from the moment it has won, whatever keeps this side busy; and longer than the passes that run when the
+    // end is asked for.
+    let released = CancellationToken::new();
+    let (won, mut leading) = oneshot::channel();
+    let until = released.clone();
+    let holding = AbortOnDropHandle::new(runtime.spawn(async move {
+        election.win().await;
+        _ = won.send(());
+        election.hold(until).await
+    }));
+    let held = async {
+        match holding.await {
+            Ok(held) => held.map_err(Ended::from),
+            ended => {
+                panicked(ended);
+                Ok(())
+            }
+        }
+    };
+    tokio::pin!(held);
     tokio::select! {
-        () = election.win() => {}
+        biased;
+        Ok(()) = &mut leading => {}
+        ended = &mut held => return ended,
         () = stop.cancelled() => {
             finish.cancel();
             return Ok(());
         }
     }
     leads.send_replace(true);
-    // The lease outlives the passes that run when the end is asked for.
-    let released = CancellationToken::new();
-    let holding = election.hold(released.clone());
-    tokio::pin!(holding);
     tokio::select! {
-        lost = &mut holding => return lost.map_err(Ended::from),
+        ended = &mut held => return ended,
         () = stop.cancelled() => finish.cancel(),
     }
     tokio::select! {
-        lost = &mut holding => return lost.map_err(Ended::from),
+        ended = &mut held => return ended,
         () = finished(leads) => released.cancel(),
     }
-    holding.await.map_err(Ended::from)
+    held.await
 }
 
-/// Waits until both loops have ended, which they say by taking the flag back.
+/// Waits until the passes have ended, which they say by taking the flag back.
 async fn finished(leads: &watch::Sender<bool>) {
     let mut receiver = leads.subscribe();
     // The sender lives in this very function's caller, so the channel cannot close.
@@ -344,191 +351,12 @@ impl Ready {
     }
 }
 
-/// A watch with its cache.
-struct Cached<K: Resource + 'static>
-where
-    K::DynamicType: Hash + Eq,
-{
-    store: reflector::Store<K>,
-    events: futures::stream::BoxStream<'static, Result<watcher::Event<K>, watcher::Error>>,
-}
-
 /// The objects of one namespace, or of all.
 fn watched<M: Managed>(client: &Client, namespace: Option<&str>) -> Api<M> {
     match namespace {
         Some(namespace) => Api::namespaced(client.clone(), namespace),
         None => Api::all(client.clone()),
     }
-}
-
-fn cached<K>(api: Api<K>, ready: &Ready) -> Cached<K>
-where
-    K: Resource<DynamicType = ()>
-        + Clone
-        + std::fmt::Debug
-        + serde::de::DeserializeOwned
-        + Send
-        + Sync
-        + 'static,
-{
-    let (store, writer) = reflector::store::<K>();
-    let filled = ready.one_more();
-    let events = watcher(api, watcher::Config::default())
-        .default_backoff()
-        .modify(|object| object.managed_fields_mut().clear())
-        .reflect(writer)
-        .inspect(move |event| {
-            if matches!(event, Ok(watcher::Event::InitDone)) {
-                filled();
-            }
-        })
-        .boxed();
-    Cached { store, events }
-}
-
-/// Wakes every object that uses an account when the account changes. What the first list shows is known before any
-/// pass begins, and wakes nobody.
-async fn watch_accounts(
-    events: impl Stream<Item = Result<watcher::Event<CloudAccount>, watcher::Error>>,
-    ctx: Arc<Context>,
-    memberships: mpsc::UnboundedSender<ObjectRef<ServerGroupMembership>>,
-    attachments: mpsc::UnboundedSender<ObjectRef<ScalingGroupAttachment>>,
-) {
-    tokio::pin!(events);
-    let mut listed = false;
-    let (mut known, mut seen) = (HashMap::new(), HashSet::new());
-    while let Some(event) = events.next().await {
-        let changed = match event {
-            Ok(watcher::Event::Apply(account) | watcher::Event::InitApply(account)) => {
-                let now = account.metadata.generation;
-                seen.insert(account.name_any());
-                let before = known.insert(account.name_any(), (account.uid(), now));
-                let same = before == Some((account.uid(), now));
-                (listed && !same).then_some(account)
-            }
-            Ok(watcher::Event::Delete(account)) => {
-                known.remove(&account.name_any());
-                Some(account)
-            }
-            Ok(watcher::Event::InitDone) => {
-                listed = true;
-                // What a list after a gap lacks went while nobody looked.
-                let gone: Vec<_> = known
-                    .keys()
-                    .filter(|name| !seen.contains(*name))
-                    .cloned()
-                    .collect();
-                for name in gone {
-                    known.remove(&name);
-                    wake(&ctx.memberships, &name, &memberships);
-                    wake(&ctx.attachments, &name, &attachments);
-                }
-                None
-            }
-            Ok(watcher::Event::Init) => {
-                seen.clear();
-                None
-            }
-            Err(_) => None,
-        };
-        if let Some(account) = changed {
-            let name = account.name_any();
-            wake(&ctx.memberships, &name, &memberships);
-            wake(&ctx.attachments, &name, &attachments);
-        }
-    }
-}
-
-fn wake<M: Managed>(
-    registry: &Registry<M>,
-    account: &str,
-    to: &mpsc::UnboundedSender<ObjectRef<M>>,
-) {
-    for object in registry
-        .all()
-        .iter()
-        .filter(|object| object.account_name() == account)
-    {
-        // The receiver goes only when everything ends.
-        _ = to.unbounded_send(ObjectRef::from_obj(&**object));
-    }
-}
-
-/// The loop over one kind, from the moment this replica leads until `finish`.
-async fn control<M: Pipeline>(
-    cached: Cached<M>,
-    woken: mpsc::UnboundedReceiver<ObjectRef<M>>,
-    wake: mpsc::UnboundedSender<ObjectRef<M>>,
-    ctx: Arc<Context>,
-    leads: &watch::Sender<bool>,
-    finish: &CancellationToken,
-) {
-    let Cached { store, events } = cached;
-    let claims = neighbours::Claims::default();
-    let watching = Arc::clone(&ctx);
-    // The finalizer is of our own making, and deletion is a generation of its own.
-    let relevant = predicates::generation.combine(predicates::annotations);
-    let own = events
-        .inspect(move |event| {
-            let (object, gone) = match event {
-                Ok(watcher::Event::Apply(object) | watcher::Event::InitApply(object)) => {
-                    (object, false)
-                }
-                Ok(watcher::Event::Delete(object)) => (object, true),
-                _ => return,
-            };
-            if gone {
-                claims.forget(&object.uid().unwrap_or_default());
-                forget(&watching, object);
-            } else if !claims.changed(object) {
-                return;
-            }
-            for other in neighbours::of::<M>(&watching, &object.group(), object.uid().as_deref()) {
-                _ = wake.unbounded_send(other);
-            }
-        })
-        .applied_objects()
-        .predicate_filter(relevant, PredicateConfig::default());
-    let mut leading = leads.subscribe();
-    let run = async {
-        // The cache is filled by this very stream, so it has to be polled before leading too: the controller
-        // starts at once, and passes wait.
-        Controller::for_stream(own, store)
-            .with_config(controller::Config::default().debounce(ctx.timing.debounce))
-            .reconcile_on(woken)
-            .graceful_shutdown_on(finish.clone().cancelled_owned())
-            .run(
-                pass,
-                |_, error, _| match *error {},
-                (ctx, leads.subscribe()).into(),
-            )
-            .for_each(|_| future::ready(()))
-            .await;
-    };
-    tokio::select! {
-        () = run => {}
-        // Not leading yet and asked to end: no pass has begun.
-        () = async { finish.cancelled().await; if *leading.borrow_and_update() { future::pending::<()>().await } } => {}
-    }
-}
-
-async fn pass<M: Pipeline>(
-    object: Arc<M>,
-    shared: Arc<(Arc<Context>, watch::Receiver<bool>)>,
-) -> Result<Action, std::convert::Infallible> {
-    let (ctx, leads) = &*shared;
-    // Passes that begin while another replica leads wait here; they cost a task each.
-    if leads.clone().wait_for(|leads| *leads).await.is_err() {
-        return Ok(Action::await_change());
-    }
-    let reference = ObjectRef::from_obj(&*object);
-    let reconciled = AssertUnwindSafe(reconcile(object, Arc::clone(ctx))).catch_unwind();
-    reconciled.await.unwrap_or_else(|_| {
-        // A mistake of ours about one object must not take the others along. What it held is free again.
-        let again_in = ctx.timing.backoff_max;
-        tracing::error!(object = %reference, "the pass panicked: please report this; trying again in {again_in:?}");
-        Ok(Action::requeue(again_in))
-    })
 }
 
 /// The name of this machine, which is the pod's name in a cluster.

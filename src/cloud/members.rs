@@ -131,6 +131,15 @@ pub const fn add_action(product: Product) -> &'static str {
     }
 }
 
+/// The action that lists the members of a group.
+#[must_use]
+pub const fn list_action(product: Product) -> &'static str {
+    match product {
+        Product::Clb => "DescribeVServerGroupAttribute",
+        Product::Alb | Product::Nlb | Product::Gwlb => "ListServerGroupServers",
+    }
+}
+
 /// The action that takes members out of a group.
 #[must_use]
 pub const fn remove_action(product: Product) -> &'static str {

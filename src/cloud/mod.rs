@@ -52,7 +52,7 @@ pub use line::Urgency;
 pub use load_balancer::{LoadBalancer, LoadBalancerStatus};
 pub use members::{
     GroupStatus, GroupView, Member, MemberChange, MemberStatus, ServerKind, add_action,
-    remove_action, service, weight_action,
+    list_action, remove_action, service, weight_action,
 };
 pub use rate::{Grant, Ticket};
 pub use request::Prepared;

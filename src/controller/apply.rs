@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use server_group_core::{ledger::Ledger, reason::Reason};
 
 use super::{
-    carry_out::{Done, End, Step, carry_out},
+    carry_out::{Done, End, Step, carry_out, waits_for_a_call},
     events::{self, Change},
     managed::Managed,
     pass::Pass,
@@ -129,7 +129,6 @@ pub async fn act<M: Managed>(
         applied.refused.get_or_insert(refused);
         return Ok(BTreeSet::new());
     }
-    applied.called = true;
     let Wording {
         doing,
         noun,
@@ -145,6 +144,13 @@ pub async fn act<M: Managed>(
         message.push_str(failure);
         message.push(')');
     }
+    let call = (step.manner().service, action);
+    let waits = format!("{message}: {}", waits_for_a_call(action));
+    if let Err(stop) = pass.wait_for_room(step.cloud(), call, Some(waits)) {
+        applied.stopped = Some(stop);
+        return Ok(BTreeSet::new());
+    }
+    applied.called = true;
     let done = carry_out(pass, step, names, &message).await?;
     applied.accepted += done.accepted.len();
     pass.accepted += done.accepted.len();

@@ -2,17 +2,16 @@
 
 use std::fmt;
 
-use kube::runtime::reflector::{ObjectRef, Store};
 use server_group_core::{
-    grant::{self, Denial, Grant},
+    grant::{self, Denial},
     reason::Reason,
 };
 
-use super::managed::Managed;
-use crate::{
-    api::{CloudAccount, CredentialType, NetworkType},
-    cloud::Network,
+use super::{
+    accounts::{Account, Accounts},
+    managed::Managed,
 };
+use crate::{api::CredentialType, cloud::Network};
 
 /// The account under which an object acts.
 #[derive(Clone, Copy, Debug)]
@@ -85,16 +84,8 @@ impl fmt::Display for Refusal {
 /// # Errors
 ///
 /// [`Refusal`]; nothing was called.
-pub fn authorize<M: Managed>(
-    accounts: &Store<CloudAccount>,
-    object: &M,
-) -> Result<Access, Refusal> {
-    check(
-        accounts
-            .get(&ObjectRef::new(object.account_name()))
-            .as_deref(),
-        object,
-    )
+pub fn authorize<M: Managed>(accounts: &Accounts, object: &M) -> Result<Access, Refusal> {
+    check(accounts.get(object.account_name()).as_deref(), object)
 }
 
 /// Checks the grants of `account`.
@@ -102,36 +93,19 @@ pub fn authorize<M: Managed>(
 /// # Errors
 ///
 /// [`Refusal`]; nothing was called.
-pub fn check<M: Managed>(account: Option<&CloudAccount>, object: &M) -> Result<Access, Refusal> {
+pub fn check<M: Managed>(account: Option<&Account>, object: &M) -> Result<Access, Refusal> {
     let name = object.account_name().to_owned();
     let account = account.ok_or_else(|| Refusal::NoAccount(name.clone()))?;
     let namespace = object.meta().namespace.clone().unwrap_or_default();
     let request = object.names(&namespace);
-    let grants: Vec<_> = account.spec.grants.iter().flatten().map(in_core).collect();
-    grant::authorize(&grants, &request).map_err(|denial| Refusal::NoGrant {
+    grant::authorize(&account.grants, &request).map_err(|denial| Refusal::NoGrant {
         account: name,
         namespace: request.namespace.to_owned(),
         region: request.region.to_owned(),
         denial,
     })?;
     Ok(Access {
-        credentials: account.spec.credentials.type_,
-        network: match account.spec.network {
-            NetworkType::Public => Network::Public,
-            NetworkType::Vpc => Network::Vpc,
-        },
+        credentials: account.credentials,
+        network: account.network,
     })
-}
-
-/// A grant as the core reads it.
-fn in_core(grant: &crate::api::Grant) -> Grant {
-    let list = |items: &Option<Vec<String>>| items.clone().unwrap_or_default();
-    Grant {
-        namespaces: list(&grant.namespaces),
-        regions: list(&grant.regions),
-        server_groups: list(&grant.server_groups),
-        scaling_groups: list(&grant.scaling_groups),
-        load_balancers: list(&grant.load_balancers),
-        servers: list(&grant.servers),
-    }
 }

@@ -219,8 +219,10 @@ async fn one_batch<M: Managed>(
     let manner = step.manner();
     let mut unanswered: Option<(Duration, Vec<M::Key>)> = None;
     for attempt in 0..TRIES {
-        // What has to wait waits before the last look, which must not get old meanwhile.
-        step.cloud().ready(manner.service, manner.action).await;
+        if let Err(stop) = wait_for_the_call(pass, step.cloud(), manner, unanswered.is_some()).await
+        {
+            return Ok(Next::End(End::Stopped(stop)));
+        }
         batch = match step.prepare(pass, batch, unanswered.is_some()).await {
             Ok(batch) => batch,
             Err(stop) => match unanswered {
@@ -280,7 +282,9 @@ async fn one_batch<M: Managed>(
             }
             // The repetition was refused, which says nothing about the first call.
             _ if unanswered.is_some() => return Err(lost(sent, batch, &told(&error))),
-            (Outcome::NotSent, _) | (_, Kind::Throttled) if attempt + 1 < TRIES => {
+            (Outcome::NotSent, _) | (_, Kind::Throttled)
+                if attempt + 1 < TRIES && pass.also.is_empty() =>
+            {
                 pass.pause(attempt, &error).await;
             }
             (_, Kind::BadMember | Kind::NamedGroupNotFound | Kind::Invalid) => {
@@ -349,6 +353,31 @@ fn refused<M: Managed>(
     Next::Batch
 }
 
+/// Waits until the call may leave. What has to wait waits before the last look, which must not get old meanwhile.
+///
+/// # Errors
+///
+/// [`Stop::Waits`] for a pass that has the groups of others: it lets them go, unless it is repeating a call that was not
+/// answered.
+async fn wait_for_the_call<M: Managed>(
+    pass: &Pass<'_, M>,
+    cloud: &Cloud,
+    manner: Manner,
+    repeating: bool,
+) -> Result<(), Stop> {
+    let call = (manner.service, manner.action);
+    if !pass.also.is_empty() && !repeating {
+        pass.wait_for_room(cloud, call, Some(waits_for_a_call(manner.action)))?;
+    }
+    pass.aside(cloud.ready(manner.service, manner.action)).await;
+    Ok(())
+}
+
+/// What status says of an action until its call may leave.
+pub fn waits_for_a_call(action: &str) -> String {
+    format!("{action} waits until the cloud takes another call")
+}
+
 fn lost<K>(sent: Duration, batch: Vec<K>, why: &str) -> Lost<K> {
     let message = format!(
         "a call was sent and not answered ({why}); nothing more is changed until it is known what became of it"
@@ -407,7 +436,8 @@ impl<M: Managed> Pass<'_, M> {
             .saturating_mul(1 << attempt)
             .min(timing.backoff_max);
         let wait = error.retry_after.map_or(grown, |hint| hint.max(grown));
-        tokio::time::sleep(wait.mul_f64(0.5 + 0.5 * fastrand::f64())).await;
+        let pause = tokio::time::sleep(wait.mul_f64(0.5 + 0.5 * fastrand::f64()));
+        self.aside(pause).await;
     }
 }
 

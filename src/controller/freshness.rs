@@ -23,7 +23,10 @@ impl<M: Managed> Pass<'_, M> {
             memory.quick_beat.unwrap_or(slow).min(timing.view_age_max)
         };
         let due = memory.due.filter(|due| *due <= now);
-        let since = [Some(now.saturating_sub(keep)), due, self.turn.changed_at];
+        let kept = now.saturating_sub(keep);
+        // Who waited until a call may leave goes on from the look that it has.
+        let oldest = self.resumes_from.map_or(kept, |look| look.min(kept));
+        let since = [Some(oldest), due, self.turn.changed_at];
         let since = since.into_iter().flatten().max().unwrap_or(now);
         Freshness {
             since: self.ctx.started + since,
@@ -44,6 +47,20 @@ impl<M: Managed> Pass<'_, M> {
     pub fn group_changed(&mut self) {
         self.turn.changed_at = Some(self.ctx.now());
         self.turn.view = None;
+    }
+
+    /// Leaves the look at the group to whoever may use it: this object, if it `waits` in the middle of a pass, or for a
+    /// while the others on the group.
+    pub fn leave_view(&mut self, waits: bool) {
+        if waits || self.turn.view.is_none() {
+            return;
+        }
+        if self.alone() {
+            self.turn.view = None;
+            return;
+        }
+        let until = self.ctx.now() + self.ctx.timing.view_age_max;
+        self.ctx.turns.keep_view(self.object.group(), until);
     }
 
     /// A moment of the cloud client as time since the start of the process.

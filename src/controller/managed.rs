@@ -1,7 +1,7 @@
 //! What the two namespaced kinds have in common, so that one pipeline serves both.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     fmt::{Debug, Display},
     str::FromStr,
 };
@@ -14,14 +14,15 @@ use server_group_core::{claim::Age, grant, reason::Hold};
 use super::{
     Context,
     memory::Memories,
+    queue::Kind,
     record::Record,
     registry::Registry,
     report::{HELD_SHOWN, Report},
     turns::GroupId,
 };
 use crate::api::{
-    DeletionPolicy,
-    status::{HoldReason, Plan},
+    ABANDON, DeletionPolicy,
+    status::{HoldReason, Ledger, Plan},
 };
 
 /// A `ServerGroupMembership` or a `ScalingGroupAttachment`.
@@ -38,7 +39,10 @@ pub trait Managed:
     /// A member, or an attachment.
     type Key: Ord + Clone + Debug + Display + FromStr + Send + Sync + 'static;
 
-    /// The cached objects of this kind.
+    /// Which of the two it is.
+    const KIND: Kind;
+
+    /// What is known of the objects of this kind.
     fn registry(ctx: &Context) -> &Registry<Self>;
     /// The memories of this kind.
     fn memories(ctx: &Context) -> &Memories<Self::Key>;
@@ -59,9 +63,13 @@ pub trait Managed:
     fn interval_seconds(&self) -> i64;
     /// The group that passes take turns on.
     fn group(&self) -> GroupId;
+    /// The groups that it names besides, in spec, ledger or open operation.
+    fn other_groups(&self) -> BTreeSet<GroupId>;
     /// Everything it names that needs a grant. While it is deleted, what it lists needs none.
     fn names<'a>(&'a self, namespace: &'a str) -> grant::Request<'a>;
 
+    /// Ledger and id of the open operation, as they are written in status.
+    fn written_claims(&self) -> (Option<&Ledger>, Option<&str>);
     /// What its status remembers.
     fn record(&self) -> Record<Self::Key>;
     #[must_use]
@@ -75,6 +83,33 @@ pub trait Managed:
     fn conditions(&self) -> &[Condition];
     /// The status, for comparison.
     fn same_status(&self, other: &Self) -> bool;
+}
+
+/// What has to be known of an object before a call for it is sent.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Facts {
+    /// Unique to this object, however many had its name.
+    pub uid: String,
+    /// Changes with the spec and with deletion.
+    pub generation: Option<i64>,
+    /// Whether it is being deleted.
+    pub deleting: bool,
+    /// Whether it carries the annotation that lets it go without touching the cloud.
+    pub abandoned: bool,
+}
+
+impl Facts {
+    /// Those of `object`.
+    pub fn of<M: Managed>(object: &M) -> Self {
+        let meta = object.meta();
+        let abandon = meta.annotations.as_ref().and_then(|all| all.get(ABANDON));
+        Self {
+            uid: meta.uid.clone().unwrap_or_default(),
+            generation: meta.generation,
+            deleting: meta.deletion_timestamp.is_some(),
+            abandoned: abandon.is_some_and(|value| value == "true"),
+        }
+    }
 }
 
 /// Order of birth.

@@ -72,7 +72,8 @@ impl Pipeline for ServerGroupMembership {
         if let Some(stop) = applied.stopped {
             return Err(stop);
         }
-        if !applied.called {
+        // What was seen before the pass waited says what to do, not how it stands.
+        if !applied.called && pass.resumes_from.is_none() {
             let judged = judged(pass, &planned, applied.accepted);
             return Ok(judged.beside(applied.refused));
         }

@@ -49,6 +49,8 @@ pub struct Memory<K> {
     pub failures: u32,
     /// When the last pass wanted to look again for something that it waited for.
     pub due: Option<Duration>,
+    /// When the look was made from which a pass goes on that waits until a call may leave.
+    pub waits_since: Option<Duration>,
     /// The present length of the quick beat.
     pub quick_beat: Option<Duration>,
     /// Generation and `reconcile-at` of the last pass: when they change, parked entries are tried again.
@@ -98,6 +100,7 @@ impl<K> Default for Memory<K> {
             gone_since: None,
             failures: 0,
             due: None,
+            waits_since: None,
             quick_beat: None,
             last_seen: None,
         }

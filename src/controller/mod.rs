@@ -4,12 +4,14 @@
 //! are that pipeline for the two kinds, [`pass`] is what they share, and `server_group_core` decides.
 //! Why a pass was triggered is never looked at.
 
+pub mod accounts;
 pub mod announce;
 pub mod apply;
 pub mod attachment;
 pub mod authorize;
 pub mod carry_out;
 pub mod contention;
+pub mod dispatch;
 pub mod events;
 pub mod following;
 pub mod freshness;
@@ -17,11 +19,11 @@ pub mod identity;
 pub mod managed;
 pub mod membership;
 pub mod memory;
-pub mod neighbours;
 pub mod operation;
 pub mod pace;
 pub mod parking;
 pub mod pass;
+pub mod queue;
 pub mod reconcile;
 pub mod record;
 pub mod refusals;
@@ -29,18 +31,20 @@ pub mod registry;
 pub mod report;
 pub mod settling;
 pub mod shown_plan;
+pub mod signals;
 pub mod stop;
 pub mod turns;
+pub mod watch;
 pub mod writes;
 
 use std::time::Duration;
 
-use kube::{Client, runtime::reflector::Store};
+use kube::Client;
 use server_group_core::{attachment::AttachmentKey, server::ServerKey};
 use tokio::{sync::Semaphore, time::Instant};
 
 use crate::{
-    api::{CloudAccount, ScalingGroupAttachment, ServerGroupMembership},
+    api::{ScalingGroupAttachment, ServerGroupMembership},
     cloud::{Environment, Transport},
     leader::Leadership,
     timing::Timing,
@@ -66,7 +70,7 @@ pub struct Context {
     /// The moment from which this process counts.
     pub started: Instant,
     /// Accounts and their grants.
-    pub accounts: Store<CloudAccount>,
+    pub accounts: accounts::Accounts,
     /// Memberships as last seen or written.
     pub memberships: registry::Registry<ServerGroupMembership>,
     /// Attachments as last seen or written.
@@ -75,6 +79,8 @@ pub struct Context {
     pub membership_memories: memory::Memories<ServerKey>,
     /// Counts and waits of attachments.
     pub attachment_memories: memory::Memories<AttachmentKey>,
+    /// The way to the queue.
+    pub signals: signals::Signals,
     /// Turns on groups.
     pub turns: turns::Turns,
     /// Requests to Kubernetes that may be under way at once: with more, its flow control turns some away.

@@ -7,7 +7,7 @@ use server_group_core::{
     verdict::Verdict,
 };
 
-use super::memory::Memory;
+use super::{memory::Memory, queue::Level};
 use crate::timing::Timing;
 
 /// What the next pass depends on.
@@ -27,9 +27,10 @@ pub struct Seen {
     pub interval: Duration,
 }
 
-/// How long until the next pass.
+/// How long until the next pass, and how soon it is wanted then: what moves goes before the regular look for drift, what
+/// fails does not.
 #[must_use]
-pub fn pace<K>(seen: Seen, memory: &mut Memory<K>, timing: &Timing) -> Duration {
+pub fn pace<K>(seen: Seen, memory: &mut Memory<K>, timing: &Timing) -> (Duration, Level) {
     let Seen {
         verdict,
         changed,
@@ -61,7 +62,10 @@ pub fn pace<K>(seen: Seen, memory: &mut Memory<K>, timing: &Timing) -> Duration 
     } else {
         slow_beat(interval).saturating_sub(ago).max(timing.soon)
     };
-    due.map_or(regular, |due| regular.min(due.max(timing.soon)))
+    let waits = moving || due.is_some();
+    let level = if waits { Level::Asked } else { Level::Sweep };
+    let delay = due.map_or(regular, |due| regular.min(due.max(timing.soon)));
+    (delay, level)
 }
 
 /// From one look to the next at rest: spread, so that objects made together do not stay together, by less than the tenth
@@ -96,7 +100,7 @@ mod tests {
             ago: Duration::from_secs(ago),
             interval: Duration::from_mins(5),
         };
-        pace(seen, &mut Memory::<u8>::default(), &Timing::production())
+        pace(seen, &mut Memory::<u8>::default(), &Timing::production()).0
     }
 
     #[test]
@@ -118,7 +122,7 @@ mod tests {
             interval: Duration::from_mins(5),
         };
         let next = pace(seen, &mut Memory::<u8>::default(), &Timing::production());
-        assert_eq!(next, Duration::from_secs(2));
+        assert_eq!(next, (Duration::from_secs(2), Level::Asked));
     }
 
     #[test]
@@ -131,7 +135,7 @@ mod tests {
             ago: Duration::ZERO,
             interval: Duration::from_mins(5),
         };
-        let next = pace(seen, &mut Memory::<u8>::default(), &Timing::production());
+        let (next, _) = pace(seen, &mut Memory::<u8>::default(), &Timing::production());
         assert!(next >= Duration::from_mins(4), "{next:?}");
     }
 

@@ -3,7 +3,12 @@
 //! The memory that authorises removals ([`Record`]) reaches Kubernetes only by [`Pass::write`] ([`super::writes`]);
 //! what a look may be worth is in [`super::freshness`], what became of calls in [`super::settling`] and [`super::parking`].
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    any::Any,
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+    time::Duration,
+};
 
 use kube::{Api, ResourceExt};
 use parking_lot::Mutex;
@@ -11,29 +16,34 @@ use server_group_core::{membership::Purpose, reason::Reason, verdict::Verdict};
 
 use super::{
     Context,
+    accounts::Account,
     authorize::{self, Access},
     events::Change,
-    managed::Managed,
+    managed::{Facts, Managed},
     memory::Memory,
-    record::Record,
+    queue::{Level, Name},
+    reconcile::Work,
+    record::{Operation, Record},
+    registry::{Known, name_of},
     report::{Report, Seen},
     shown_plan,
-    stop::{Stop, reason_for, told},
-    turns::Turn,
+    signals::{Signal, key},
+    stop::{Stop, Wait, reason_for, told},
+    turns::{GroupId, Turn},
 };
 use crate::{
-    api::{ABANDON, CredentialType, DeletionPolicy, RECONCILE_AT, condition::InSync, status},
-    cloud::{self, Cloud, Credential},
+    api::{
+        CloudAccount, CredentialType, DeletionPolicy, RECONCILE_AT, ScalingGroupAttachment,
+        ServerGroupMembership, condition::InSync, status,
+    },
+    cloud::{self, Cloud, Credential, Grant, Service, Urgency},
 };
 
 /// Characters that `status.lastHandledReconcileAt` takes.
 const ECHO_MAX: usize = 256;
 
-/// Whether the object carries the annotation that lets it go without touching the cloud.
-fn abandoned<M: Managed>(object: &M) -> bool {
-    let value = object.annotations().get(ABANDON);
-    value.is_some_and(|value| value == "true")
-}
+/// Objects of either kind, by the name of the kind and their own.
+type Looked = BTreeMap<(&'static str, Name), Arc<dyn Any + Send + Sync>>;
 
 /// One pass over one object.
 pub struct Pass<'c, M: Managed> {
@@ -45,8 +55,20 @@ pub struct Pass<'c, M: Managed> {
     pub record: Record<M::Key>,
     /// What this process remembers about it.
     pub memory: Arc<Mutex<Memory<M::Key>>>,
+    /// The change in flight as its status has it by now.
+    pub written_operation: Option<Operation<M::Key>>,
     /// The turn on its group.
     pub turn: Turn,
+    /// The turns on other groups that it asked for.
+    pub also: BTreeMap<GroupId, Turn>,
+    /// How soon it was to be looked at.
+    pub level: Level,
+    /// A call that it has waited for, and that may leave now.
+    grant: Option<Grant>,
+    /// When the look was made from which it goes on, having waited until a call may leave.
+    pub resumes_from: Option<Duration>,
+    /// Objects that it looked at, so that each of them is parsed once.
+    looked: Mutex<Looked>,
     /// What was seen last; `None` until the group was observed.
     pub seen: Option<Seen<M::Key>>,
     /// What the group looks like, as far as a refusal may depend on it.
@@ -82,18 +104,28 @@ pub struct Pass<'c, M: Managed> {
 }
 
 impl<'c, M: Managed> Pass<'c, M> {
-    /// Begins a pass.
-    pub fn new(ctx: &'c Context, object: M, turn: Turn) -> Self {
-        let record = object.record();
+    /// Begins a pass; `None` while another one has a group that this one needs.
+    pub fn begin(ctx: &'c Context, known: &Known<M>, work: Work) -> Option<Self> {
+        let turn = ctx.turns.take(&known.group())?;
+        let also = work.also.into_iter();
+        let also = also.map(|group| ctx.turns.take(&group).map(|turn| (group, turn)));
+        let also = also.collect::<Option<_>>()?;
+        let (object, record) = (M::clone(known), known.record().clone());
         let memory = M::memories(ctx).of(&object.uid().unwrap_or_default());
         let deleting = object.meta().deletion_timestamp.is_some();
         let shown_before = object.shown_plan().filter(|_| !deleting).cloned();
-        Self {
+        Some(Self {
             ctx,
             object,
+            written_operation: record.operation.clone(),
             record,
             memory,
             turn,
+            also,
+            level: work.level,
+            grant: work.grant,
+            resumes_from: None,
+            looked: Mutex::default(),
             seen: None,
             sight: String::new(),
             unusable: false,
@@ -110,7 +142,7 @@ impl<'c, M: Managed> Pass<'c, M> {
             to_tell: Vec::new(),
             due: None,
             running: None,
-        }
+        })
     }
 
     /// Converge, or release if the object is being deleted.
@@ -139,7 +171,7 @@ impl<'c, M: Managed> Pass<'c, M> {
 
     /// Whether a person asked to let go of the object without touching the cloud.
     pub fn abandoned(&self) -> bool {
-        self.deleting() && abandoned(&self.object)
+        self.deleting() && Facts::of(&self.object).abandoned
     }
 
     /// The value of the `reconcile-at` annotation, as far as status can echo it: whatever it is must not keep status from
@@ -156,12 +188,14 @@ impl<'c, M: Managed> Pass<'c, M> {
             self.asked_at(),
         );
         let mut memory = self.memory.lock();
+        self.resumes_from = memory.waits_since.take();
         // Status says what was seen last, also after a restart: as long as a write of it does not get through, it is to be
         // looked at anew.
         let remembered = memory.last_seen.replace(now.clone());
         let before = self.object.last_seen().or(remembered);
         if before.is_some_and(|before| before != now) {
             self.asked = true;
+            self.resumes_from = None;
             memory.parked.clear();
             memory.awaited.clear();
             memory.trials.clear();
@@ -206,6 +240,13 @@ impl<'c, M: Managed> Pass<'c, M> {
             self.object.region(),
             access.network,
         );
+        let mut cloud = cloud.wanted(match self.level {
+            Level::Sweep => Urgency::Sweep,
+            Level::Asked => Urgency::Asked,
+        });
+        if let Some(grant) = self.grant.take() {
+            cloud = cloud.granted(grant);
+        }
         let account = self.ctx.identities.account_id(&cloud).await?;
         match &self.record.cloud_account_id {
             Some(known) if *known != account => Err(Stop::because(
@@ -239,9 +280,8 @@ impl<'c, M: Managed> Pass<'c, M> {
     ///
     /// [`Stop::Superseded`] if not.
     pub fn still_wanted(&self) -> Result<(), Stop> {
-        let reference = kube::runtime::reflector::ObjectRef::from_obj(&self.object);
         let newest = M::registry(self.ctx)
-            .get(&reference)
+            .facts(&name_of(&self.object))
             .ok_or(Stop::Superseded("the object is gone"))?;
         self.same_intention(&newest)?;
         self.may_start()
@@ -257,31 +297,124 @@ impl<'c, M: Managed> Pass<'c, M> {
             .answer(self.api().get_opt(&self.object.name_any()))
             .await?;
         let newest = newest.ok_or(Stop::Superseded("the object is gone"))?;
-        self.same_intention(&newest)?;
-        if newest.record().ledger != self.object.record().ledger {
+        self.same_intention(&Facts::of(&newest))?;
+        if newest.written_claims().0 != self.object.written_claims().0 {
             return Err(Stop::Superseded("the ledger was changed"));
         }
-        let accounts = Api::all(self.ctx.client.clone());
+        let accounts = Api::<CloudAccount>::all(self.ctx.client.clone());
         let account = self
             .answer(accounts.get_opt(self.object.account_name()))
             .await?;
-        authorize::check(account.as_ref(), &self.object)
+        authorize::check(account.as_ref().map(Account::from).as_ref(), &self.object)
             .map_err(|_| Stop::Superseded("the grant is gone"))?;
         self.may_start()
     }
 
-    fn same_intention(&self, newest: &M) -> Result<(), Stop> {
-        let (then, now) = (self.object.meta(), newest.meta());
+    fn same_intention(&self, now: &Facts) -> Result<(), Stop> {
+        let then = Facts::of(&self.object);
         if then.uid != now.uid || then.generation != now.generation {
             return Err(Stop::Superseded("the spec changed"));
         }
-        if then.deletion_timestamp.is_some() != now.deletion_timestamp.is_some() {
+        if then.deleting != now.deleting {
             return Err(Stop::Superseded("the object is being deleted"));
         }
-        if self.deleting() && abandoned(newest) {
+        if now.deleting && now.abandoned {
             return Err(Stop::Superseded("the object is abandoned"));
         }
         self.authorize().map(drop)
+    }
+
+    /// The other objects of its kind on its group.
+    pub fn neighbours(&self) -> Vec<Arc<Known<M>>> {
+        let mut others = self.keep(M::registry(self.ctx).on(&self.object.group()));
+        others.retain(|other| other.meta().uid != self.object.meta().uid);
+        others
+    }
+
+    /// Whether there are any.
+    pub fn alone(&self) -> bool {
+        let uid = self.object.uid().unwrap_or_default();
+        !M::registry(self.ctx).others_on(&self.object.group(), &uid)
+    }
+
+    /// The attachments, other than its own object, that name `group`.
+    pub fn attachments_naming(&self, group: &GroupId) -> Vec<Arc<Known<ScalingGroupAttachment>>> {
+        let mut others = self.keep(self.ctx.attachments.naming(group));
+        others.retain(|other| other.metadata.uid != self.object.meta().uid);
+        others
+    }
+
+    /// The memberships of `group`.
+    pub fn memberships_of(&self, group: &GroupId) -> Vec<Arc<Known<ServerGroupMembership>>> {
+        self.keep(self.ctx.memberships.on(group))
+    }
+
+    /// Keeps objects parsed until the pass ends: it looks at them again before each batch.
+    fn keep<N: Managed>(&self, found: Vec<Arc<Known<N>>>) -> Vec<Arc<Known<N>>> {
+        let mut looked = self.looked.lock();
+        for known in &found {
+            let key = (std::any::type_name::<N>(), name_of::<N>(known));
+            let kept: Arc<dyn Any + Send + Sync> = known.clone();
+            looked.insert(key, kept);
+        }
+        found
+    }
+
+    /// Waits until such a call may leave, without keeping a place: the pass begins anew then.
+    ///
+    /// `message` says what is waited for, where something was found out.
+    ///
+    /// # Errors
+    ///
+    /// [`Stop::Waits`] if it may not leave now.
+    pub fn wait_for_room(
+        &self,
+        cloud: &Cloud,
+        (service, action): (Service, &'static str),
+        message: Option<String>,
+    ) -> Result<(), Stop> {
+        match cloud.room(service, action) {
+            None => Ok(()),
+            Some(ticket) => Err(Stop::Waits {
+                wait: Wait::Call(ticket),
+                message,
+            }),
+        }
+    }
+
+    /// Waits until the pass has these groups besides its own: it begins anew then.
+    ///
+    /// # Errors
+    ///
+    /// [`Stop::Waits`] if it does not have them.
+    pub fn wait_for_groups(&self, groups: BTreeSet<GroupId>) -> Result<(), Stop> {
+        let lacks = |group: &&GroupId| !self.also.contains_key(*group);
+        if !groups.iter().any(|group| lacks(&group)) {
+            return Ok(());
+        }
+        // Where nobody is at work it has them in a moment, and nothing has to be said.
+        let taken = self.ctx.turns.any_taken(groups.iter().filter(lacks));
+        Err(Stop::Waits {
+            wait: Wait::Groups(groups),
+            message: taken.then(|| {
+                "waits until another change to a group whose instances it moves is answered".into()
+            }),
+        })
+    }
+
+    /// Waits in the middle of an operation, and gives the place to others meanwhile.
+    pub async fn aside<T>(&self, wait: impl Future<Output = T>) -> T {
+        tokio::pin!(wait);
+        tokio::select! {
+            biased;
+            done = &mut wait => return done,
+            () = std::future::ready(()) => {}
+        }
+        let key = || key::<M>(name_of(&self.object));
+        self.ctx.signals.send(Signal::Aside(key()));
+        let done = wait.await;
+        self.ctx.signals.send(Signal::Back(key()));
+        done
     }
 
     /// Checks that a changing call would end within the lease (S9).

@@ -1,11 +1,8 @@
 //! Runs one pass over one object of either kind, and decides when the next one is due.
 
-use std::{sync::Arc, time::Duration};
+use std::{collections::BTreeSet, time::Duration};
 
-use kube::{
-    ResourceExt,
-    runtime::{controller::Action, reflector::ObjectRef},
-};
+use kube::ResourceExt;
 use server_group_core::{
     reason::Reason,
     verdict::{Facts, Verdict, judge},
@@ -16,12 +13,18 @@ use super::{
     apply::forget_refused,
     events::{self, Change},
     managed::Managed,
-    neighbours, pace,
+    pace,
     pass::Pass,
+    queue::{Level, Name},
+    registry::Known,
     report::plain_message,
-    stop::Stop,
+    stop::{Stop, Wait},
+    turns::GroupId,
 };
-use crate::api::status::Plan;
+use crate::{
+    api::{FINALIZER, status::Plan},
+    cloud::{Grant, Ticket},
+};
 
 /// What the pipeline of a kind found out and did.
 #[derive(Debug)]
@@ -121,29 +124,47 @@ impl<M: Managed> Pass<'_, M> {
     }
 }
 
-/// One pass over one object.
-///
-/// # Errors
-///
-/// None: whatever happens is told in status, or tried again.
-pub async fn reconcile<M: Pipeline>(
-    cached: Arc<M>,
-    ctx: Arc<Context>,
-) -> Result<Action, std::convert::Infallible> {
-    let reference = ObjectRef::from_obj(&*cached);
-    let turn = ctx.turns.take(&cached.group()).await;
-    let Some(object) = M::registry(&ctx).get(&reference) else {
-        drop(turn);
-        forget::<M>(&ctx, &cached);
-        return Ok(Action::await_change());
+/// What a pass begins with.
+#[derive(Debug)]
+pub struct Work {
+    /// How soon it was wanted.
+    pub level: Level,
+    /// Groups that it has besides its own.
+    pub also: BTreeSet<GroupId>,
+    /// A call that it has waited for, and that may leave now.
+    pub grant: Option<Grant>,
+}
+
+/// What brings an object back.
+#[derive(Debug)]
+pub enum Next {
+    /// After so long.
+    After(Duration, Level),
+    /// Once a call may leave.
+    Call(Ticket),
+    /// Once it can have these groups besides its own.
+    With(BTreeSet<GroupId>),
+    /// Nothing: it is gone.
+    Never,
+}
+
+/// One pass over one object. Whatever happens is told in status, or tried again.
+pub async fn reconcile<M: Pipeline>(ctx: &Context, name: &Name, work: Work) -> Next {
+    let Some(known) = M::registry(ctx).get(name) else {
+        return Next::Never;
     };
-    let mut pass = Pass::new(&ctx, M::clone(&object), turn);
+    let level = work.level;
+    let Some(mut pass) = Pass::begin(ctx, &known, work) else {
+        return Next::After(ctx.timing.soon, level);
+    };
     pass.reset_when_asked();
-    let before = pass.object.clone();
     let ended = attempt(&mut pass).await;
-    let next = match conclude(&mut pass, &before, ended).await {
-        Ok(Some(verdict)) => {
-            let changed = !pass.object.same_status(&before);
+    let concluded = conclude(&mut pass, &known, ended).await;
+    let waits = matches!(concluded, Ok(Concluded::Waits(Wait::Call(_))));
+    pass.leave_view(waits);
+    match concluded {
+        Ok(Concluded::Verdict(verdict)) => {
+            let changed = !pass.object.same_status(&known);
             let now = ctx.now();
             let seen = pace::Seen {
                 verdict,
@@ -157,17 +178,50 @@ pub async fn reconcile<M: Pipeline>(
             };
             let mut memory = pass.memory.lock();
             memory.due = pass.due;
-            pace::pace(seen, &mut memory, &ctx.timing)
+            let (delay, level) = pace::pace(seen, &mut memory, &ctx.timing);
+            Next::After(delay, level)
         }
-        Ok(None) => {
-            let Pass { object, turn, .. } = pass;
-            drop(turn);
-            forget(&ctx, &object);
-            return Ok(Action::await_change());
+        Ok(Concluded::Waits(Wait::Call(ticket))) => {
+            pass.memory.lock().waits_since = pass.looked_at;
+            Next::Call(ticket)
         }
-        Err(stop) => after(&pass, &stop),
-    };
-    Ok(Action::requeue(next))
+        Ok(Concluded::Waits(Wait::Groups(groups))) => Next::With(groups),
+        Ok(Concluded::Gone) => gone(pass, name),
+        Err(stop) => {
+            // What somebody changed meanwhile is looked at soon; what fails waits like all that fails.
+            let level = match stop {
+                Stop::Superseded(_) => Level::Asked,
+                Stop::Gone | Stop::Kubernetes(_) | Stop::Verdict { .. } | Stop::Waits { .. } => {
+                    Level::Sweep
+                }
+            };
+            Next::After(after(&pass, &stop), level)
+        }
+    }
+}
+
+/// The object is gone, or was let go of. One that is still there and ours to look after is looked at again: an answer may
+/// have been wrong.
+fn gone<M: Managed>(pass: Pass<'_, M>, name: &Name) -> Next {
+    let Pass {
+        ctx, object, turn, ..
+    } = pass;
+    drop(turn);
+    let facts = M::registry(ctx).facts(name);
+    let still_there = facts.is_some_and(|facts| facts.uid == object.uid().unwrap_or_default());
+    let ours = object.finalizers().iter().any(|held| held == FINALIZER);
+    if still_there && (ours || object.meta().deletion_timestamp.is_none()) {
+        return Next::After(ctx.timing.backoff_min, Level::Sweep);
+    }
+    ctx.let_go_of(&object);
+    Next::Never
+}
+
+/// How a pass ended, as far as status tells it.
+enum Concluded {
+    Verdict(Verdict),
+    Waits(Wait),
+    Gone,
 }
 
 /// Everything up to the verdict.
@@ -189,16 +243,36 @@ async fn attempt<M: Pipeline>(pass: &mut Pass<'_, M>) -> Result<Judged, Stop> {
     M::converge(pass).await
 }
 
-/// Writes the status. Returns the verdict, or `None` if the object is gone.
+/// Writes the status.
 async fn conclude<M: Pipeline>(
     pass: &mut Pass<'_, M>,
-    before: &M,
+    before: &Known<M>,
     ended: Result<Judged, Stop>,
-) -> Result<Option<Verdict>, Stop> {
-    let judged = match ended {
-        Ok(judged) => judged,
-        Err(Stop::Gone) => return Ok(None),
-        Err(Stop::Verdict { verdict, message }) => Judged { verdict, message },
+) -> Result<Concluded, Stop> {
+    let (judged, concluded) = match ended {
+        Ok(judged) => {
+            let concluded = Concluded::Verdict(judged.verdict);
+            (judged, concluded)
+        }
+        Err(Stop::Gone) => return Ok(Concluded::Gone),
+        Err(Stop::Verdict { verdict, message }) => {
+            (Judged { verdict, message }, Concluded::Verdict(verdict))
+        }
+        Err(Stop::Waits {
+            wait,
+            message: Some(message),
+        }) => {
+            let reason = match pass.deleting() {
+                true => Reason::Releasing,
+                false => Reason::Changing,
+            };
+            let verdict = reason.into();
+            (Judged { verdict, message }, Concluded::Waits(wait))
+        }
+        Err(Stop::Waits {
+            wait,
+            message: None,
+        }) => return Ok(Concluded::Waits(wait)),
         Err(stop @ (Stop::Superseded(_) | Stop::Kubernetes(_))) => return Err(stop),
     };
     let message = match &pass.remark {
@@ -213,9 +287,9 @@ async fn conclude<M: Pipeline>(
             if judged.verdict.reason == Reason::Converged {
                 pass.memory.lock().last_failure = None;
             }
-            Ok(Some(judged.verdict))
+            Ok(concluded)
         }
-        Err(Stop::Gone) => Ok(None),
+        Err(Stop::Gone) => Ok(Concluded::Gone),
         Err(stop) => Err(stop),
     }
 }
@@ -239,18 +313,7 @@ fn after<M: Managed>(pass: &Pass<'_, M>, stop: &Stop) -> Duration {
         Stop::Superseded(why) => {
             tracing::info!(object, why, "the pass was given up; looking again")
         }
-        Stop::Gone | Stop::Verdict { .. } => {}
+        Stop::Gone | Stop::Verdict { .. } | Stop::Waits { .. } => {}
     }
     pace::backoff(memory.failures, timing)
-}
-
-/// Forgets an object that is gone, and its group with the last one on it.
-pub fn forget<M: Managed>(ctx: &Context, object: &M) {
-    let uid = object.uid().unwrap_or_default();
-    M::registry(ctx).forget(&uid);
-    M::memories(ctx).forget(&uid);
-    let group = object.group();
-    if neighbours::of::<M>(ctx, &group, Some(&uid)).is_empty() {
-        ctx.turns.forget(&group);
-    }
 }

@@ -1,89 +1,488 @@
-//! What is known of every object: the watch caches, and our own writes that they do not show yet.
+//! What is known of every object of a kind: as a watch shows it, or as this process wrote it, whichever is newer.
 //!
-//! A cache lags behind. An object that this process has just written is therefore kept until the cache has
-//! caught up with it, per object: a pass never plans on a ledger older than the one it wrote itself.
+//! Of an object at rest its text is kept, and a few facts by which it is found: parsed it takes many times the room. Who
+//! looks at an object parses it, and whoever looks at it meanwhile shares that. A version never gives way to an older one:
+//! what the process wrote itself is in here before the watch shows it, so no pass plans on a ledger older than that.
 
-use std::{collections::HashMap, hash::Hash, sync::Arc};
-
-use kube::{
-    Resource, ResourceExt,
-    runtime::reflector::{ObjectRef, Store},
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    hash::{DefaultHasher, Hash, Hasher},
+    ops::{Bound, Deref},
+    sync::{Arc, OnceLock, Weak},
 };
+
+use kube::ResourceExt;
 use parking_lot::Mutex;
 
-/// One kind of object.
-pub struct Registry<K: Resource + 'static>
-where
-    K::DynamicType: Hash + Eq,
-{
-    cache: Store<K>,
-    written: Mutex<HashMap<String, Arc<K>>>,
+use super::{
+    managed::{Facts, Managed},
+    queue::{Level, Name, Takes},
+    record::Record,
+    turns::GroupId,
+};
+
+/// `kubectl apply` leaves the whole object here once more. Nothing reads it, and no write of ours carries it back: a
+/// write of status changes no annotation.
+const LAST_APPLIED: &str = "kubectl.kubernetes.io/last-applied-configuration";
+
+/// The objects of one kind.
+#[derive(Debug)]
+pub struct Registry<M: Managed>(Mutex<Inner<M>>);
+
+#[derive(Debug)]
+struct Inner<M: Managed> {
+    objects: BTreeMap<Name, Entry<M>>,
+    /// By their own group. Few share one, so a list is enough.
+    on: BTreeMap<GroupId, Vec<Name>>,
+    /// By the groups that they name besides.
+    naming: BTreeMap<GroupId, Vec<Name>>,
+    of_account: BTreeMap<Arc<str>, BTreeSet<Name>>,
+    /// One copy of each region's and namespace's name.
+    names: BTreeSet<Arc<str>>,
+    /// The number of the list that is being read, or was read last.
+    list: u64,
 }
 
-impl<K> Registry<K>
-where
-    K: Resource<DynamicType = ()> + Clone + 'static,
-{
-    /// Reads through `cache`.
+#[derive(Debug)]
+struct Entry<M: Managed> {
+    facts: Facts,
+    version: u64,
+    text: Box<[u8]>,
+    takes: Takes,
+    naming: Box<[GroupId]>,
+    /// Changes with what a pass depends on, as far as a person says it.
+    asks: u64,
+    /// Changes with what the objects on the same group depend on.
+    claims: u64,
+    /// Whether nobody has looked at it since somebody changed it.
+    fresh: bool,
+    /// Whether it may not act: a change of its account may be what it waits for.
+    denied: bool,
+    list: u64,
+    parsed: Weak<Known<M>>,
+}
+
+/// An object, parsed.
+///
+/// In a box, so that what remains of it beside the text is a few bytes.
+#[derive(Debug)]
+pub struct Known<M: Managed>(Box<(M, OnceLock<Record<M::Key>>)>);
+
+impl<M: Managed> Known<M> {
+    /// With a record that is read when it is asked for.
     #[must_use]
-    pub fn new(cache: Store<K>) -> Self {
-        Self {
-            cache,
-            written: Mutex::default(),
+    pub fn new(object: M) -> Self {
+        Self(Box::new((object, OnceLock::new())))
+    }
+
+    /// What its status remembers; read once.
+    pub fn record(&self) -> &Record<M::Key> {
+        self.0.1.get_or_init(|| self.0.0.record())
+    }
+}
+
+impl<M: Managed> Deref for Known<M> {
+    type Target = M;
+
+    fn deref(&self) -> &M {
+        &self.0.0
+    }
+}
+
+/// What a newer version of an object means for others.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct News {
+    /// Its name.
+    pub name: Name,
+    /// What it takes up at work.
+    pub takes: Takes,
+    /// Whether somebody changed what it asks for, and how soon it is to be looked at then.
+    pub asks: Option<Level>,
+    /// Whether what it claims from the others on its group changed.
+    pub claims: bool,
+}
+
+/// An object that is gone.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Gone {
+    /// Its name.
+    pub name: Name,
+    /// Its uid.
+    pub uid: String,
+    /// What it took up at work.
+    pub takes: Takes,
+}
+
+/// One of those that share something.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Found {
+    /// Its name.
+    pub name: Name,
+    /// What it takes up at work.
+    pub takes: Takes,
+    /// Whether somebody waits for a look at it, as far as is known.
+    pub waits: bool,
+}
+
+impl<M: Managed> Default for Registry<M> {
+    fn default() -> Self {
+        Self(Mutex::new(Inner {
+            objects: BTreeMap::new(),
+            on: BTreeMap::new(),
+            naming: BTreeMap::new(),
+            of_account: BTreeMap::new(),
+            names: BTreeSet::new(),
+            list: 0,
+        }))
+    }
+}
+
+impl<M: Managed> Registry<M> {
+    /// Takes in a version of an object. `None` if it is no newer than what is known.
+    pub fn learn(&self, object: M) -> Option<News> {
+        self.0.lock().learn(object)
+    }
+
+    /// Takes in what a write of this process returned, unless the object is gone by now.
+    pub fn wrote(&self, object: M) -> Option<News> {
+        let mut inner = self.0.lock();
+        let known = inner.objects.get(&name_of(&object))?;
+        let same = known.facts.uid == object.uid().unwrap_or_default();
+        same.then(|| inner.learn(object)).flatten()
+    }
+
+    /// Forgets an object that is gone. One that was made anew under its name stays.
+    pub fn forget(&self, object: &M) -> Option<Gone> {
+        let mut inner = self.0.lock();
+        let name = name_of(object);
+        let known = inner.objects.get(&name)?;
+        let same = known.facts.uid == object.uid().unwrap_or_default();
+        same.then(|| inner.forget(&name)).flatten()
+    }
+
+    /// A list begins: what it lacks at its end is gone.
+    pub fn begin_list(&self) {
+        self.0.lock().list += 1;
+    }
+
+    /// The list is complete. Returns what it lacks.
+    pub fn end_list(&self) -> Vec<Gone> {
+        let mut inner = self.0.lock();
+        let list = inner.list;
+        let lacks = inner.objects.iter().filter(|(_, entry)| entry.list < list);
+        let lacks: Vec<_> = lacks.map(|(name, _)| name.clone()).collect();
+        lacks.iter().filter_map(|name| inner.forget(name)).collect()
+    }
+
+    /// The newest version of one object.
+    pub fn get(&self, name: &Name) -> Option<Arc<Known<M>>> {
+        let mut inner = self.0.lock();
+        inner.objects.get_mut(name).and_then(Entry::parsed)
+    }
+
+    /// What has to be known of one object before a call for it is sent.
+    pub fn facts(&self, name: &Name) -> Option<Facts> {
+        let inner = self.0.lock();
+        inner.objects.get(name).map(|entry| entry.facts.clone())
+    }
+
+    /// What one object takes up at work.
+    pub fn takes(&self, name: &Name) -> Option<Takes> {
+        let inner = self.0.lock();
+        inner.objects.get(name).map(|entry| entry.takes.clone())
+    }
+
+    /// The objects whose own group this is, in order of their names.
+    pub fn on(&self, group: &GroupId) -> Vec<Arc<Known<M>>> {
+        let mut inner = self.0.lock();
+        let names = inner.on.get(group).cloned().unwrap_or_default();
+        inner.parse(&names)
+    }
+
+    /// The objects that name this group besides their own, in their spec or their status.
+    pub fn naming(&self, group: &GroupId) -> Vec<Arc<Known<M>>> {
+        let mut inner = self.0.lock();
+        let names = inner.naming.get(group).cloned().unwrap_or_default();
+        inner.parse(&names)
+    }
+
+    /// Whether any object other than that with this uid has this group for its own.
+    pub fn others_on(&self, group: &GroupId, uid: &str) -> bool {
+        let inner = self.0.lock();
+        let names = inner.on.get(group).into_iter().flatten();
+        names
+            .filter_map(|name| inner.objects.get(name))
+            .any(|entry| entry.facts.uid != uid)
+    }
+
+    /// Who the others on a group are.
+    pub fn found_on(&self, group: &GroupId, but: &Name) -> Vec<Found> {
+        let inner = self.0.lock();
+        let names = inner.on.get(group).into_iter().flatten();
+        inner.found(names.filter(|name| *name != but))
+    }
+
+    /// Who uses an account.
+    pub fn found_of_account(&self, account: &str) -> Vec<Found> {
+        let inner = self.0.lock();
+        inner.found(inner.of_account.get(account).into_iter().flatten())
+    }
+
+    /// Who is in a namespace.
+    pub fn found_in(&self, namespace: &str) -> Vec<Found> {
+        let inner = self.0.lock();
+        let first = Name {
+            namespace: namespace.into(),
+            name: "".into(),
+        };
+        let from = (Bound::Included(first), Bound::Unbounded);
+        let names = inner.objects.range::<Name, _>(from).map(|(name, _)| name);
+        inner.found(names.take_while(|name| *name.namespace == *namespace))
+    }
+
+    /// Every object.
+    pub fn found(&self) -> Vec<Found> {
+        let inner = self.0.lock();
+        inner.found(inner.objects.keys())
+    }
+}
+
+impl<M: Managed> Inner<M> {
+    fn learn(&mut self, mut object: M) -> Option<News> {
+        let (list, version) = (self.list, version(&object));
+        let facts = Facts::of(&object);
+        let name = self.shared_name(&object);
+        let known = self.objects.get_mut(&name);
+        let before = match known {
+            Some(entry) if entry.facts.uid == facts.uid => {
+                entry.list = list;
+                // Versions of one kind are decimal numbers that grow; should one not be, the last word is believed.
+                if version != 0 && version <= entry.version {
+                    return None;
+                }
+                Some((entry.asks, entry.claims))
+            }
+            _ => None,
+        };
+        if before.is_none() {
+            self.forget(&name);
+        }
+        object.meta_mut().managed_fields = None;
+        if let Some(annotations) = &mut object.meta_mut().annotations {
+            annotations.remove(LAST_APPLIED);
+        }
+        let text = serde_json::to_vec(&object).expect("an object that was read can be written");
+        let (asks, claims) = (asks(&object), claims(&object));
+        let fresh = waits_for_a_look(&object);
+        let naming: Box<[_]> = object.other_groups().into_iter().collect();
+        let takes = Takes {
+            group: object.group(),
+            account: self.shared(object.account_name()),
+            region: self.shared(object.region()),
+        };
+        let entry = Entry {
+            facts,
+            version,
+            text: text.into(),
+            takes: takes.clone(),
+            naming,
+            asks,
+            claims,
+            fresh,
+            denied: denied(&object),
+            list,
+            parsed: Weak::new(),
+        };
+        let level = if fresh { Level::Asked } else { Level::Sweep };
+        let news = News {
+            name: name.clone(),
+            takes,
+            asks: match before {
+                Some((before, _)) if before == asks => None,
+                Some(_) => Some(Level::Asked),
+                None => Some(level),
+            },
+            claims: before.is_none_or(|(_, before)| before != claims),
+        };
+        self.index(&name, &entry);
+        self.objects.insert(name, entry);
+        Some(news)
+    }
+
+    /// Enters an object into the indexes, and takes what it no longer names out of them.
+    fn index(&mut self, name: &Name, entry: &Entry<M>) {
+        let before = self.objects.get(name);
+        let mut left = before.map_or_else(BTreeSet::new, |before| {
+            before.naming.iter().cloned().collect::<BTreeSet<_>>()
+        });
+        for group in &entry.naming {
+            if !left.remove(group) {
+                enter(&mut self.naming, group, name);
+            }
+        }
+        for group in &left {
+            leave(&mut self.naming, group, name);
+        }
+        if before.is_none() {
+            enter(&mut self.on, &entry.takes.group, name);
+            let of_account = self.of_account.entry(entry.takes.account.clone());
+            of_account.or_default().insert(name.clone());
         }
     }
 
-    /// The newest known version of one object; `None` once the cache says it is gone.
-    pub fn get(&self, reference: &ObjectRef<K>) -> Option<Arc<K>> {
-        self.cache.get(reference).map(|cached| self.newest(cached))
+    fn forget(&mut self, name: &Name) -> Option<Gone> {
+        let (name, entry) = self.objects.remove_entry(name)?;
+        for group in &entry.naming {
+            leave(&mut self.naming, group, &name);
+        }
+        leave(&mut self.on, &entry.takes.group, &name);
+        if let Some(names) = self.of_account.get_mut(&entry.takes.account) {
+            names.remove(&name);
+            if names.is_empty() {
+                self.of_account.remove(&entry.takes.account);
+            }
+        }
+        Some(Gone {
+            name,
+            uid: entry.facts.uid,
+            takes: entry.takes,
+        })
     }
 
-    /// The newest known version of every object.
-    pub fn all(&self) -> Vec<Arc<K>> {
-        self.cache
-            .state()
-            .into_iter()
-            .map(|cached| self.newest(cached))
+    fn parse(&mut self, names: &[Name]) -> Vec<Arc<Known<M>>> {
+        names
+            .iter()
+            .filter_map(|name| self.objects.get_mut(name)?.parsed())
             .collect()
     }
 
-    /// Remembers what a write returned.
-    pub fn wrote(&self, object: K) {
-        if let Some(uid) = object.uid() {
-            self.written.lock().insert(uid, Arc::new(object));
+    fn found<'n>(&self, names: impl Iterator<Item = &'n Name>) -> Vec<Found> {
+        let found = names.filter_map(|name| {
+            let entry = self.objects.get(name)?;
+            Some(Found {
+                name: name.clone(),
+                takes: entry.takes.clone(),
+                waits: entry.fresh || entry.denied,
+            })
+        });
+        found.collect()
+    }
+
+    /// One copy of a name that many objects have in common.
+    fn shared(&mut self, name: &str) -> Arc<str> {
+        if let Some(known) = self.names.get(name) {
+            return Arc::clone(known);
         }
+        let shared: Arc<str> = name.into();
+        self.names.insert(Arc::clone(&shared));
+        shared
     }
 
-    /// Forgets an object that is gone.
-    pub fn forget(&self, uid: &str) {
-        self.written.lock().remove(uid);
-    }
-
-    fn newest(&self, cached: Arc<K>) -> Arc<K> {
-        let mut written = self.written.lock();
-        let Some(uid) = cached.uid() else {
-            return cached;
-        };
-        match written.get(&uid) {
-            Some(ours) if version(&**ours) > version(&*cached) => Arc::clone(ours),
-            Some(_) => {
-                written.remove(&uid);
-                cached
-            }
-            None => cached,
+    fn shared_name(&mut self, object: &M) -> Name {
+        let name = name_of(object);
+        match self.objects.get_key_value(&name) {
+            Some((known, _)) => known.clone(),
+            None => Name {
+                namespace: self.shared(&name.namespace),
+                ..name
+            },
         }
     }
 }
 
-/// The resource version as a number.
+impl<M: Managed> Entry<M> {
+    fn parsed(&mut self) -> Option<Arc<Known<M>>> {
+        if let Some(known) = self.parsed.upgrade() {
+            return Some(known);
+        }
+        let object = serde_json::from_slice(&self.text);
+        let object =
+            object.inspect_err(|error| tracing::error!(%error, "what was written cannot be read"));
+        let known = Arc::new(Known::new(object.ok()?));
+        self.parsed = Arc::downgrade(&known);
+        Some(known)
+    }
+}
+
+fn enter(index: &mut BTreeMap<GroupId, Vec<Name>>, group: &GroupId, name: &Name) {
+    let names = index
+        .entry(group.clone())
+        .or_insert_with(|| Vec::with_capacity(1));
+    if let Err(place) = names.binary_search(name) {
+        names.insert(place, name.clone());
+    }
+}
+
+fn leave(index: &mut BTreeMap<GroupId, Vec<Name>>, group: &GroupId, name: &Name) {
+    let Some(names) = index.get_mut(group) else {
+        return;
+    };
+    if let Ok(place) = names.binary_search(name) {
+        names.remove(place);
+    }
+    if names.is_empty() {
+        index.remove(group);
+    }
+}
+
+/// The name of an object.
+pub fn name_of<M: Managed>(object: &M) -> Name {
+    Name {
+        namespace: object
+            .meta()
+            .namespace
+            .as_deref()
+            .unwrap_or_default()
+            .into(),
+        name: object.meta().name.as_deref().unwrap_or_default().into(),
+    }
+}
+
+/// The resource version as a number; 0 if it is none.
 ///
-/// Kubernetes guarantees since 1.35 that versions of one kind are decimal numbers that grow; should one not
-/// be, it counts as 0, and the cache is believed.
-fn version<K: Resource>(object: &K) -> u128 {
-    object
-        .meta()
-        .resource_version
-        .as_deref()
+/// Source: since Kubernetes 1.35, versions of one kind are decimal numbers that grow.
+fn version<M: Managed>(object: &M) -> u64 {
+    let version = object.meta().resource_version.as_deref();
+    version
         .and_then(|version| version.parse().ok())
         .unwrap_or(0)
 }
+
+/// Spec, deletion and annotations. The finalizer is of our own making, and so is status.
+fn asks<M: Managed>(object: &M) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    object.meta().generation.hash(&mut hasher);
+    object.meta().annotations.hash(&mut hasher);
+    hasher.finish()
+}
+
+/// Spec, deletion, ledger and open operation: what the plan of another object on the group depends on. A pass writes
+/// status, and a write wakes the others: to let that end, nothing else counts.
+fn claims<M: Managed>(object: &M) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    object.meta().generation.hash(&mut hasher);
+    object.meta().deletion_timestamp.is_some().hash(&mut hasher);
+    let (ledger, operation) = object.written_claims();
+    if let Some(ledger) = ledger {
+        (&ledger.uid, &ledger.registered, &ledger.adopted).hash(&mut hasher);
+    }
+    operation.hash(&mut hasher);
+    hasher.finish()
+}
+
+/// Whether somebody changed the object, or asked for a look, and status does not say that it was seen.
+fn waits_for_a_look<M: Managed>(object: &M) -> bool {
+    let generation = object.meta().generation.unwrap_or_default();
+    let seen = object
+        .last_seen()
+        .is_some_and(|(seen, _)| seen == generation);
+    !seen || object.meta().deletion_timestamp.is_some()
+}
+
+fn denied<M: Managed>(object: &M) -> bool {
+    let mut conditions = object.conditions().iter();
+    conditions.any(|condition| condition.type_ == "Stalled")
+}
+
+#[cfg(test)]
+mod tests;

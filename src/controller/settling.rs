@@ -8,6 +8,7 @@ use super::{
     managed::Managed,
     pass::Pass,
     record::texts,
+    registry::Known,
     turns::{GroupMemory, Unsettled},
 };
 use crate::api::status::Phase;
@@ -23,15 +24,17 @@ pub struct Told {
 
 impl<M: Managed> Pass<'_, M> {
     /// What the status of this object, as it was read, and those of `others` tell.
-    pub fn told(&self, others: &[Arc<M>]) -> Told {
+    pub fn told(&self, others: &[Arc<Known<M>>]) -> Told {
         let mut told = Told::default();
-        let all = std::iter::once(&self.object).chain(others.iter().map(|other| &**other));
-        for operation in all.filter_map(|object| object.record().operation) {
+        let others = others
+            .iter()
+            .filter_map(|other| other.record().operation.as_ref());
+        for operation in self.written_operation.iter().chain(others) {
             if operation.phase == Phase::Accepted {
-                told.followed.insert(operation.id);
+                told.followed.insert(operation.id.clone());
             } else {
                 let names = texts(&operation.names).into_iter().collect();
-                told.open.push((operation.id, names));
+                told.open.push((operation.id.clone(), names));
             }
         }
         told

@@ -1,9 +1,11 @@
 //! Why a pass ends before its end, and what a failed call means for the object.
 
+use std::collections::BTreeSet;
+
 use server_group_core::{reason::Reason, verdict::Verdict};
 
-use super::report::plain_message;
-use crate::cloud;
+use super::{report::plain_message, turns::GroupId};
+use crate::cloud::{self, Ticket};
 
 /// Why a pass ended before its end.
 #[derive(Debug)]
@@ -21,6 +23,22 @@ pub enum Stop {
     },
     /// Kubernetes did not take a write, or did not answer.
     Kubernetes(kube::Error),
+    /// It goes on later, from the start.
+    Waits {
+        /// What for.
+        wait: Wait,
+        /// For a person; `None` if nothing was found out that status does not say.
+        message: Option<String>,
+    },
+}
+
+/// What a pass waits for that holds no place.
+#[derive(Debug)]
+pub enum Wait {
+    /// Until a call may leave.
+    Call(Ticket),
+    /// Until nobody else is at work on these groups.
+    Groups(BTreeSet<GroupId>),
 }
 
 impl Stop {

@@ -1,29 +1,29 @@
 //! Passes over one group take turns, and what is remembered about a group between them.
 //!
-//! S6 asks for one change in flight per group, across all objects. Within this process that is a lock per
-//! group; what outlives a pass (an outcome that is not known) is kept here and frozen until it settles.
+//! S6 asks for one change in flight per group, across all objects. The queue lets one object of a group work at a time;
+//! what outlives a pass (an outcome that is not known) is kept here and frozen until it settles.
 
 use std::{
-    collections::{BTreeMap, BTreeSet, HashMap},
+    collections::{BTreeMap, BTreeSet, VecDeque},
     sync::Arc,
     time::Duration,
 };
 
 use parking_lot::Mutex;
 use server_group_core::settle::Settling;
-use tokio::sync::OwnedMutexGuard;
+use tokio::{sync::OwnedMutexGuard, time::Instant};
 
 use crate::cloud::GroupView;
 
 /// A server group or a scaling group, as a key for turns: `cn-hangzhou/CLB/rsp-1`, `cn-hangzhou/ESS/asg-1`.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct GroupId(String);
+pub struct GroupId(Arc<str>);
 
 impl GroupId {
     /// The group `id` of `product` (or `ESS`) in `region`.
     #[must_use]
     pub fn new(region: &str, product: &str, id: &str) -> Self {
-        Self(format!("{region}/{product}/{id}"))
+        Self(format!("{region}/{product}/{id}").into())
     }
 }
 
@@ -70,16 +70,53 @@ pub type Turn = OwnedMutexGuard<GroupMemory>;
 /// Hands out turns.
 #[derive(Debug, Default)]
 pub struct Turns {
-    groups: Mutex<HashMap<GroupId, Arc<tokio::sync::Mutex<GroupMemory>>>>,
+    groups: Mutex<BTreeMap<GroupId, Arc<tokio::sync::Mutex<GroupMemory>>>>,
+    /// Until when the looks at groups that several objects are on are kept for the others, in order.
+    kept: Mutex<VecDeque<(Duration, GroupId)>>,
 }
 
 impl Turns {
-    /// Waits for the turn on one group.
-    ///
-    /// Whoever needs several takes a scaling group first and then server groups in order, so that nobody waits in a circle.
-    pub async fn take(&self, group: &GroupId) -> Turn {
+    /// The turn on one group; `None` while somebody else has it.
+    pub fn take(&self, group: &GroupId) -> Option<Turn> {
         let memory = Arc::clone(self.groups.lock().entry(group.clone()).or_default());
-        memory.lock_owned().await
+        memory.try_lock_owned().ok()
+    }
+
+    /// Whether somebody has the turn on one of these groups now.
+    pub fn any_taken<'g>(&self, groups: impl IntoIterator<Item = &'g GroupId>) -> bool {
+        let known = self.groups.lock();
+        let mut memories = groups.into_iter().filter_map(|group| known.get(group));
+        memories.any(|memory| memory.try_lock().is_err())
+    }
+
+    /// Has the look at a group kept until then, since the start of the process.
+    pub fn keep_view(&self, group: GroupId, until: Duration) {
+        self.kept.lock().push_back((until, group));
+    }
+
+    /// When the next look is to be forgotten.
+    pub fn next_view(&self) -> Option<Duration> {
+        self.kept.lock().front().map(|(until, _)| *until)
+    }
+
+    /// Forgets looks that are too old to be shared.
+    pub fn forget_views(&self, now: Duration, too_old: Instant) {
+        let mut kept = self.kept.lock();
+        while let Some((until, _)) = kept.front()
+            && *until <= now
+        {
+            let (_, group) = kept.pop_front().expect("looked at above");
+            let memory = self.groups.lock().get(&group).map(Arc::clone);
+            // Whoever is at work on it has a newer one, or leaves one of its own.
+            if let Some(Ok(mut memory)) = memory.map(tokio::sync::Mutex::try_lock_owned)
+                && memory
+                    .view
+                    .as_ref()
+                    .is_some_and(|view| view.begun <= too_old)
+            {
+                memory.view = None;
+            }
+        }
     }
 
     /// Forgets a group that no object is on any more, unless somebody has or waits for the turn, or a call to it may
@@ -102,21 +139,22 @@ impl Turns {
 mod tests {
     use super::*;
 
-    #[tokio::test]
-    async fn a_group_is_forgotten_once_nobody_is_on_it_and_nothing_can_land() {
+    #[test]
+    fn a_group_is_forgotten_once_nobody_is_on_it_and_nothing_can_land() {
         let (turns, group) = (
             Turns::default(),
             GroupId::new("cn-hangzhou", "CLB", "rsp-1"),
         );
         let known = || turns.groups.lock().len();
-        let mut turn = turns.take(&group).await;
+        let mut turn = turns.take(&group).unwrap();
+        assert!(turns.take(&group).is_none(), "one at a time");
         turns.forget(&group);
         assert_eq!(known(), 1, "somebody has the turn");
         turn.lingering.insert("i-1:80".into(), Duration::ZERO);
         drop(turn);
         turns.forget(&group);
         assert_eq!(known(), 1, "a call may still land");
-        turns.take(&group).await.lingering.clear();
+        turns.take(&group).unwrap().lingering.clear();
         turns.forget(&group);
         assert_eq!(known(), 0);
     }

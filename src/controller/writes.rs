@@ -25,6 +25,7 @@ impl<M: Managed> Pass<'_, M> {
                 .answer(api.replace_status(&name, &params, &next))
                 .await?;
             self.wrote(written);
+            self.written_operation.clone_from(&self.record.operation);
         }
         self.tell_recorded().await;
         Ok(())
@@ -79,7 +80,7 @@ impl<M: Managed> Pass<'_, M> {
     }
 
     fn wrote(&mut self, written: M) {
-        M::registry(self.ctx).wrote(written.clone());
+        self.ctx.wrote(written.clone());
         self.object = written;
     }
 
@@ -96,7 +97,6 @@ impl<M: Managed> Pass<'_, M> {
         match self.ctx.ask_kubernetes(request).await {
             Some(Ok(answer)) => Ok(answer),
             Some(Err(kube::Error::Api(status))) if status.is_conflict() => {
-                M::registry(self.ctx).forget(&self.object.uid().unwrap_or_default());
                 Err(Stop::Superseded("somebody else wrote the object"))
             }
             Some(Err(kube::Error::Api(status))) if status.is_not_found() => Err(Stop::Gone),

@@ -88,12 +88,13 @@ async fn a_forced_detach_that_had_to_wait_asks_again_whether_it_is_wanted() {
     // The membership has the turn on the group.
     stage.awaited("the call", held.arrived()).await;
     leave_the_clb_group(&stage, json!({})).await;
-    let intended = |feed: &Attachment| operation(feed).is_some();
-    stage.until("its intent", "feed", intended).await;
+    let waits = |feed: &Attachment| message(feed).contains("waits until another change");
+    stage.until("that it waits", "feed", waits).await;
     leave_the_clb_group(&stage, json!({"suspend": true})).await;
+    // Whoever waits has no intent yet, and is looked at all the same.
+    stage.reason::<Attachment>("feed", "Suspended").await;
     held.release();
     stage.reason::<Membership>("web", "Converged").await;
-    stage.reason::<Attachment>("feed", "Suspended").await;
     assert_eq!(attached(&stage), 2, "{}", stage.calls());
     assert_eq!(stage.simulator.world().serving("rsp-x"), 4);
     leave_the_clb_group(&stage, json!({})).await;

@@ -26,7 +26,7 @@ const CLOCKS: [&str; 2] = ["Instant", "Freshness"];
 
 /// Computed from what the struct says, or told by the cloud.
 const COUNTED: [&str; 3] = [
-    "Duration::from_secs_f64((1.0 - state.tokens) / state.rate)",
+    "Duration::from_secs_f64(seconds)",
     "Duration::from_millis(longest)",
     "SignedDuration::from_secs(self.0.ahead.load(Ordering::Relaxed))",
 ];
@@ -77,7 +77,8 @@ fn every_duration_and_clock_comes_from_the_struct_that_main_hands_in() {
             let path = entry.unwrap().path();
             let name = path.file_name().unwrap().to_str().unwrap();
             if path.is_dir() {
-                folders.push(path);
+                // What is beside a file called tests.rs in a folder of that name is tests too.
+                folders.extend((name != "tests").then_some(path));
             } else if !["timing.rs", "tests.rs", "stub.rs"].contains(&name) {
                 let text = std::fs::read_to_string(&path).unwrap();
                 let lines = own_durations(&text).into_iter();

@@ -159,14 +159,14 @@ async fn taken_off_the_list<K: Kind>(owner: Owner) {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_member_that_its_owner_no_longer_lists_changes_hands_across_namespaces() {
     for owner in OWNERS {
-        taken_off_the_list::<Membership>(owner).await;
+        Box::pin(taken_off_the_list::<Membership>(owner)).await;
     }
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_attachment_that_its_owner_no_longer_lists_changes_hands_across_namespaces() {
     for owner in OWNERS {
-        taken_off_the_list::<Attachment>(owner).await;
+        Box::pin(taken_off_the_list::<Attachment>(owner)).await;
     }
 }
 
@@ -193,8 +193,8 @@ async fn owner_deleted<K: Kind>(owner: Owner, suspended: bool) {
 async fn what_a_deleted_owner_leaves_behind_changes_hands_across_namespaces() {
     for owner in OWNERS {
         for suspended in [false, true] {
-            owner_deleted::<Membership>(owner, suspended).await;
-            owner_deleted::<Attachment>(owner, suspended).await;
+            Box::pin(owner_deleted::<Membership>(owner, suspended)).await;
+            Box::pin(owner_deleted::<Attachment>(owner, suspended)).await;
         }
     }
 }

@@ -357,7 +357,9 @@ impl Stage {
     {
         let mut spec = spec.clone();
         spec["accountName"] = json!(self.account());
-        spec["regionId"] = json!("cn-hangzhou");
+        if spec.get("regionId").is_none() {
+            spec["regionId"] = json!("cn-hangzhou");
+        }
         let object = json!({"apiVersion": K::api_version(&()), "kind": K::kind(&()), "metadata": {"name": name}, "spec": spec});
         let params = PatchParams::apply("test").force();
         self.api()

@@ -9,6 +9,7 @@
     reason = "tests may unwrap, and helpers count as tests"
 )]
 
+mod fairness;
 #[path = "../it/figures.rs"]
 mod figures;
 #[path = "../it/stage.rs"]

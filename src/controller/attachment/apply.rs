@@ -22,10 +22,11 @@ use super::{
         managed::age,
         pass::Pass,
         stop::Stop,
-        turns::{GroupId, Turn},
+        turns::Turn,
     },
     activity::ANY_ACTIVITY,
-    observe::{Group, claimant, neighbours, observe, operations_on_fed_group},
+    managed::fed_group,
+    observe::{Group, claimant, observe, operations_on_fed_group},
     parse::Parsed,
 };
 use crate::{
@@ -44,6 +45,7 @@ pub(super) async fn apply(
     parsed: &Parsed,
     planned: &Plan,
 ) -> Result<Applied, Stop> {
+    wait_for_fed_groups(pass, planned)?;
     change_ledger(
         pass,
         &planned.adopt,
@@ -90,7 +92,6 @@ async fn attach(
             family,
             weights: weights.clone(),
             force,
-            turns: Vec::new(),
         };
         let wording = Wording {
             doing: "attaching",
@@ -127,7 +128,6 @@ async fn undo(
             family,
             force,
             undoing,
-            turns: Vec::new(),
         };
         let (names, wording) = (of_family(family, names), detaching(family));
         accepted.append(&mut act(pass, &mut undo, names, wording, &group.id, applied).await?);
@@ -184,8 +184,6 @@ struct Attach<'g> {
     family: Family,
     weights: BTreeMap<AttachmentKey, Option<Weight>>,
     force: Force,
-    /// Held while a forced call is under way.
-    turns: Vec<Turn>,
 }
 
 impl Step<ScalingGroupAttachment> for Attach<'_> {
@@ -203,13 +201,12 @@ impl Step<ScalingGroupAttachment> for Attach<'_> {
         mut batch: Vec<AttachmentKey>,
         _repeating: bool,
     ) -> Result<Vec<AttachmentKey>, Stop> {
-        // A turn may be long in coming: what is wanted is asked for afterwards.
         if self.force == Force::Yes {
-            self.turns.clear();
-            self.turns = take_server_groups(pass, self.group, &batch).await?;
+            see_that_nobody_uses(pass, self.group, &batch).await?;
         }
         pass.still_wanted()?;
-        let others: Vec<_> = neighbours(pass.ctx, &pass.object)
+        let others: Vec<_> = pass
+            .neighbours()
             .iter()
             .map(|other| claimant(pass.ctx, other))
             .collect();
@@ -249,8 +246,6 @@ struct Undo<'g> {
     family: Family,
     force: Force,
     undoing: Undoing,
-    /// Held while a forced call is under way.
-    turns: Vec<Turn>,
 }
 
 impl Step<ScalingGroupAttachment> for Undo<'_> {
@@ -284,8 +279,7 @@ impl Step<ScalingGroupAttachment> for Undo<'_> {
         repeating: bool,
     ) -> Result<Vec<AttachmentKey>, Stop> {
         if self.force == Force::Yes {
-            self.turns.clear();
-            self.turns = take_server_groups(pass, self.group, &batch).await?;
+            see_that_nobody_uses(pass, self.group, &batch).await?;
         }
         pass.still_wanted_for_sure().await?;
         let observed = observe(pass, self.group, self.parsed, Freshness::now()).await?;
@@ -339,34 +333,52 @@ fn followed(mut answer: Answer, force: Force) -> Answer {
     answer
 }
 
-/// Takes the turns on the groups that a forced call moves instances in or out of (S6).
+/// Waits for the turns on the groups that forced calls will move instances in or out of (S6).
 ///
 /// # Errors
 ///
-/// [`Stop`] while something else is under way on one of them, or on the scaling group.
-async fn take_server_groups(
+/// [`Stop::Waits`] if the pass does not have them.
+fn wait_for_fed_groups(
     pass: &Pass<'_, ScalingGroupAttachment>,
+    planned: &Plan,
+) -> Result<(), Stop> {
+    let spec = &pass.object.spec;
+    let attached = planned.attach.keys().filter(|_| spec.force_attach);
+    let detached = planned.detach.iter().filter(|_| spec.force_detach);
+    let moved = attached.chain(detached);
+    pass.wait_for_groups(moved.map(|key| fed_group(&spec.region_id, key)).collect())
+}
+
+/// Checks that nothing else is under way on the groups that a forced call moves instances in or out of (S6).
+///
+/// # Errors
+///
+/// [`Stop`] while something is under way on one of them, or on the scaling group.
+async fn see_that_nobody_uses(
+    pass: &mut Pass<'_, ScalingGroupAttachment>,
     group: &Group,
     batch: &[AttachmentKey],
-) -> Result<Vec<Turn>, Stop> {
-    let region = &pass.object.spec.region_id;
-    let fed = |key: &AttachmentKey| {
-        let (product, id) = key.fed_group();
-        GroupId::new(region, &product, id)
-    };
-    let groups: BTreeMap<_, _> = batch.iter().map(|key| (fed(key), key)).collect();
-    let mut turns = Vec::new();
+) -> Result<(), Stop> {
+    let region = pass.object.spec.region_id.clone();
+    let groups: BTreeMap<_, _> = batch
+        .iter()
+        .map(|key| (fed_group(&region, key), key))
+        .collect();
     for (fed, key) in groups {
-        let mut turn = pass.ctx.turns.take(&fed).await;
+        let mut turn = pass
+            .also
+            .remove(&fed)
+            .expect("what a forced call moves was planned, and waited for");
         // Looks from before the call do not show whom it moves.
         (turn.changed_at, turn.view) = (Some(pass.ctx.now()), None);
-        if in_use(pass, group, key, &mut turn).await {
+        let in_use = in_use(pass, group, key, &mut turn).await;
+        pass.also.insert(fed, turn);
+        if in_use {
             return Err(Stop::because(
                 Reason::Changing,
                 format!("another change to {key} is under way"),
             ));
         }
-        turns.push(turn);
     }
     if group.cloud.scaling_group_is_busy(&group.id).await? {
         return Err(Stop::because(
@@ -374,7 +386,7 @@ async fn take_server_groups(
             format!("a scaling activity of {} is running", group.id),
         ));
     }
-    Ok(turns)
+    Ok(())
 }
 
 /// Whether another object has a call under way on the group that `key` feeds, and whose turn this is (S6).
@@ -387,7 +399,7 @@ async fn in_use(
     key: &AttachmentKey,
     turn: &mut Turn,
 ) -> bool {
-    let open = operations_on_fed_group(pass.ctx, &pass.object, key);
+    let open = operations_on_fed_group(pass, key);
     turn.waited_for.retain(|id, _| open.contains_key(id));
     let now = pass.ctx.now();
     for (id, scaling_group) in open {

@@ -10,7 +10,8 @@ use server_group_core::{
 };
 
 use super::{
-    super::{Context, authorize::authorize, managed::Managed, membership::parse, pass::Pass},
+    super::{authorize::authorize, managed::Managed, membership::parse, pass::Pass},
+    managed::fed_group,
     observe::Group,
 };
 use crate::{
@@ -65,7 +66,7 @@ pub(super) async fn feeds(
     let feeds = found.into_iter().map(|(key, members)| {
         let feed = match members {
             Some(members) => {
-                let wanted = wanted(pass.ctx, &pass.object.spec.region_id, &key);
+                let wanted = wanted(pass, &key);
                 feed(&members, &instances, key.port(), &wanted)
             }
             None => Feed {
@@ -114,23 +115,17 @@ fn feed(
 
 /// Ids and ports that live, granted, enforcing memberships of the server group list, and who does.
 fn wanted(
-    ctx: &Context,
-    region: &str,
+    pass: &Pass<'_, ScalingGroupAttachment>,
     key: &AttachmentKey,
 ) -> BTreeMap<(String, Option<u16>), String> {
-    let Some((_, id)) = key.server_group() else {
-        return BTreeMap::new();
-    };
     let concerned = |object: &ServerGroupMembership| {
-        object.spec.region_id == region
-            && object.spec.server_group.id == id
-            && object.meta().deletion_timestamp.is_none()
+        object.meta().deletion_timestamp.is_none()
             && !object.spec.suspend
             && !object.planning()
-            && authorize(&ctx.accounts, object).is_ok()
+            && authorize(&pass.ctx.accounts, object).is_ok()
     };
     let mut wanted = BTreeMap::new();
-    for object in ctx.memberships.all() {
+    for object in pass.memberships_of(&fed_group(&pass.object.spec.region_id, key)) {
         if !concerned(&object) {
             continue;
         }

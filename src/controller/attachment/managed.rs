@@ -1,5 +1,7 @@
 //! A `ScalingGroupAttachment` as the shared parts of the pipeline see it.
 
+use std::collections::BTreeSet;
+
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use kube::{Resource, ResourceExt};
 use server_group_core::{attachment::AttachmentKey, grant};
@@ -8,6 +10,7 @@ use super::super::{
     Context,
     managed::{Managed, held_shown, number, shown},
     memory::Memories,
+    queue::Kind,
     record::{Operation, Record, keys, texts},
     registry::Registry,
     report::Report,
@@ -16,11 +19,18 @@ use super::super::{
 use crate::api::{
     AttachmentCounts, DeletionPolicy, Mode, ScalingGroupAttachment, ScalingGroupAttachmentStatus,
     condition::conditions,
-    status::{HoldReason, Plan, attachment, hold_reason},
+    status::{HoldReason, Ledger, Plan, attachment, hold_reason},
 };
+
+/// The group that instances join through an attachment.
+pub(super) fn fed_group(region: &str, key: &AttachmentKey) -> GroupId {
+    let (product, id) = key.fed_group();
+    GroupId::new(region, &product, id)
+}
 
 impl Managed for ScalingGroupAttachment {
     type Key = AttachmentKey;
+    const KIND: Kind = Kind::Attachment;
 
     fn registry(ctx: &Context) -> &Registry<Self> {
         &ctx.attachments
@@ -62,6 +72,18 @@ impl Managed for ScalingGroupAttachment {
         GroupId::new(&self.spec.region_id, "ESS", &self.spec.scaling_group_id)
     }
 
+    fn other_groups(&self) -> BTreeSet<GroupId> {
+        let status = self.status.iter();
+        let ledgers = status.clone().filter_map(|status| status.ledger.as_ref());
+        let ledgers = ledgers.flat_map(|ledger| ledger.registered.iter().chain(&ledger.adopted));
+        let operations = status.filter_map(|status| status.operation.as_ref());
+        let written = ledgers.chain(operations.flat_map(|operation| &operation.server_groups));
+        let written = written.filter_map(|text| text.parse().ok());
+        let keys = super::parse::claims(&self.spec).into_iter().chain(written);
+        keys.map(|key| fed_group(&self.spec.region_id, &key))
+            .collect()
+    }
+
     fn names<'a>(&'a self, namespace: &'a str) -> grant::Request<'a> {
         let groups = || self.spec.server_groups.iter().flatten();
         let default_groups = self.spec.load_balancers.iter().flatten();
@@ -76,6 +98,15 @@ impl Managed for ScalingGroupAttachment {
                 .collect(),
             ..grant::Request::default()
         }
+    }
+
+    fn written_claims(&self) -> (Option<&Ledger>, Option<&str>) {
+        let status = self.status.as_ref();
+        let operation = status.and_then(|status| status.operation.as_ref());
+        (
+            status.and_then(|status| status.ledger.as_ref()),
+            operation.map(|operation| operation.id.as_str()),
+        )
     }
 
     fn record(&self) -> Record<AttachmentKey> {

@@ -2,7 +2,6 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    sync::Arc,
     time::Duration,
 };
 
@@ -21,9 +20,11 @@ use super::{
         authorize::authorize,
         managed::{Managed, age},
         pass::Pass,
+        registry::Known,
         stop::Stop,
     },
     feeds::feeds,
+    managed::fed_group,
     parse::{self, Parsed},
 };
 use crate::{
@@ -72,7 +73,7 @@ pub(super) async fn observe(
         return Ok(None);
     };
     pass.turn.had_rows = !attached.is_empty();
-    let neighbours = neighbours(pass.ctx, &pass.object);
+    let neighbours = pass.neighbours();
     let told = pass.told(&neighbours);
     // Whoever made the call may not be able to follow its activity any more; the scaling group can be asked.
     let another_runs = !told.followed.is_subset(&pass.turn.answered);
@@ -229,23 +230,13 @@ fn foreigners(
     strangers.into_iter().map(known).collect()
 }
 
-/// The other objects on this scaling group.
-pub(super) fn neighbours(
-    ctx: &Context,
-    object: &ScalingGroupAttachment,
-) -> Vec<Arc<ScalingGroupAttachment>> {
-    let group = object.group();
-    ctx.attachments
-        .all()
-        .into_iter()
-        .filter(|other| other.uid() != object.uid() && other.group() == group)
-        .collect()
-}
-
 /// What another object claims on its scaling group.
-pub(super) fn claimant(ctx: &Context, other: &ScalingGroupAttachment) -> Claimant<AttachmentKey> {
+pub(super) fn claimant(
+    ctx: &Context,
+    other: &Known<ScalingGroupAttachment>,
+) -> Claimant<AttachmentKey> {
     let consistent = parse::parse(&other.spec).is_ok();
-    let granted = authorize(&ctx.accounts, other).is_ok();
+    let granted = authorize(&ctx.accounts, &**other).is_ok();
     let leaving = other.meta().deletion_timestamp.is_some();
     let acts = granted && !other.spec.suspend && !other.planning() && consistent;
     Claimant {
@@ -254,7 +245,7 @@ pub(super) fn claimant(ctx: &Context, other: &ScalingGroupAttachment) -> Claiman
             other.namespace().unwrap_or_default(),
             other.name_any()
         ),
-        age: age(other),
+        age: age(&**other),
         lists: match granted && !leaving {
             true => parse::claims(&other.spec),
             false => BTreeSet::new(),
@@ -271,27 +262,26 @@ pub(super) fn claimant(ctx: &Context, other: &ScalingGroupAttachment) -> Claiman
 /// The operations of other objects on the group that `key` feeds, by id; and of one that a scaling activity carries
 /// out, whose.
 pub(super) fn operations_on_fed_group(
-    ctx: &Context,
-    object: &ScalingGroupAttachment,
+    pass: &Pass<'_, ScalingGroupAttachment>,
     key: &AttachmentKey,
 ) -> BTreeMap<String, Option<String>> {
-    let region = &object.spec.region_id;
-    let memberships = ctx.memberships.all().into_iter().filter_map(|other| {
-        let (_, id) = key.server_group()?;
-        let here = other.spec.region_id == *region && other.spec.server_group.id == id;
-        let operation = other.record().operation.filter(|_| here)?;
-        Some((operation.id, None))
+    let fed = fed_group(&pass.object.spec.region_id, key);
+    let memberships = pass.memberships_of(&fed).into_iter().filter_map(|other| {
+        let operation = other.record().operation.as_ref()?;
+        Some((operation.id.clone(), None))
     });
     // Whatever its spec says by now: the open call may have been forced.
-    let attachments = ctx.attachments.all().into_iter().filter_map(|other| {
-        let here = other.uid() != object.uid() && other.spec.region_id == *region;
-        let operation = other.record().operation.filter(|_| here)?;
-        let names_it = |name: &AttachmentKey| name.fed_group() == key.fed_group();
-        operation.names.iter().any(names_it).then(|| {
-            let carried_out = operation.phase == Phase::Accepted;
-            let scaling_group = carried_out.then(|| other.spec.scaling_group_id.clone());
-            (operation.id, scaling_group)
-        })
-    });
+    let attachments = pass
+        .attachments_naming(&fed)
+        .into_iter()
+        .filter_map(|other| {
+            let operation = other.record().operation.as_ref()?;
+            let names_it = |name: &AttachmentKey| name.fed_group() == key.fed_group();
+            operation.names.iter().any(names_it).then(|| {
+                let carried_out = operation.phase == Phase::Accepted;
+                let scaling_group = carried_out.then(|| other.spec.scaling_group_id.clone());
+                (operation.id.clone(), scaling_group)
+            })
+        });
     memberships.chain(attachments).collect()
 }

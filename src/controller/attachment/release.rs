@@ -17,11 +17,12 @@ use super::{
         carry_out::{End, Manner, Step, carry_out},
         pass::Pass,
         reconcile::Judged,
+        registry::Known,
         report::plain_message,
         stop::Stop,
     },
     apply::{detaching, manner, of_family},
-    observe::{Group, claimant, neighbours},
+    observe::{Group, claimant},
 };
 use crate::{
     api::ScalingGroupAttachment,
@@ -40,7 +41,7 @@ pub(super) async fn unseen(
     if pass.keeps_everything() {
         return Err(pass.let_go().await?);
     }
-    let neighbours = neighbours(pass.ctx, &pass.object);
+    let neighbours = pass.neighbours();
     if something_is_open(pass, &neighbours) {
         return Ok(releasing());
     }
@@ -81,7 +82,7 @@ fn releasing() -> Judged {
 /// views would take, though there is no view.
 fn something_is_open(
     pass: &mut Pass<'_, ScalingGroupAttachment>,
-    neighbours: &[Arc<ScalingGroupAttachment>],
+    neighbours: &[Arc<Known<ScalingGroupAttachment>>],
 ) -> bool {
     let told = pass.told(neighbours);
     let now = pass.ctx.now();

@@ -24,7 +24,7 @@ use super::{
         record::Draining,
         stop::Stop,
     },
-    observe::{Group, Look, claimant, neighbours, observe},
+    observe::{Group, Look, claimant, observe},
     parse::Parsed,
 };
 use crate::{
@@ -215,7 +215,8 @@ impl Step<ServerGroupMembership> for Add<'_> {
         pass.still_wanted()?;
         // Rows do not matter here: an addition to what another object registered meanwhile is what must not happen.
         let nobody = Rows::new();
-        let others: Vec<_> = neighbours(pass.ctx, &pass.object)
+        let others: Vec<_> = pass
+            .neighbours()
             .iter()
             .map(|other| claimant(pass.ctx, other, &nobody))
             .collect();

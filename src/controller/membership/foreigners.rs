@@ -16,8 +16,8 @@ use server_group_core::{
 };
 
 use super::{
-    super::{Context, managed::Managed, pass::Pass},
-    observe::{Group, claimant, neighbours},
+    super::{managed::Managed, pass::Pass},
+    observe::{Group, claimant},
     scaling_groups,
 };
 use crate::{
@@ -42,15 +42,7 @@ pub(super) async fn foreigners(
             && !claimed(*key, &world.others)
     };
     let candidates: Vec<_> = world.rows.keys().filter(unclaimed).cloned().collect();
-    let origins = match origins(
-        pass.ctx,
-        &pass.object.spec.region_id,
-        group,
-        world,
-        &candidates,
-    )
-    .await
-    {
+    let origins = match origins(pass, group, world, &candidates).await {
         Ok(origins) => origins,
         Err(error) => {
             pass.could_not_read(&error);
@@ -67,8 +59,8 @@ pub(super) async fn foreigners(
         .collect();
     let mut confirmed = pass.confirmed_strangers(&strangers, begun);
     // Whoever sent a stranger weight 0 removes it too, once it has waited: as long as it acts, and we did not do so too.
-    for other in neighbours(pass.ctx, &pass.object) {
-        let drained = other.record().draining;
+    for other in pass.neighbours() {
+        let drained = &other.record().draining;
         if drained.is_empty() || claimant(pass.ctx, &other, &world.rows).standing == Standing::Idle
         {
             continue;
@@ -94,8 +86,7 @@ enum Origin {
 
 /// Where instances come from; those of no scaling group, or of one that is shown unattached, are left out.
 async fn origins(
-    ctx: &Context,
-    region: &str,
+    pass: &Pass<'_, ServerGroupMembership>,
     group: &Group,
     world: &World,
     candidates: &[ServerKey],
@@ -125,7 +116,7 @@ async fn origins(
         let id = &instance.scaling_group_id;
         let found = shown.iter().find(|scaling_group| scaling_group.id == *id);
         let attached = found.is_some_and(|found| feeds(found, group));
-        if attached || named(ctx, region, group, id) {
+        if attached || named(pass, group, id) {
             origins.insert(instance.id, Origin::Attached);
         } else if found.is_none() {
             origins.insert(instance.id, Origin::Unclear);
@@ -149,11 +140,11 @@ fn feeds(scaling_group: &ScalingGroup, group: &Group) -> bool {
 
 /// Whether a `ScalingGroupAttachment` names the server group for this scaling group: between a detach and the
 /// attach that follows it, nothing else says so.
-fn named(ctx: &Context, region: &str, group: &Group, scaling_group: &str) -> bool {
+fn named(pass: &Pass<'_, ServerGroupMembership>, group: &Group, scaling_group: &str) -> bool {
     let names = |key: &AttachmentKey| scaling_groups::feeds(key, group);
-    ctx.attachments.all().iter().any(|object| {
-        object.spec.region_id == region
-            && object.spec.scaling_group_id == scaling_group
+    let naming = pass.attachments_naming(&pass.object.group());
+    naming.iter().any(|object| {
+        object.spec.scaling_group_id == scaling_group
             && (object.record().ledger.iter().any(names)
                 || super::super::attachment::parse::claims(&object.spec)
                     .iter()

@@ -5,11 +5,10 @@ use futures::future::try_join_all;
 use super::{
     super::{
         following::{Followed, Standing},
-        managed::Managed,
         pass::Pass,
         stop::Stop,
     },
-    observe::{Group, neighbours},
+    observe::Group,
 };
 use crate::{
     api::{ServerGroupMembership, status::Phase},
@@ -28,9 +27,10 @@ pub(super) async fn follow(
     group: &Group,
 ) -> Result<bool, Stop> {
     let ours = pass.followed();
-    let others: Vec<_> = neighbours(pass.ctx, &pass.object)
+    let others: Vec<_> = pass
+        .neighbours()
         .iter()
-        .filter_map(|other| other.record().operation)
+        .filter_map(|other| other.record().operation.clone())
         .filter(|operation| operation.phase == Phase::Accepted)
         .filter(|operation| !pass.turn.answered.contains(&operation.id))
         .filter_map(|operation| operation.reference)

@@ -1,5 +1,7 @@
 //! A `ServerGroupMembership` as the shared parts of the pipeline see it.
 
+use std::collections::BTreeSet;
+
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 use kube::{Resource, ResourceExt};
 use server_group_core::{grant, server::ServerKey};
@@ -8,6 +10,7 @@ use super::super::{
     Context,
     managed::{Managed, held_shown, number, shown},
     memory::Memories,
+    queue::Kind,
     record::{Draining, Operation, Record, keys, texts},
     registry::Registry,
     report::Report,
@@ -30,6 +33,7 @@ fn drain(written: &status::Draining) -> Option<(ServerKey, Draining)> {
 
 impl Managed for ServerGroupMembership {
     type Key = ServerKey;
+    const KIND: Kind = Kind::Membership;
 
     fn registry(ctx: &Context) -> &Registry<Self> {
         &ctx.memberships
@@ -76,6 +80,10 @@ impl Managed for ServerGroupMembership {
         )
     }
 
+    fn other_groups(&self) -> BTreeSet<GroupId> {
+        BTreeSet::new()
+    }
+
     fn names<'a>(&'a self, namespace: &'a str) -> grant::Request<'a> {
         let servers = match self.meta().deletion_timestamp {
             Some(_) => Vec::new(),
@@ -93,6 +101,15 @@ impl Managed for ServerGroupMembership {
             servers,
             ..grant::Request::default()
         }
+    }
+
+    fn written_claims(&self) -> (Option<&status::Ledger>, Option<&str>) {
+        let status = self.status.as_ref();
+        let operation = status.and_then(|status| status.operation.as_ref());
+        (
+            status.and_then(|status| status.ledger.as_ref()),
+            operation.map(|operation| operation.id.as_str()),
+        )
     }
 
     fn record(&self) -> Record<ServerKey> {

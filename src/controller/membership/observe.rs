@@ -18,6 +18,7 @@ use super::{
         authorize::authorize,
         managed::{Managed, age},
         pass::Pass,
+        registry::Known,
         stop::Stop,
     },
     draining::{self, drains},
@@ -29,7 +30,7 @@ use crate::{
     api::{Ownership, ServerGroupMembership},
     cloud::{
         Cloud, Freshness, GroupStatus, GroupView, Kind, LoadBalancerStatus, Member, MemberStatus,
-        ServerKind as CloudKind, add_action,
+        ServerKind as CloudKind, add_action, list_action, service,
     },
 };
 
@@ -92,7 +93,7 @@ pub(super) async fn observe(
     let idle = view.status == GroupStatus::Available
         && !group.another_job_runs
         && !instances_are_moved(pass, group).await;
-    let neighbours = neighbours(pass.ctx, &pass.object);
+    let neighbours = pass.neighbours();
     let mut told = pass.told(&neighbours);
     told.open.extend(unsettled_moves(pass, group));
     let show = |name: &str| match name.parse::<AttachmentKey>() {
@@ -211,7 +212,10 @@ async fn look(
         pass.looked_at = Some(begun);
         return Ok(Some((view.clone(), begun)));
     }
-    let alone = neighbours(pass.ctx, &pass.object).is_empty();
+    if wanted == Look::Shared {
+        let call = (service(group.product), list_action(group.product));
+        pass.wait_for_room(&group.cloud, call, None)?;
+    }
     let first = if pass.in_motion() {
         Freshness::now()
     } else {
@@ -226,7 +230,7 @@ async fn look(
             Ok(view) if view.members.is_empty() && pass.turn.had_rows && !second => {}
             Ok(view) => {
                 pass.memory.lock().gone_since = None;
-                pass.turn.view = (!alone).then(|| view.clone());
+                pass.turn.view = Some(view.clone());
                 let begun = pass.at(view.begun);
                 pass.looked_at = Some(begun);
                 return Ok(Some((view, begun)));
@@ -319,28 +323,16 @@ fn with_address(key: ServerKey, rows: &Rows) -> BTreeSet<ServerKey> {
     meant
 }
 
-/// The other objects on this group.
-pub(super) fn neighbours(
-    ctx: &Context,
-    object: &ServerGroupMembership,
-) -> Vec<std::sync::Arc<ServerGroupMembership>> {
-    let group = object.group();
-    let others = ctx.memberships.all().into_iter();
-    others
-        .filter(|other| other.uid() != object.uid() && other.group() == group)
-        .collect()
-}
-
 /// What another object claims in a group that shows `rows`.
 pub(super) fn claimant(
     ctx: &Context,
-    other: &ServerGroupMembership,
+    other: &Known<ServerGroupMembership>,
     rows: &Rows,
 ) -> Claimant<ServerKey> {
-    let mut ledger = other.record().ledger;
+    let mut ledger = other.record().ledger.clone();
     ledger.take_addresses(rows);
     let product = parse::product(other.spec.server_group.type_);
-    let granted = authorize(&ctx.accounts, other).is_ok();
+    let granted = authorize(&ctx.accounts, &**other).is_ok();
     let leaving = other.meta().deletion_timestamp.is_some();
     let consistent = parse::parse(&other.spec).is_ok();
     let acts = granted && !other.spec.suspend && !other.planning() && consistent;
@@ -363,7 +355,7 @@ pub(super) fn claimant(
             other.namespace().unwrap_or_default(),
             other.name_any()
         ),
-        age: age(other),
+        age: age(&**other),
         lists,
         ledger: ledger.keys(),
         standing: match (acts, leaving) {

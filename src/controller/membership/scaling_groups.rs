@@ -71,17 +71,15 @@ fn scaling_groups(
     group: &Group,
 ) -> BTreeMap<String, BTreeSet<Option<u16>>> {
     let mut found: BTreeMap<String, BTreeSet<Option<u16>>> = BTreeMap::new();
-    for object in pass.ctx.attachments.all() {
-        if object.spec.region_id != pass.object.spec.region_id
-            || object.meta().deletion_timestamp.is_some()
-        {
+    for object in pass.attachments_naming(&pass.object.group()) {
+        if object.meta().deletion_timestamp.is_some() {
             continue;
         }
         let listed = super::super::attachment::parse::parse(&object.spec);
         let acts = !object.spec.suspend
             && !object.planning()
             && listed.is_ok()
-            && authorize(&pass.ctx.accounts, &*object).is_ok();
+            && authorize(&pass.ctx.accounts, &**object).is_ok();
         let keys: BTreeSet<_> = match listed {
             Ok(listed) if acts => listed.into_keys().collect(),
             // It takes nothing more, and keeps what it has.
@@ -119,11 +117,10 @@ fn moves(
     pass: &Pass<'_, ServerGroupMembership>,
     group: &Group,
 ) -> Vec<(String, Operation<AttachmentKey>)> {
-    let objects = pass.ctx.attachments.all().into_iter();
+    let objects = pass.attachments_naming(&pass.object.group()).into_iter();
     objects
-        .filter(|other| other.spec.region_id == pass.object.spec.region_id)
         .filter_map(|other| {
-            let operation = other.record().operation?;
+            let operation = other.record().operation.clone()?;
             let names_us = operation.names.iter().any(|key| feeds(key, group));
             names_us.then(|| (other.spec.scaling_group_id.clone(), operation))
         })

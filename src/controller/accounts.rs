@@ -1,0 +1,109 @@
+//! The accounts as a watch shows them, with their grants as the core reads them.
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use kube::ResourceExt;
+use parking_lot::Mutex;
+use server_group_core::grant::Grant;
+
+use crate::{
+    api::{self, CloudAccount, CredentialType, NetworkType},
+    cloud::Network,
+};
+
+/// An account.
+#[derive(Clone, Debug)]
+pub struct Account {
+    uid: String,
+    generation: Option<i64>,
+    /// Where its keys come from.
+    pub credentials: CredentialType,
+    /// Public or VPC endpoints.
+    pub network: Network,
+    /// Who may, and what.
+    pub grants: Vec<Grant>,
+}
+
+impl From<&CloudAccount> for Account {
+    fn from(account: &CloudAccount) -> Self {
+        let grants = account.spec.grants.iter().flatten();
+        Self {
+            uid: account.uid().unwrap_or_default(),
+            generation: account.metadata.generation,
+            credentials: account.spec.credentials.type_,
+            network: match account.spec.network {
+                NetworkType::Public => Network::Public,
+                NetworkType::Vpc => Network::Vpc,
+            },
+            grants: grants.map(in_core).collect(),
+        }
+    }
+}
+
+/// A grant as the core reads it.
+fn in_core(grant: &api::Grant) -> Grant {
+    let list = |items: &Option<Vec<String>>| items.clone().unwrap_or_default();
+    Grant {
+        namespaces: list(&grant.namespaces),
+        regions: list(&grant.regions),
+        server_groups: list(&grant.server_groups),
+        scaling_groups: list(&grant.scaling_groups),
+        load_balancers: list(&grant.load_balancers),
+        servers: list(&grant.servers),
+    }
+}
+
+/// All accounts, by name.
+#[derive(Debug, Default)]
+pub struct Accounts(Mutex<Inner>);
+
+#[derive(Debug, Default)]
+struct Inner {
+    known: BTreeMap<String, (Arc<Account>, u64)>,
+    /// The number of the list that is being read, or was read last.
+    list: u64,
+}
+
+impl Accounts {
+    /// The account of this name.
+    pub fn get(&self, name: &str) -> Option<Arc<Account>> {
+        let inner = self.0.lock();
+        inner
+            .known
+            .get(name)
+            .map(|(account, _)| Arc::clone(account))
+    }
+
+    /// Takes in a version of an account; says whether it is another one, or says something else, than before.
+    pub fn learn(&self, account: &CloudAccount) -> bool {
+        let mut inner = self.0.lock();
+        let (list, now) = (inner.list, Account::from(account));
+        let before = inner.known.get(&account.name_any());
+        let same = |(before, _): &(Arc<Account>, u64)| {
+            (&before.uid, before.generation) == (&now.uid, now.generation)
+        };
+        let changed = !before.is_some_and(same);
+        inner
+            .known
+            .insert(account.name_any(), (Arc::new(now), list));
+        changed
+    }
+
+    /// Forgets an account that is gone.
+    pub fn forget(&self, account: &CloudAccount) {
+        self.0.lock().known.remove(&account.name_any());
+    }
+
+    /// A list begins: what it lacks at its end is gone.
+    pub fn begin_list(&self) {
+        self.0.lock().list += 1;
+    }
+
+    /// The list is complete. Returns the names of what it lacks.
+    pub fn end_list(&self) -> Vec<String> {
+        let mut inner = self.0.lock();
+        let list = inner.list;
+        let gone = inner.known.extract_if(.., |_, (_, seen)| *seen < list);
+        gone.map(|(name, _)| name).collect()
+    }
+}

@@ -1,0 +1,216 @@
+//! Gives objects their passes, in the order of the queue, from the moment this replica leads until it is told to finish.
+
+use std::{collections::BTreeMap, panic::AssertUnwindSafe, sync::Arc};
+
+use futures::{
+    FutureExt, StreamExt,
+    future::{AbortHandle, Abortable, BoxFuture},
+    stream::FuturesUnordered,
+};
+use tokio::{
+    sync::{mpsc, watch},
+    task::JoinSet,
+};
+use tokio_util::sync::CancellationToken;
+
+use super::{
+    Context,
+    managed::Managed,
+    queue::{Back, Key, Kind, Level, PLACES, Queue, Turn},
+    reconcile::{Next, Work, reconcile},
+    registry::Registry,
+    signals::{Signal, key},
+};
+use crate::{
+    api::{ScalingGroupAttachment, ServerGroupMembership},
+    cloud::{Grant, Ticket},
+};
+
+/// Signals that are taken in before the next pass begins.
+const SIGNALS: usize = 1024;
+
+/// Runs passes while this replica leads. Once `finish` is asked for none begins, and this ends with the last one.
+pub async fn dispatch(
+    ctx: Arc<Context>,
+    mut signals: mpsc::UnboundedReceiver<Signal>,
+    leads: watch::Receiver<bool>,
+    finish: CancellationToken,
+) {
+    // Who only waits to lead needs no queue: all is looked at when it does.
+    let mut leading = leads.clone();
+    while !*leads.borrow() {
+        tokio::select! {
+            biased;
+            _ = leading.changed() => {}
+            () = finish.cancelled() => return,
+            _ = signals.recv() => {}
+        }
+    }
+    let mut dispatcher = Dispatcher::new(ctx);
+    dispatcher.take_over();
+    let mut arrived = Vec::new();
+    while !finish.is_cancelled() || !dispatcher.passes.is_empty() {
+        if !finish.is_cancelled() {
+            dispatcher.begin();
+        }
+        let views = dispatcher.ctx.turns.next_view();
+        let due = dispatcher.queue.next_due().into_iter().chain(views).min();
+        let due = due.map(|due| dispatcher.ctx.started + due);
+        tokio::select! {
+            biased;
+            () = finish.cancelled(), if !finish.is_cancelled() => {}
+            ended = dispatcher.passes.join_next(), if !dispatcher.passes.is_empty() => {
+                let (key, next) = ended.expect("there are some").expect("a panic is caught within");
+                dispatcher.ended(&key, next);
+            }
+            granted = dispatcher.tickets.next(), if !dispatcher.tickets.is_empty() => {
+                if let Some(Ok((key, grant))) = granted {
+                    dispatcher.granted(key, grant);
+                }
+            }
+            count = signals.recv_many(&mut arrived, SIGNALS) => {
+                if count == 0 {
+                    return;
+                }
+                for signal in arrived.drain(..) {
+                    dispatcher.take(signal);
+                }
+            }
+            () = tokio::time::sleep_until(due.unwrap_or_else(tokio::time::Instant::now)), if due.is_some() => {
+                let ctx = &dispatcher.ctx;
+                dispatcher.queue.fire(ctx.now());
+                let too_old = ctx.now().saturating_sub(ctx.timing.view_age_max);
+                ctx.turns.forget_views(ctx.now(), ctx.started + too_old);
+            }
+        }
+    }
+}
+
+struct Dispatcher {
+    ctx: Arc<Context>,
+    queue: Queue,
+    passes: JoinSet<(Key, Next)>,
+    /// Who waits until a call may leave.
+    tickets: FuturesUnordered<Abortable<BoxFuture<'static, (Key, Grant)>>>,
+    waiting: BTreeMap<Key, AbortHandle>,
+    /// Calls that may leave, of objects whose pass is about to begin.
+    granted: BTreeMap<Key, Grant>,
+}
+
+impl Dispatcher {
+    fn new(ctx: Arc<Context>) -> Self {
+        Self {
+            ctx,
+            queue: Queue::new(PLACES),
+            passes: JoinSet::new(),
+            tickets: FuturesUnordered::new(),
+            waiting: BTreeMap::new(),
+            granted: BTreeMap::new(),
+        }
+    }
+
+    /// Queues everything: what somebody changed since it was last looked at goes first.
+    fn take_over(&mut self) {
+        let ctx = Arc::clone(&self.ctx);
+        self.queue_all(&ctx.memberships);
+        self.queue_all(&ctx.attachments);
+    }
+
+    fn queue_all<M: Managed>(&mut self, registry: &Registry<M>) {
+        for found in registry.found() {
+            let level = if found.waits {
+                Level::Asked
+            } else {
+                Level::Sweep
+            };
+            self.queue.wake(&key::<M>(found.name), found.takes, level);
+        }
+    }
+
+    /// Begins as many passes as there are places.
+    fn begin(&mut self) {
+        while let Some(turn) = self.queue.begin_next() {
+            self.leave_line(&turn.key);
+            let grant = self.granted.remove(&turn.key);
+            self.passes.spawn(pass(Arc::clone(&self.ctx), turn, grant));
+        }
+    }
+
+    fn take(&mut self, signal: Signal) {
+        match signal {
+            Signal::Asked(key, takes, level) => {
+                self.leave_line(&key);
+                self.queue.changed(&key, takes, level);
+            }
+            // Who stands in a line looks when it comes to the front, and keeps its place until then.
+            Signal::Look(key, takes, level) => {
+                if !self.waiting.contains_key(&key) {
+                    self.queue.wake(&key, takes, level);
+                }
+            }
+            Signal::Gone(key) => {
+                self.leave_line(&key);
+                self.granted.remove(&key);
+                self.queue.forget(&key);
+            }
+            Signal::Aside(key) => self.queue.step_aside(&key),
+            Signal::Back(key) => self.queue.step_back(&key),
+        }
+    }
+
+    fn ended(&mut self, key: &Key, next: Next) {
+        let back = match next {
+            Next::After(delay, level) => Back::At(self.ctx.now() + delay, level),
+            Next::With(groups) => Back::With(groups),
+            Next::Never => Back::Never,
+            Next::Call(ticket) => {
+                self.queue.done(key, Back::WhenTold);
+                // Unless somebody asked for a look meanwhile.
+                if self.queue.rests(key) {
+                    self.stand_in_line(key.clone(), ticket);
+                }
+                return;
+            }
+        };
+        self.queue.done(key, back);
+    }
+
+    fn stand_in_line(&mut self, key: Key, ticket: Ticket) {
+        let (abort, registration) = AbortHandle::new_pair();
+        self.waiting.insert(key.clone(), abort);
+        let granted = ticket.map(move |grant| (key, grant)).boxed();
+        self.tickets.push(Abortable::new(granted, registration));
+    }
+
+    fn leave_line(&mut self, key: &Key) {
+        if let Some(place) = self.waiting.remove(key) {
+            place.abort();
+        }
+    }
+
+    fn granted(&mut self, key: Key, grant: Grant) {
+        self.waiting.remove(&key);
+        self.queue.granted(&key);
+        self.granted.insert(key, grant);
+    }
+}
+
+/// One pass. A mistake of ours about one object must not take the others along.
+async fn pass(ctx: Arc<Context>, turn: Turn, grant: Option<Grant>) -> (Key, Next) {
+    let Turn { key, level, also } = turn;
+    let work = Work { level, also, grant };
+    let run = async {
+        match key.kind {
+            Kind::Membership => reconcile::<ServerGroupMembership>(&ctx, &key.name, work).await,
+            Kind::Attachment => reconcile::<ScalingGroupAttachment>(&ctx, &key.name, work).await,
+        }
+    };
+    let ended = AssertUnwindSafe(run).catch_unwind().await;
+    let next = ended.unwrap_or_else(|_| {
+        // What it held is free again.
+        let again_in = ctx.timing.backoff_max;
+        tracing::error!(object = %key.name, "the pass panicked: please report this; trying again in {again_in:?}");
+        Next::After(again_in, Level::Sweep)
+    });
+    (key, next)
+}

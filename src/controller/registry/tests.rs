@@ -1,0 +1,249 @@
+use serde_json::{Value, json};
+
+use super::*;
+use crate::api::{ScalingGroupAttachment, ServerGroupMembership};
+
+type Memberships = Registry<ServerGroupMembership>;
+type Attachments = Registry<ScalingGroupAttachment>;
+
+fn membership(name: &str, version: u64, more: Value) -> ServerGroupMembership {
+    let mut object = json!({
+        "apiVersion": "servergroup.alicloud.dev/v1alpha1", "kind": "ServerGroupMembership",
+        "metadata": {"namespace": "ns", "name": name, "uid": format!("uid-{name}"), "generation": 1,
+            "resourceVersion": version.to_string()},
+        "spec": {"regionId": "cn-hangzhou", "serverGroup": {"type": "CLB", "id": "rsp-1"}, "servers": []},
+    });
+    merge(&mut object, more);
+    serde_json::from_value(object).unwrap()
+}
+
+fn attachment(name: &str, version: u64, groups: &[&str], status: &Value) -> ScalingGroupAttachment {
+    let groups: Vec<_> = groups
+        .iter()
+        .map(|id| json!({"type": "GWLB", "id": id}))
+        .collect();
+    serde_json::from_value(json!({
+        "apiVersion": "servergroup.alicloud.dev/v1alpha1", "kind": "ScalingGroupAttachment",
+        "metadata": {"namespace": "ns", "name": name, "uid": name, "resourceVersion": version.to_string()},
+        "spec": {"regionId": "cn-hangzhou", "scalingGroupId": "asg-1", "serverGroups": groups},
+        "status": status,
+    }))
+    .unwrap()
+}
+
+fn merge(into: &mut Value, from: Value) {
+    match (into, from) {
+        (Value::Object(into), Value::Object(from)) => {
+            for (name, value) in from {
+                merge(into.entry(name).or_insert(Value::Null), value);
+            }
+        }
+        (into, from) => *into = from,
+    }
+}
+
+fn name(name: &str) -> Name {
+    Name {
+        namespace: "ns".into(),
+        name: name.into(),
+    }
+}
+
+fn group(product: &str, id: &str) -> GroupId {
+    GroupId::new("cn-hangzhou", product, id)
+}
+
+fn version_of(registry: &Memberships, of: &str) -> String {
+    let known = registry.get(&name(of)).unwrap();
+    known.metadata.resource_version.clone().unwrap()
+}
+
+/// A watch lags behind the writes of the process; once it took a pass back to the ledger from before its own write.
+#[test]
+fn a_version_never_gives_way_to_an_older_one() {
+    let registry = Memberships::default();
+    registry.learn(membership("web", 9, json!({}))).unwrap();
+    registry.wrote(membership("web", 12, json!({}))).unwrap();
+    assert_eq!(registry.learn(membership("web", 10, json!({}))), None);
+    assert_eq!(registry.learn(membership("web", 12, json!({}))), None);
+    assert_eq!(version_of(&registry, "web"), "12");
+    // 100 comes after 12, though not in the order of texts.
+    registry.learn(membership("web", 100, json!({}))).unwrap();
+    assert_eq!(version_of(&registry, "web"), "100");
+}
+
+#[test]
+fn a_write_brings_no_object_back_that_is_gone() {
+    let registry = Memberships::default();
+    let web = membership("web", 9, json!({}));
+    registry.learn(web.clone());
+    registry.forget(&web).unwrap();
+    assert_eq!(registry.wrote(membership("web", 12, json!({}))), None);
+    assert!(registry.get(&name("web")).is_none());
+    // Nor does it overwrite another one of its name, and neither does its end take that along.
+    let again = membership("web", 20, json!({"metadata": {"uid": "another"}}));
+    registry.learn(again);
+    assert_eq!(registry.wrote(membership("web", 25, json!({}))), None);
+    assert_eq!(registry.forget(&web), None);
+    assert_eq!(version_of(&registry, "web"), "20");
+}
+
+#[test]
+fn an_object_made_anew_under_its_name_is_another_one_whatever_its_version() {
+    let registry = Memberships::default();
+    registry.learn(membership("web", 9, json!({})));
+    let again = json!({"metadata": {"uid": "another"}, "spec": {"serverGroup": {"id": "rsp-2"}}});
+    let news = registry.learn(membership("web", 5, again)).unwrap();
+    assert_eq!(news.asks, Some(Level::Asked));
+    assert!(registry.on(&group("CLB", "rsp-1")).is_empty());
+    assert_eq!(registry.on(&group("CLB", "rsp-2")).len(), 1);
+}
+
+#[test]
+fn what_a_list_lacks_is_gone() {
+    let registry = Memberships::default();
+    for name in ["a", "b", "c"] {
+        registry.learn(membership(name, 1, json!({})));
+    }
+    registry.begin_list();
+    registry.learn(membership("a", 1, json!({})));
+    registry.learn(membership("c", 2, json!({})));
+    let gone: Vec<_> = registry
+        .end_list()
+        .into_iter()
+        .map(|gone| gone.uid)
+        .collect();
+    assert_eq!(gone, ["uid-b"]);
+    assert_eq!(registry.on(&group("CLB", "rsp-1")).len(), 2);
+}
+
+#[test]
+fn objects_are_found_by_group_account_and_namespace_in_order() {
+    let registry = Memberships::default();
+    registry.learn(membership("b", 1, json!({})));
+    registry.learn(membership(
+        "a",
+        1,
+        json!({"metadata": {"namespace": "other"}}),
+    ));
+    registry.learn(membership(
+        "c",
+        1,
+        json!({"spec": {"accountName": "theirs"}}),
+    ));
+    let names = |found: Vec<Found>| {
+        let names = found.into_iter().map(|found| found.name.to_string());
+        names.collect::<Vec<_>>().join(" ")
+    };
+    let rsp = group("CLB", "rsp-1");
+    let on = registry.on(&rsp).into_iter();
+    let on: Vec<_> = on
+        .map(|known| name_of::<ServerGroupMembership>(&known).to_string())
+        .collect();
+    assert_eq!(on, ["ns/b", "ns/c", "other/a"]);
+    assert_eq!(names(registry.found_on(&rsp, &name("b"))), "ns/c other/a");
+    assert_eq!(names(registry.found_of_account("default")), "ns/b other/a");
+    assert_eq!(names(registry.found_in("ns")), "ns/b ns/c");
+    assert_eq!(names(registry.found()), "ns/b ns/c other/a");
+    assert!(registry.others_on(&rsp, "uid-b"));
+    registry.forget(&membership("b", 1, json!({})));
+    assert_eq!(names(registry.found_of_account("default")), "other/a");
+    assert!(registry.found_of_account("nobody").is_empty());
+}
+
+#[test]
+fn attachments_are_found_by_what_they_name_in_spec_ledger_and_open_operation() {
+    let registry = Attachments::default();
+    let found = |id: &str| registry.naming(&group("GWLB", id)).len();
+    registry.learn(attachment("x", 1, &["sgp-1", "sgp-2"], &Value::Null));
+    assert_eq!((found("sgp-1"), found("sgp-2"), found("sgp-3")), (1, 1, 0));
+    // It is off the list, and still in the ledger; another one is only named by the call under way.
+    let ledger = json!({"uid": "x", "registered": ["GWLB/sgp-1"], "adopted": ["LB/lb-1"]});
+    let operation = json!({"id": "1", "action": "DetachServerGroups", "phase": "Intended", "epoch": 1,
+        "serverGroups": ["GWLB/sgp-3"]});
+    let status = json!({"observedGeneration": 1, "ledger": ledger, "operation": operation});
+    registry.learn(attachment("x", 2, &["sgp-2"], &status));
+    assert_eq!((found("sgp-1"), found("sgp-2"), found("sgp-3")), (1, 1, 1));
+    assert_eq!(registry.naming(&group("LB", "lb-1")).len(), 1);
+    registry.learn(attachment("x", 3, &[], &Value::Null));
+    assert_eq!((found("sgp-1"), found("sgp-2"), found("sgp-3")), (0, 0, 0));
+}
+
+#[test]
+fn only_what_a_person_changes_asks_for_a_look() {
+    let registry = Memberships::default();
+    let asks = |version, more| {
+        let news = registry.learn(membership("web", version, more));
+        news.unwrap().asks
+    };
+    assert_eq!(asks(1, json!({})), Some(Level::Asked), "nobody has seen it");
+    let seen = json!({"observedGeneration": 1});
+    assert_eq!(asks(2, json!({"status": seen})), None, "our own status");
+    let labelled =
+        json!({"metadata": {"labels": {"a": "b"}, "finalizers": ["x/y"]}, "status": seen});
+    assert_eq!(asks(3, labelled), None);
+    let asked =
+        json!({"metadata": {"annotations": {"servergroup.alicloud.dev/reconcile-at": "now"}}});
+    assert_eq!(asks(4, asked), Some(Level::Asked));
+    assert_eq!(
+        asks(5, json!({"metadata": {"generation": 2}})),
+        Some(Level::Asked)
+    );
+    // What was seen to match before this process looked has time.
+    let registry = Memberships::default();
+    let news = registry.learn(membership("web", 1, json!({"status": seen})));
+    assert_eq!(news.unwrap().asks, Some(Level::Sweep));
+}
+
+#[test]
+fn others_on_the_group_are_concerned_by_ledger_and_operation_and_by_no_other_status() {
+    let registry = Memberships::default();
+    let claims = |version, status: Value| {
+        let news = registry.learn(membership("web", version, json!({"status": status})));
+        news.unwrap().claims
+    };
+    let mut status = json!({"observedGeneration": 1});
+    assert!(claims(1, status.clone()));
+    status["summary"] = json!("1/1 serving");
+    assert!(!claims(2, status.clone()));
+    status["ledger"] = json!({"uid": "uid-web", "registered": ["i-1:80"]});
+    assert!(claims(3, status.clone()));
+    status["operation"] = json!({"id": "1", "action": "x", "phase": "Intended", "epoch": 1});
+    assert!(claims(4, status.clone()));
+    status["operation"]["requestId"] = json!("r");
+    assert!(!claims(5, status));
+}
+
+#[test]
+fn an_object_is_parsed_once_for_all_who_look_at_it_and_not_kept_at_rest() {
+    let registry = Memberships::default();
+    registry.learn(membership("web", 1, json!({})));
+    let first = registry.get(&name("web")).unwrap();
+    let second = &registry.on(&group("CLB", "rsp-1"))[0];
+    assert!(Arc::ptr_eq(&first, second));
+    assert!(std::ptr::eq(first.record(), second.record()));
+    registry.wrote(membership("web", 2, json!({})));
+    let newer = registry.get(&name("web")).unwrap();
+    assert!(!Arc::ptr_eq(&first, &newer));
+    drop(newer);
+    assert_eq!(
+        registry.0.lock().objects[&name("web")]
+            .parsed
+            .strong_count(),
+        0
+    );
+}
+
+#[test]
+fn neither_managed_fields_nor_what_kubectl_leaves_behind_is_kept() {
+    let registry = Memberships::default();
+    let more = json!({"metadata": {
+        "managedFields": [{"manager": "kubectl", "operation": "Apply"}],
+        "annotations": {LAST_APPLIED: "{}", "kept": "1"},
+    }});
+    registry.learn(membership("web", 1, more));
+    let known = registry.get(&name("web")).unwrap();
+    assert_eq!(known.metadata.managed_fields, None);
+    let annotations: Vec<_> = known.annotations().keys().collect();
+    assert_eq!(annotations, ["kept"]);
+}

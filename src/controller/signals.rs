@@ -1,0 +1,118 @@
+//! Who is told when an object changes: what passes and watches say to the queue.
+
+use kube::ResourceExt;
+use tokio::sync::mpsc;
+
+use super::{
+    Context,
+    managed::Managed,
+    queue::{Key, Level, Name, Takes},
+    registry::{Found, Gone, News},
+};
+
+/// Something that changes what is to be done next.
+#[derive(Debug)]
+pub enum Signal {
+    /// Somebody changed what the object asks for.
+    Asked(Key, Takes, Level),
+    /// Something changed on which a look at the object depends.
+    Look(Key, Takes, Level),
+    /// The object is gone.
+    Gone(Key),
+    /// Its pass waits in the middle of its work.
+    Aside(Key),
+    /// And goes on.
+    Back(Key),
+}
+
+/// The way to the queue.
+#[derive(Clone, Debug)]
+pub struct Signals(mpsc::UnboundedSender<Signal>);
+
+impl Signals {
+    /// Signals, and where they arrive.
+    #[must_use]
+    pub fn new() -> (Self, mpsc::UnboundedReceiver<Signal>) {
+        let (sender, receiver) = mpsc::unbounded_channel();
+        (Self(sender), receiver)
+    }
+
+    /// Says it. The receiver goes only when everything ends.
+    pub fn send(&self, signal: Signal) {
+        _ = self.0.send(signal);
+    }
+}
+
+/// The name of an object of kind `M` in the queue.
+pub fn key<M: Managed>(name: Name) -> Key {
+    Key {
+        kind: M::KIND,
+        name,
+    }
+}
+
+impl Context {
+    /// Takes in a version of an object that a watch shows.
+    pub fn saw<M: Managed>(&self, object: M) {
+        if let Some(news) = M::registry(self).learn(object) {
+            self.tell::<M>(news);
+        }
+    }
+
+    /// Takes in what a write of this process returned.
+    pub fn wrote<M: Managed>(&self, object: M) {
+        if let Some(news) = M::registry(self).wrote(object) {
+            self.tell::<M>(news);
+        }
+    }
+
+    fn tell<M: Managed>(&self, news: News) {
+        if news.claims {
+            self.wake_others::<M>(&news.takes, &news.name);
+        }
+        if let Some(level) = news.asks {
+            let signal = Signal::Asked(key::<M>(news.name), news.takes, level);
+            self.signals.send(signal);
+        }
+    }
+
+    /// Forgets an object that is gone, and its group with the last one on it.
+    pub fn gone<M: Managed>(&self, gone: Gone) {
+        let Gone { name, uid, takes } = gone;
+        M::memories(self).forget(&uid);
+        if !M::registry(self).others_on(&takes.group, &uid) {
+            self.turns.forget(&takes.group);
+        }
+        self.wake_others::<M>(&takes, &name);
+        self.signals.send(Signal::Gone(key::<M>(name)));
+    }
+
+    /// Forgets an object that a pass found to be gone, or let go of.
+    pub fn let_go_of<M: Managed>(&self, object: &M) {
+        let uid = object.uid().unwrap_or_default();
+        M::memories(self).forget(&uid);
+        let group = object.group();
+        if !M::registry(self).others_on(&group, &uid) {
+            self.turns.forget(&group);
+        }
+    }
+
+    /// Has everybody looked at who uses an account: those who may not act by now soon, the others in their turn.
+    pub fn account_changed<M: Managed>(&self, account: &str) {
+        for found in M::registry(self).found_of_account(account) {
+            self.look::<M>(found, Level::Sweep);
+        }
+    }
+
+    fn wake_others<M: Managed>(&self, takes: &Takes, but: &Name) {
+        for found in M::registry(self).found_on(&takes.group, but) {
+            self.look::<M>(found, Level::Asked);
+        }
+    }
+
+    fn look<M: Managed>(&self, found: Found, level: Level) {
+        let level = if found.waits { Level::Asked } else { level };
+        let signal = Signal::Look(key::<M>(found.name), found.takes, level);
+        self.signals.send(signal);
+    }
+}
