@@ -6,12 +6,13 @@ use std::{io::Write, net::SocketAddr, process::ExitCode};
 
 use anyhow::Context as _;
 use clap::{Args, Parser, Subcommand, ValueEnum};
-use tokio::net::TcpListener;
+use tokio::{net::TcpListener, runtime::Handle};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
     api::crds,
     cloud::{Endpoints, Environment, Signature, Transport, TransportConfig},
+    leader::thread::LeaseThread,
     run::{Candidate, Operator, gethostname},
     telemetry,
     timing::Timing,
@@ -125,8 +126,9 @@ fn run(flags: Run) -> anyhow::Result<()> {
         .enable_all()
         .build()
         .context("no threads to run on")?;
+    let lease = LeaseThread::start().context("no thread for the lease")?;
     runtime.block_on(async {
-        let operator = operator(flags).await?;
+        let operator = operator(flags, lease.runtime()).await?;
         let stop = CancellationToken::new();
         tokio::spawn(end_when_told(stop.clone()));
         Box::pin(operator.run(stop)).await?;
@@ -134,9 +136,9 @@ fn run(flags: Run) -> anyhow::Result<()> {
     })
 }
 
-async fn operator(flags: Run) -> anyhow::Result<Operator> {
+async fn operator(flags: Run, lease: &Handle) -> anyhow::Result<Operator> {
     let timing = Timing::production();
-    let client = kubernetes(flags.kubeconfig.as_deref(), &timing).await?;
+    let config = kubernetes(flags.kubeconfig.as_deref(), &timing).await?;
     let transport = Transport::new(TransportConfig {
         signature: match flags.signature {
             SignatureFlag::V3 => Signature::V3,
@@ -159,12 +161,25 @@ async fn operator(flags: Run) -> anyhow::Result<Operator> {
         .or_else(|| std::env::var("POD_NAMESPACE").ok())
         .unwrap_or_else(|| "server-group-operator".to_owned());
     let identity = format!("{}-{:08x}", gethostname(), fastrand::u32(..));
-    let election = flags.leader_elect.then_some(Candidate {
-        namespace,
-        identity,
-    });
+    let client = || {
+        kube::Client::try_from(config.clone())
+            .context("the kubeconfig names keys or certificates that cannot be used")
+    };
+    let election = match flags.leader_elect {
+        true => Some(Candidate {
+            namespace,
+            identity,
+            client: {
+                // Its connections live where the lease is renewed.
+                let _there = lease.enter();
+                client()?
+            },
+            runtime: lease.clone(),
+        }),
+        false => None,
+    };
     Ok(Operator {
-        client,
+        client: client()?,
         transport,
         environment: Environment::of_process(),
         timing,
@@ -174,11 +189,11 @@ async fn operator(flags: Run) -> anyhow::Result<Operator> {
     })
 }
 
-/// A client from the given kubeconfig, else from the usual places.
+/// The given kubeconfig, else what is in the usual places.
 async fn kubernetes(
     file: Option<&std::path::Path>,
     timing: &Timing,
-) -> anyhow::Result<kube::Client> {
+) -> anyhow::Result<kube::Config> {
     let mut config = match file {
         Some(file) => {
             let what = || format!("the kubeconfig {} cannot be used", file.display());
@@ -191,8 +206,7 @@ async fn kubernetes(
     };
     config.connect_timeout = Some(timing.connect_deadline);
     config.default_retry = false;
-    kube::Client::try_from(config)
-        .context("the kubeconfig names keys or certificates that cannot be used")
+    Ok(config)
 }
 
 async fn end_when_told(stop: CancellationToken) {

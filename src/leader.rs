@@ -7,6 +7,8 @@
 //! A candidate takes over when the record has not changed for a whole lease on its own monotonic clock;
 //! the renew time in the record, written by somebody else's wall clock, is for people.
 
+pub mod thread;
+
 use std::{sync::Arc, time::Duration};
 
 use k8s_openapi::{
@@ -156,13 +158,20 @@ impl Election {
 
     /// Waits until this replica leads. Cancel-safe.
     pub async fn win(&mut self) {
+        let mut told = None;
         loop {
             match self.look().await {
                 Ok(Look::Leads(term)) => {
                     tracing::info!(epoch = term.epoch, identity = self.identity, "leading");
                     return;
                 }
-                Ok(Look::HeldBy(holder)) => tracing::debug!(holder, "waiting for the lease"),
+                // Once for each holder: a replica may stand by for months.
+                Ok(Look::HeldBy(holder)) => {
+                    if told.as_ref() != Some(&holder) {
+                        tracing::info!(holder, "standing by: another replica leads");
+                        told = Some(holder);
+                    }
+                }
                 Err(error) => {
                     tracing::warn!(%error, "the lease could not be read or written; trying again")
                 }

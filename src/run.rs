@@ -54,13 +54,17 @@ pub struct Operator {
     pub probes: Option<TcpListener>,
 }
 
-/// Who takes part in the election.
-#[derive(Clone, Debug)]
+/// Who takes part in the election, and where that runs.
+#[derive(Clone)]
 pub struct Candidate {
     /// Namespace of the lease.
     pub namespace: String,
     /// Unique to this process.
     pub identity: String,
+    /// Kubernetes, over connections that nothing else uses.
+    pub client: Client,
+    /// Where the lease is renewed: a place that no amount of work can keep busy.
+    pub runtime: Handle,
 }
 
 /// Why the operator ended by itself.
@@ -117,12 +121,12 @@ impl Operator {
             Some(candidate) => {
                 let leadership = Leadership::candidate(timing.clone());
                 let election = Election::new(
-                    client.clone(),
+                    candidate.client,
                     &candidate.namespace,
                     candidate.identity,
                     leadership.clone(),
                 );
-                (leadership, Some((election, Handle::current())))
+                (leadership, Some((election, candidate.runtime)))
             }
         };
         let (signals, arrive) = Signals::new();

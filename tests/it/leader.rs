@@ -11,12 +11,12 @@ use std::{
 use control_plane::Patience;
 use jiff::Timestamp;
 use k8s_openapi::api::coordination::v1::Lease;
-use kube::Api;
+use kube::{Api, Client};
 use parking_lot::Mutex;
 use serde_json::json;
 use server_group_operator::{
     api::ServerGroupMembership,
-    leader::{Election, LEASE_NAME, Leadership, Lost},
+    leader::{Election, LEASE_NAME, Leadership, Lost, thread::LeaseThread},
     timing::Timing,
 };
 use server_group_sim::{When, world::Product};
@@ -269,4 +269,64 @@ async fn a_removal_is_not_sent_when_the_term_ended_while_the_group_was_looked_at
         !before.any(|call| call.starts_with("Describe"))
     });
     assert!(!unseen, "{later:?}");
+}
+
+/// The lease stops what changes before it is over, also when nobody is there to say that it was not renewed.
+#[tokio::test(flavor = "multi_thread")]
+async fn nothing_is_changed_while_the_thread_of_the_lease_is_late() {
+    let mut stage = Stage::without_operator("late-lease").await;
+    stage
+        .simulator
+        .world()
+        .create_group(Product::Clb, "rsp-web");
+    let lease = LeaseThread::start().unwrap();
+    let config = control_plane().await.admin().config().await.unwrap();
+    let client = {
+        let _there = lease.runtime().enter();
+        Client::try_from(config).unwrap()
+    };
+    stage.candidate = Some("late");
+    stage.election = Some((lease.runtime().clone(), client));
+    // A changing call may begin as long as its deadline lies within the lease: a fifth of it.
+    let mut timing = timing();
+    timing.lease_duration = Duration::from_secs(10);
+    timing.lease_renew_deadline = Duration::from_secs(9);
+    timing.lease_retry = Duration::from_millis(100);
+    timing.mutation_deadline = Duration::from_secs(8);
+    stage.start_with(stage.operator_client(), timing);
+    let list = async |count| {
+        let seldom = json!({"intervalSeconds": 86400});
+        stage
+            .membership("web", "rsp-web", &instances(0, count, Some(80)), seldom)
+            .await
+    };
+    list(2).await;
+    stage
+        .reason::<ServerGroupMembership>("web", "Converged")
+        .await;
+    let (go_on, late) = std::sync::mpsc::channel::<()>();
+    lease.runtime().spawn(async move { _ = late.recv() });
+    stage
+        .eventually("the lease is late", async || {
+            let renewed = record(&stage.namespace).await.spec?.renew_time?.0;
+            let age = Timestamp::now().duration_since(renewed);
+            (age > jiff::SignedDuration::from_secs(3)).then_some(())
+        })
+        .await;
+    let changes = stage.changes();
+    list(4).await;
+    let looks = || {
+        stage
+            .simulator
+            .world()
+            .calls("DescribeVServerGroupAttribute")
+    };
+    let before = looks();
+    stage.reached("ten looks", before + 10, looks).await;
+    assert_eq!(stage.changes(), changes, "{}", stage.calls());
+    go_on.send(()).unwrap();
+    stage
+        .reason::<ServerGroupMembership>("web", "Converged")
+        .await;
+    assert_eq!(stage.simulator.world().serving("rsp-web"), 4);
 }

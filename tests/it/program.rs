@@ -133,6 +133,13 @@ const SILENT_MAX: Duration = Duration::from_mins(1);
 
 /// Starts it and reads its log until a line has `words`.
 fn says(command: &mut Command, words: &str) -> (Running, String) {
+    let (running, said) = listen(command);
+    let line = hear(&said, words).pop();
+    (running, line.unwrap())
+}
+
+/// Starts it; what it logs arrives line by line.
+fn listen(command: &mut Command) -> (Running, mpsc::Receiver<String>) {
     let mut child = command.stderr(Stdio::piped()).spawn().unwrap();
     let log = child.stderr.take().unwrap();
     let running = Running(child);
@@ -143,12 +150,22 @@ fn says(command: &mut Command, words: &str) -> (Running, String) {
             .map_while(Result::ok)
             .try_for_each(|line| sender.send(line))
     });
+    (running, said)
+}
+
+/// Its lines up to one that has `words`, which is the last.
+fn hear(said: &mpsc::Receiver<String>, words: &str) -> Vec<String> {
     let mut text = Vec::new();
     // It says what it waits for once a minute, for ever.
     while text.len() < 100 {
         match said.recv_timeout(SILENT_MAX) {
-            Ok(line) if line.contains(words) => return (running, line),
-            Ok(line) => text.push(line),
+            Ok(line) => {
+                let found = line.contains(words);
+                text.push(line);
+                if found {
+                    return text;
+                }
+            }
             Err(why) => panic!("it says no more, and {words:?} is not in {text:#?}: {why}"),
         }
     }
@@ -193,6 +210,44 @@ fn an_api_server_that_does_not_answer_is_waited_for_unready() {
     );
     assert!(get(&address, "/healthz").starts_with("HTTP/1.1 200"));
     assert!(get(&address, "/readyz").starts_with("HTTP/1.1 503"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_replica_that_stands_by_says_so_once_and_for_whom_and_takes_over_from_one_that_was_killed()
+ {
+    let control_plane = control_plane().await;
+    let namespace = control_plane.namespace("stands-by").await.unwrap();
+    let replica = |name: &str| {
+        let mut command = program();
+        command
+            .args([
+                "run",
+                "--listen",
+                "127.0.0.1:0",
+                "--operator-namespace",
+                &namespace,
+            ])
+            .arg("--kubeconfig")
+            .arg(control_plane.kubeconfig())
+            .env("HOSTNAME", name);
+        command
+    };
+    let (mut first, mut second) = (replica("first"), replica("second"));
+    let heard = tokio::task::spawn_blocking(move || {
+        let (first, _) = says(&mut first, "leading");
+        let (second, said) = listen(&mut second);
+        let mut heard = hear(&said, "standing by");
+        drop(first);
+        // It looks at the lease seven times until that is over.
+        heard.extend(hear(&said, "leading"));
+        drop(second);
+        heard
+    });
+    let heard = heard.await.unwrap();
+    let stands_by = heard.iter().filter(|line| line.contains("standing by"));
+    let stands_by: Vec<_> = stands_by.collect();
+    assert_eq!(stands_by.len(), 1, "{heard:#?}");
+    assert!(stands_by[0].contains("first-"), "{stands_by:?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

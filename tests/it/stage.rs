@@ -24,7 +24,7 @@ use server_group_operator::{
     timing::Timing,
 };
 use server_group_sim::{Options, Simulator};
-use tokio::{sync::OnceCell, task::JoinHandle, time::Instant};
+use tokio::{runtime::Handle, sync::OnceCell, task::JoinHandle, time::Instant};
 use tokio_util::sync::CancellationToken;
 
 /// How much faster time passes.
@@ -59,6 +59,8 @@ pub struct Stage {
     pub signature: Signature,
     /// Whether the next operator takes part in an election, and as whom.
     pub candidate: Option<&'static str>,
+    /// Where the election of the next operator runs, and its client there; absent = where the operator does.
+    pub election: Option<(Handle, Client)>,
     running: Option<Running>,
 }
 
@@ -175,6 +177,7 @@ impl Stage {
             operator_config: config,
             signature: Signature::V3,
             candidate: None,
+            election: None,
             running: None,
         };
         stage.grant_all(&[&stage.namespace]).await;
@@ -195,6 +198,7 @@ impl Stage {
             operator_config: self.operator_config.clone(),
             signature: self.signature,
             candidate: self.candidate,
+            election: self.election.clone(),
             running: None,
         }
     }
@@ -297,14 +301,20 @@ impl Stage {
         };
         let transport = Transport::new(config).unwrap();
         let operator = Operator {
-            client,
+            client: client.clone(),
             transport,
             environment,
             timing,
             namespace: (!self.everywhere).then(|| self.namespace.clone()),
-            election: self.candidate.map(|identity| Candidate {
-                namespace: self.namespace.clone(),
-                identity: identity.into(),
+            election: self.candidate.map(|identity| {
+                let here = || (Handle::current(), client);
+                let (runtime, client) = self.election.clone().unwrap_or_else(here);
+                Candidate {
+                    namespace: self.namespace.clone(),
+                    identity: identity.into(),
+                    client,
+                    runtime,
+                }
             }),
             probes: None,
         };

@@ -12,6 +12,7 @@
 mod fairness;
 #[path = "../it/figures.rs"]
 mod figures;
+mod lease;
 #[path = "../it/stage.rs"]
 mod stage;
 #[path = "../it/wire.rs"]
