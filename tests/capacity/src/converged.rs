@@ -155,7 +155,7 @@ impl Converged {
     ///
     /// # Errors
     ///
-    /// In a minute fewer than one in a hundred more became so.
+    /// For a while fewer than one in a hundred more became so.
     pub async fn all(&mut self, objects: usize) -> Result<()> {
         self.until(objects, |progress| progress.converged).await
     }
@@ -202,5 +202,6 @@ impl Converged {
     }
 }
 
-/// How long nothing may move before it counts as stuck.
-const WITHOUT_PROGRESS: Duration = Duration::from_mins(1);
+/// How long nothing may move before it counts as stuck. Everything is looked at once before the first is looked at again, and
+/// the cloud and the API server have only what the operator leaves of two processors.
+const WITHOUT_PROGRESS: Duration = Duration::from_mins(4);
