@@ -96,8 +96,10 @@ async fn measure_into(figures: &mut Figures, program: &Program, plan: &Plan) -> 
 
     if plan.usual_interval {
         say(size, "at rest with the usual interval, for all of it");
+        stage.cloud.look_afresh();
         stage.fleet.set_interval(USUAL).await?;
-        stage.quiet().await?;
+        // From then on somebody is always due: it is never quiet.
+        stage.all_looked_at().await?;
         // A shorter look would see none or all of them, as they are due at about the same time.
         figures.usual = Some(stage.rest(&mut leader, USUAL).await?);
     }
