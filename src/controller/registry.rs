@@ -186,12 +186,6 @@ impl<M: Managed> Registry<M> {
         inner.objects.get(name).map(|entry| entry.facts.clone())
     }
 
-    /// What one object takes up at work.
-    pub fn takes(&self, name: &Name) -> Option<Takes> {
-        let inner = self.0.lock();
-        inner.objects.get(name).map(|entry| entry.takes.clone())
-    }
-
     /// The objects whose own group this is, in order of their names.
     pub fn on(&self, group: &GroupId) -> Vec<Arc<Known<M>>> {
         let mut inner = self.0.lock();

@@ -8,6 +8,7 @@ use super::{
     managed::Managed,
     queue::{Key, Level, Name, Takes},
     registry::{Found, Gone, News},
+    turns::GroupId,
 };
 
 /// Something that changes what is to be done next.
@@ -79,21 +80,20 @@ impl Context {
     /// Forgets an object that is gone, and its group with the last one on it.
     pub fn gone<M: Managed>(&self, gone: Gone) {
         let Gone { name, uid, takes } = gone;
-        M::memories(self).forget(&uid);
-        if !M::registry(self).others_on(&takes.group, &uid) {
-            self.turns.forget(&takes.group);
-        }
+        self.forget::<M>(&uid, &takes.group);
         self.wake_others::<M>(&takes, &name);
         self.signals.send(Signal::Gone(key::<M>(name)));
     }
 
     /// Forgets an object that a pass found to be gone, or let go of.
     pub fn let_go_of<M: Managed>(&self, object: &M) {
-        let uid = object.uid().unwrap_or_default();
-        M::memories(self).forget(&uid);
-        let group = object.group();
-        if !M::registry(self).others_on(&group, &uid) {
-            self.turns.forget(&group);
+        self.forget::<M>(&object.uid().unwrap_or_default(), &object.group());
+    }
+
+    fn forget<M: Managed>(&self, uid: &str, group: &GroupId) {
+        M::memories(self).forget(uid);
+        if !M::registry(self).others_on(group, uid) {
+            self.turns.forget(group);
         }
     }
 
