@@ -160,7 +160,7 @@ async fn operator(flags: Run, lease: &Handle) -> anyhow::Result<Operator> {
         .operator_namespace
         .or_else(|| std::env::var("POD_NAMESPACE").ok())
         .unwrap_or_else(|| "server-group-operator".to_owned());
-    let identity = format!("{}-{:08x}", gethostname(), fastrand::u32(..));
+    let identity = format!("{}-{}", gethostname(), timing.chance.hexadecimal(8));
     let client = || {
         kube::Client::try_from(config.clone())
             .context("the kubeconfig names keys or certificates that cannot be used")
@@ -213,6 +213,7 @@ async fn end_when_told(stop: CancellationToken) {
     use tokio::signal::unix::{SignalKind, signal};
     let mut terminate = signal(SignalKind::terminate()).expect("signals can be listened to");
     tokio::select! {
+        biased;
         _ = terminate.recv() => {}
         _ = tokio::signal::ctrl_c() => {}
     }

@@ -188,6 +188,7 @@ impl Election {
     pub async fn hold(mut self, stop: CancellationToken) -> Result<(), Lost> {
         let outcome = loop {
             tokio::select! {
+                biased;
                 () = stop.cancelled() => break Ok(()),
                 () = tokio::time::sleep(self.timing.lease_retry) => {}
             }

@@ -18,6 +18,7 @@
     reason = "each printer column repeats `type_`"
 )]
 pub mod api;
+pub mod chance;
 pub mod cli;
 pub mod cloud;
 pub mod controller;

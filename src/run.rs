@@ -95,6 +95,7 @@ impl Operator {
         };
         let working = self.work(&readiness, &stop);
         tokio::select! {
+            biased;
             ended = working => ended,
             () = serving => Ok(()),
         }
@@ -113,6 +114,7 @@ impl Operator {
             probes: _,
         } = self;
         tokio::select! {
+            biased;
             () = wait_for_kubernetes(&client, &timing, readiness) => {}
             () = stop.cancelled() => return Ok(()),
         }
@@ -182,6 +184,7 @@ impl Operator {
             future::pending::<()>().await;
         };
         tokio::select! {
+            biased;
             ended = lead(election, &ready, &leads, &finish, stop) => ended,
             () = passes => Ok(()),
             ended = house.join_next() => {
@@ -212,6 +215,7 @@ async fn lead(
 ) -> Result<(), Ended> {
     // A pass that begins before every cache is filled would take an account for missing.
     tokio::select! {
+        biased;
         () = ready.all() => {}
         () = stop.cancelled() => {
             finish.cancel();
@@ -256,10 +260,12 @@ async fn lead(
     }
     leads.send_replace(true);
     tokio::select! {
+        biased;
         ended = &mut held => return ended,
         () = stop.cancelled() => finish.cancel(),
     }
     tokio::select! {
+        biased;
         ended = &mut held => return ended,
         () = finished(leads) => released.cancel(),
     }

@@ -1,4 +1,4 @@
-//! Every duration and both clocks, in one struct that `main` hands in.
+//! Every duration, both clocks and chance, in one struct that `main` hands in.
 //!
 //! Tests with real sockets hand in [`Timing::scaled`], in which a minute passes in a second or less.
 
@@ -6,7 +6,9 @@ use std::{fmt, sync::Arc, time::Duration};
 
 use jiff::Timestamp;
 
-/// Durations, each with the rule it comes from, and the wall clock.
+use crate::chance::Chance;
+
+/// Durations, each with the rule it comes from, the wall clock, and what jitter is drawn from.
 ///
 /// The monotonic clock is `tokio::time::Instant`, which tests can pause.
 #[derive(Clone)]
@@ -75,6 +77,8 @@ pub struct Timing {
     pub complain_every: Duration,
     /// What one second of a spec takes.
     second: Duration,
+    /// Jitter, and whatever else is drawn.
+    pub chance: Chance,
     wall: Arc<dyn Fn() -> Timestamp + Send + Sync>,
 }
 
@@ -115,6 +119,7 @@ impl Timing {
             lease_retry: Duration::from_secs(2),
             complain_every: Duration::from_mins(1),
             second: Duration::from_secs(1),
+            chance: Chance::of_system(),
             wall: Arc::new(Timestamp::now),
         }
     }
@@ -157,6 +162,12 @@ impl Timing {
             wall: Arc::new(wall),
             ..self
         }
+    }
+
+    /// The same with other random numbers.
+    #[must_use]
+    pub fn with_chance(self, chance: Chance) -> Self {
+        Self { chance, ..self }
     }
 
     /// What the wall clock says.

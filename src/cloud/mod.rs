@@ -27,6 +27,7 @@ mod stub;
 mod together;
 mod transport;
 mod turn;
+mod wire;
 
 use std::{future::Future, sync::Arc};
 
@@ -58,6 +59,7 @@ pub use rate::{Grant, Ticket};
 pub use request::Prepared;
 pub use together::Freshness;
 pub use transport::{Caller, NoClient, Signature, Transport, TransportConfig};
+pub use wire::{NoAnswer, Wire};
 
 /// The cloud as one account in one region sees it. Cheap to make and to clone.
 #[derive(Clone)]

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use jiff::{SignedDuration, Timestamp, fmt::rfc2822};
 use parking_lot::Mutex;
 use reqwest::{
-    Certificate, Client, Response,
+    Certificate, Client, Method, Request, Response,
     header::{HeaderMap, HeaderName, HeaderValue},
     redirect,
 };
@@ -28,6 +28,7 @@ use super::{
     request::{Prepared, authority, prepare_v1, prepare_v3},
     together::Together,
     turn::Turns,
+    wire::{NoAnswer, Wire},
 };
 use crate::timing::Timing;
 
@@ -63,7 +64,7 @@ pub struct TransportConfig {
 pub struct Transport(Arc<Inner>);
 
 struct Inner {
-    http: Client,
+    wire: Arc<dyn Wire>,
     config: TransportConfig,
     /// By how much the cloud's clock is ahead of ours, learnt from its answers.
     ahead: Mutex<Option<SignedDuration>>,
@@ -115,9 +116,15 @@ impl Transport {
             .retry(reqwest::retry::never())
             .user_agent(concat!("server-group-operator/", env!("CARGO_PKG_VERSION")))
             .build()?;
+        Ok(Self::over(Arc::new(http), config))
+    }
+
+    /// A transport over a given wire.
+    #[must_use]
+    pub fn over(wire: Arc<dyn Wire>, config: TransportConfig) -> Self {
         let window = config.timing.share_window;
-        Ok(Self(Arc::new(Inner {
-            http,
+        Self(Arc::new(Inner {
+            wire,
             rates: Rates::new(config.timing.clone()),
             shared: SharedReads {
                 scaling_groups: Together::new(window),
@@ -126,7 +133,7 @@ impl Transport {
             },
             config,
             ahead: Mutex::default(),
-        })))
+        }))
     }
 
     /// The bucket that counts these calls.
@@ -215,7 +222,8 @@ impl Transport {
                 .min(timing.backoff_max);
             let wait = error.retry_after.map_or(grown, |hint| hint.max(grown));
             // Jitter on top: earlier than the cloud asks is too early.
-            tokio::time::sleep(wait.mul_f64(1.0 + 0.5 * fastrand::f64())).await;
+            let jitter = timing.chance.part_of(wait / 2);
+            tokio::time::sleep(wait + jitter).await;
             attempt += 1;
         }
     }
@@ -235,7 +243,7 @@ impl Transport {
     /// [`Kind::WrongEndpoint`] if the region makes no host.
     pub fn prepare(&self, caller: &Caller, call: &Call, keys: &Keys) -> Result<Prepared, Error> {
         let date = self.cloud_now().strftime("%Y-%m-%dT%H:%M:%SZ").to_string();
-        let nonce = format!("{:032x}", fastrand::u128(..));
+        let nonce = self.0.config.timing.chance.hexadecimal(32);
         let url = self
             .0
             .config
@@ -275,27 +283,22 @@ impl Transport {
                 };
                 headers.insert(name, value);
             }
-            let request = self
-                .0
-                .http
-                .post(prepared.url)
-                .headers(headers)
-                .body(prepared.body.unwrap_or_default());
-            let response = request
-                .send()
-                .await
-                .map_err(|error| match error.is_connect() {
-                    true => unanswered(
-                        Kind::Transient,
-                        Outcome::NotSent,
-                        &format!("no connection to {host}: {}", innermost(&error)),
-                    ),
-                    false => unanswered(
-                        Kind::Transient,
-                        Outcome::Unknown,
-                        "the connection broke before there was an answer",
-                    ),
-                })?;
+            let mut request = Request::new(Method::POST, prepared.url);
+            *request.headers_mut() = headers;
+            *request.body_mut() = prepared.body.map(Into::into);
+            let response = self.0.wire.exchange(request).await;
+            let response = response.map_err(|none| match none {
+                NoAnswer::NotSent(why) => unanswered(
+                    Kind::Transient,
+                    Outcome::NotSent,
+                    &format!("no connection to {host}: {why}"),
+                ),
+                NoAnswer::Broken => unanswered(
+                    Kind::Transient,
+                    Outcome::Unknown,
+                    "the connection broke before there was an answer",
+                ),
+            })?;
             self.decode(call, keys, response).await
         };
         match timeout_at(deadline, exchange).await {
@@ -421,15 +424,6 @@ fn correction(error: &Error) -> Option<Correction> {
         Kind::Credentials if code.contains("securitytoken") => Some(Correction::NewKeys),
         _ => None,
     }
-}
-
-/// What went wrong at the bottom of a chain of errors: the part that tells a person something.
-fn innermost(error: &dyn std::error::Error) -> String {
-    let mut cause = error;
-    while let Some(source) = cause.source() {
-        cause = source;
-    }
-    cause.to_string()
 }
 
 fn unanswered(call: &Call, kind: Kind, outcome: Outcome, message: &str) -> Error {

@@ -109,7 +109,7 @@ pub async fn carry_out<M: Managed>(
     message: &str,
 ) -> Result<Done<M::Key>, Stop> {
     let manner = step.manner();
-    let id = operation::draw_id();
+    let id = operation::draw_id(&pass.ctx.timing.chance);
     pass.hold_by_finalizer().await?;
     let epoch = pass
         .ctx
@@ -436,8 +436,8 @@ impl<M: Managed> Pass<'_, M> {
             .saturating_mul(1 << attempt)
             .min(timing.backoff_max);
         let wait = error.retry_after.map_or(grown, |hint| hint.max(grown));
-        let pause = tokio::time::sleep(wait.mul_f64(0.5 + 0.5 * fastrand::f64()));
-        self.aside(pause).await;
+        let pause = wait / 2 + timing.chance.part_of(wait / 2);
+        self.aside(tokio::time::sleep(pause)).await;
     }
 }
 

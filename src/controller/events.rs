@@ -12,6 +12,7 @@ use k8s_openapi::{
 use kube::{Api, ResourceExt, api::PostParams};
 
 use super::{managed::Managed, pass::Pass};
+use crate::chance::Chance;
 
 /// What changed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -88,7 +89,7 @@ pub async fn publish<M: Managed>(pass: &Pass<'_, M>, change: Change, mut note: S
         reporting_controller: Some(CONTROLLER.to_owned()),
         reporting_instance: Some(pass.ctx.instance.clone()),
         metadata: ObjectMeta {
-            name: Some(name(&object.name_any())),
+            name: Some(name(&object.name_any(), &pass.ctx.timing.chance)),
             namespace: Some(namespace.clone()),
             ..ObjectMeta::default()
         },
@@ -105,9 +106,9 @@ pub async fn publish<M: Managed>(pass: &Pass<'_, M>, change: Change, mut note: S
 }
 
 /// A name for an event about `object`; both have at most 253 characters, all of them ASCII.
-fn name(object: &str) -> String {
+fn name(object: &str, chance: &Chance) -> String {
     let start = &object[..object.len().min(200)];
-    format!("{start}.{:016x}", fastrand::u64(..))
+    format!("{start}.{}", chance.hexadecimal(16))
 }
 
 /// An error and what caused it, in one line.

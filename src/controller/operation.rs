@@ -4,10 +4,12 @@ use std::fmt::{Display, Write};
 
 use sha2::{Digest, Sha256};
 
+use crate::chance::Chance;
+
 /// Draws the id of a new operation: 32 hexadecimal digits.
 #[must_use]
-pub fn draw_id() -> String {
-    format!("{:032x}", fastrand::u128(..))
+pub fn draw_id(chance: &Chance) -> String {
+    chance.hexadecimal(32)
 }
 
 /// The `ClientToken` of one batch: 64 hexadecimal digits, the most that ESS takes.
@@ -60,6 +62,7 @@ mod tests {
 
     #[test]
     fn no_two_operations_share_an_id() {
-        assert_ne!(draw_id(), draw_id());
+        let chance = Chance::seeded(1);
+        assert_ne!(draw_id(&chance), draw_id(&chance));
     }
 }

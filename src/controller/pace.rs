@@ -60,7 +60,9 @@ pub fn pace<K>(seen: Seen, memory: &mut Memory<K>, timing: &Timing) -> (Duration
     } else if moving {
         beat
     } else {
-        slow_beat(interval).saturating_sub(ago).max(timing.soon)
+        slow_beat(interval, timing)
+            .saturating_sub(ago)
+            .max(timing.soon)
     };
     let waits = moving || due.is_some();
     let level = if waits { Level::Asked } else { Level::Sweep };
@@ -70,8 +72,8 @@ pub fn pace<K>(seen: Seen, memory: &mut Memory<K>, timing: &Timing) -> (Duration
 
 /// From one look to the next at rest: spread, so that objects made together do not stay together, by less than the tenth
 /// of the interval that a shared look may be old, and short enough that drift is seen within the interval all the same.
-fn slow_beat(interval: Duration) -> Duration {
-    interval.mul_f64(0.8 + 0.08 * fastrand::f64())
+fn slow_beat(interval: Duration, timing: &Timing) -> Duration {
+    interval.mul_f64(0.8 + 0.08 * timing.chance.fraction())
 }
 
 /// A delay that doubles with each failure in a row, with full jitter above the least.
@@ -81,10 +83,8 @@ pub fn backoff(failures: u32, timing: &Timing) -> Duration {
         .backoff_min
         .saturating_mul(1 << failures.saturating_sub(1).min(16));
     let most = doubled.min(timing.backoff_max);
-    timing.backoff_min
-        + most
-            .saturating_sub(timing.backoff_min)
-            .mul_f64(fastrand::f64())
+    let spread = most.saturating_sub(timing.backoff_min);
+    timing.backoff_min + timing.chance.part_of(spread)
 }
 
 #[cfg(test)]

@@ -1,17 +1,20 @@
 //! Watches that keep what is known of objects and accounts up to date.
 
-use std::{fmt::Debug, sync::Arc};
+use std::{fmt::Debug, sync::Arc, time::Duration};
 
 use futures::StreamExt;
 use kube::{
     Api, Resource, ResourceExt,
-    runtime::{WatchStreamExt, watcher, watcher::Event},
+    runtime::{WatchStreamExt, utils::Backoff, watcher, watcher::Event},
 };
 use serde::de::DeserializeOwned;
 use tokio::time::Instant;
 
-use super::{Context, events::chain, managed::Managed};
-use crate::api::{CloudAccount, ScalingGroupAttachment, ServerGroupMembership};
+use super::{Context, events::chain, managed::Managed, pace};
+use crate::{
+    api::{CloudAccount, ScalingGroupAttachment, ServerGroupMembership},
+    timing::Timing,
+};
 
 /// Objects in a page of a list: an object may have 330 KB.
 const PAGE: u32 = 100;
@@ -69,7 +72,7 @@ where
     K: Resource<DynamicType = ()> + Clone + Debug + DeserializeOwned + Send + 'static,
 {
     let config = watcher::Config::default().page_size(PAGE);
-    let events = watcher(api, config).default_backoff();
+    let events = watcher(api, config).backoff(Waits::new(ctx.timing.clone()));
     tokio::pin!(events);
     let mut complained: Option<Instant> = None;
     while let Some(event) = events.next().await {
@@ -85,5 +88,61 @@ where
                 }
             }
         }
+    }
+}
+
+/// How long a watch waits after each failure in a row. One success is no end of a row: a server that is in trouble
+/// answers now and then.
+struct Waits {
+    timing: Timing,
+    failures: u32,
+    last: Option<Instant>,
+}
+
+impl Waits {
+    fn new(timing: Timing) -> Self {
+        Self {
+            timing,
+            failures: 0,
+            last: None,
+        }
+    }
+}
+
+impl Iterator for Waits {
+    type Item = Duration;
+
+    fn next(&mut self) -> Option<Duration> {
+        let in_a_row = 4 * self.timing.quick_beat_max;
+        if self.last.is_some_and(|last| last.elapsed() > in_a_row) {
+            self.failures = 0;
+        }
+        self.last = Some(Instant::now());
+        self.failures = self.failures.saturating_add(1);
+        let wait = pace::backoff(self.failures, &self.timing);
+        Some(wait.min(self.timing.quick_beat_max))
+    }
+}
+
+impl Backoff for Waits {
+    fn reset(&mut self) {}
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn the_waits_of_a_watch_grow_with_failures_in_a_row_and_begin_anew_after_a_while() {
+        let timing = Timing::production();
+        let (most, pause) = (timing.quick_beat_max, 4 * timing.quick_beat_max);
+        let mut waits = Waits::new(timing);
+        assert_eq!(waits.next(), Some(Duration::from_secs(1)));
+        waits.reset();
+        let grown: Vec<_> = (0..40).filter_map(|_| waits.next()).collect();
+        assert!(grown.iter().all(|wait| *wait <= most));
+        assert!(grown.contains(&most), "{grown:?}");
+        tokio::time::advance(pause + Duration::from_secs(1)).await;
+        assert_eq!(waits.next(), Some(Duration::from_secs(1)));
     }
 }

@@ -34,7 +34,7 @@ pub(crate) async fn api(State(shared): State<Arc<Shared>>, request: Request) -> 
     served.await.unwrap_or_else(|_| broken())
 }
 
-async fn handle(shared: &Shared, request: Request) -> Response {
+pub(crate) async fn handle(shared: &Shared, request: Request) -> Response {
     let admitted = match receive(request).await {
         Ok(received) => admit(shared, &received),
         Err(refusal) => return refused(&refusal, "00000000"),
@@ -299,7 +299,7 @@ pub(crate) fn land(world: &mut World, late: LateCall) {
 }
 
 fn wall_clock(world: &World) -> i64 {
-    jiff::Timestamp::now().as_second() + world.clock_ahead
+    world.clock.second() + world.clock_ahead
 }
 
 pub(crate) fn refused(refusal: &Refusal, request_id: &str) -> Response {

@@ -18,6 +18,8 @@
 //! - [`Simulator::hold`] stops a call before it is carried out or before it is answered, for tests that crash the
 //!   client there. A call whose client has gone is carried out nevertheless once it is released.
 //!
+//! [`Offline`] is the same without a socket, by a clock that is handed in: for simulations in which no real time passes.
+//!
 //! Scripts use the same by HTTP under `/_sim/`. All durations are in the simulator's own seconds, of which
 //! [`Options::speed`] pass in one; only signatures, nonces and temporary keys go by the machine's clock.
 
@@ -26,6 +28,7 @@ mod admin;
 mod attach;
 pub mod audit;
 mod balancer;
+mod clock;
 mod ecs;
 mod ess;
 mod falsify;
@@ -37,6 +40,7 @@ mod listing;
 mod members;
 mod metadata;
 mod named;
+mod offline;
 mod params;
 mod passing;
 pub mod rate;
@@ -48,4 +52,6 @@ mod slb;
 mod sts;
 pub mod world;
 
+pub use clock::Clock;
+pub use offline::Offline;
 pub use simulator::{Held, Options, Simulator, When};

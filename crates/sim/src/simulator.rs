@@ -11,10 +11,9 @@ use tokio::{
     net::TcpListener,
     sync::{Notify, oneshot},
     task::JoinHandle,
-    time::Instant,
 };
 
-use crate::{admin, audit::Entry, http, metadata, signature::Key, world::World};
+use crate::{admin, audit::Entry, clock::Clock, http, metadata, signature::Key, world::World};
 
 /// How a simulator is started.
 #[derive(Clone, Debug)]
@@ -61,18 +60,7 @@ impl Simulator {
     pub async fn start(options: Options) -> std::io::Result<Self> {
         let listener = TcpListener::bind(options.listen).await?;
         let address = listener.local_addr()?;
-        let keys = options
-            .keys
-            .into_iter()
-            .map(|(id, secret, account)| (id, Key::lasting(secret, account)))
-            .collect();
-        let shared = Arc::new(Shared {
-            world: Mutex::new(World::new(options.seed, keys)),
-            holds: Mutex::default(),
-            hangs: Notify::new(),
-            started: Instant::now(),
-            speed: options.speed,
-        });
+        let shared = Arc::new(Shared::new(options, Clock::of_machine()));
         let app = Router::new()
             .route("/_sim/audit", get(admin::audit))
             .route("/_sim/groups", get(admin::groups))
@@ -204,11 +192,26 @@ pub(crate) struct Shared {
     world: Mutex<World>,
     holds: Mutex<Vec<Hold>>,
     hangs: Notify,
-    started: Instant,
+    clock: Clock,
     speed: f64,
 }
 
 impl Shared {
+    pub(crate) fn new(options: Options, clock: Clock) -> Self {
+        let keys = options
+            .keys
+            .into_iter()
+            .map(|(id, secret, account)| (id, Key::lasting(secret, account)))
+            .collect();
+        Self {
+            world: Mutex::new(World::new(options.seed, keys, clock.clone())),
+            holds: Mutex::default(),
+            hangs: Notify::new(),
+            clock,
+            speed: options.speed,
+        }
+    }
+
     /// The world at the present moment.
     pub(crate) fn world(&self) -> MutexGuard<'_, World> {
         let mut world = self.world.lock();
@@ -217,7 +220,7 @@ impl Shared {
     }
 
     fn bring_up_to_date(&self, world: &mut World) {
-        let now = self.started.elapsed().as_secs_f64() * self.speed + world.skipped;
+        let now = self.clock.elapsed().as_secs_f64() * self.speed + world.skipped;
         while let Some(late) = world.take_late(now) {
             world.advance(late.due);
             http::land(world, late);

@@ -118,7 +118,7 @@ impl World {
         let id = self.draw("STS.");
         let key = Key {
             token: Some(self.draw("token-")),
-            expires: Some(jiff::Timestamp::now().as_second() + self.clock_ahead + seconds),
+            expires: Some(self.clock.second() + self.clock_ahead + seconds),
             arn: arn.to_owned(),
             ..Key::lasting(self.draw("secret-"), account.to_owned())
         };

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use serde_json::Value;
 
-use crate::{audit::Entry, fault::Fault, group::kind_of, signature::Caller};
+use crate::{audit::Entry, clock::Clock, fault::Fault, group::kind_of, signature::Caller};
 pub use crate::{
     group::{Group, LoadBalancer, Member, MemberKey, Product, Status},
     rate::Rate,
@@ -113,6 +113,7 @@ pub struct World {
     pub audit: Vec<Entry>,
     /// By how many seconds the server's clock is ahead of the machine's.
     pub clock_ahead: i64,
+    pub(crate) clock: Clock,
     /// When something is due next; before that time brings nothing about, unless somebody changed things.
     pub(crate) next: Seconds,
     /// Seconds that were skipped.
@@ -130,7 +131,7 @@ pub struct World {
 }
 
 impl World {
-    pub(crate) fn new(seed: u64, keys: BTreeMap<String, Key>) -> Self {
+    pub(crate) fn new(seed: u64, keys: BTreeMap<String, Key>, clock: Clock) -> Self {
         Self {
             now: 0.0,
             keys,
@@ -152,6 +153,7 @@ impl World {
             faults: Vec::new(),
             audit: Vec::new(),
             clock_ahead: 0,
+            clock,
             next: f64::NEG_INFINITY,
             skipped: 0.0,
             caller: Caller::default(),
