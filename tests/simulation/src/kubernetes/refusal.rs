@@ -86,7 +86,11 @@ impl Refusal {
     /// The object is not the one, or not in the version, that is to be deleted.
     pub(super) fn precondition(kind: &Kind, name: &str, which: &str) -> Self {
         let why = format!("the {which} in the precondition does not match that in record");
-        Self::conflict(kind, &kind.name, name, &why)
+        let called = match kind.is_namespace() {
+            true => &kind.plural,
+            false => &kind.name,
+        };
+        Self::conflict(kind, called, name, &why)
     }
 
     fn conflict(kind: &Kind, called: &str, name: &str, why: &str) -> Self {

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use serde::Deserialize;
+use serde::{Deserialize, Deserializer};
 use serde_json::{Map, Value};
 
 /// One node of a structural schema. A word that is not here would be one that this server ignores by mistake.
@@ -15,6 +15,7 @@ pub(super) struct Schema {
     #[serde(default)]
     properties: BTreeMap<String, Schema>,
     items: Option<Box<Schema>>,
+    #[serde(default, deserialize_with = "whatever")]
     default: Option<Value>,
     #[serde(default)]
     nullable: bool,
@@ -48,6 +49,11 @@ pub(super) struct Schema {
     _format: Value,
     #[serde(default, rename = "pattern")]
     _pattern: Value,
+}
+
+/// A default may be null, which is not the same as none.
+fn whatever<'de, D: Deserializer<'de>>(value: D) -> Result<Option<Value>, D::Error> {
+    Value::deserialize(value).map(Some)
 }
 
 /// What is wrong with an object.

@@ -356,6 +356,9 @@ fn is_the_version(kind: &Kind, old: &Value, new: &Value) -> Result<(), Refusal> 
         "" if kind.unconditional() => Ok(()),
         "" => Err(Refusal::no_version(kind, name)),
         version if version == text(old, "resourceVersion") => Ok(()),
+        version if version.parse::<u64>().is_err() => Err(Refusal::unexpected(
+            "the version of the object is no number",
+        )),
         _ => Err(Refusal::stale(kind, name)),
     }
 }
