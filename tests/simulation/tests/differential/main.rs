@@ -59,8 +59,8 @@ async fn both_servers_answer_written_scripts_alike_and_all_that_the_operator_sen
 #[tokio::test(flavor = "multi_thread")]
 async fn both_servers_answer_random_scripts_alike() {
     let control_plane = control_plane().await;
-    for seed in 1..=10 {
+    for seed in 1..=20 {
         let mut play = Play::new(control_plane, &format!("random-{seed}")).await;
-        random::script(&mut play, seed, 40).await;
+        random::script(&mut play, seed, 60).await;
     }
 }
