@@ -27,6 +27,11 @@ use server_group_sim::{Options, Simulator};
 use tokio::{runtime::Handle, sync::OnceCell, task::JoinHandle, time::Instant};
 use tokio_util::sync::CancellationToken;
 
+#[path = "requests.rs"]
+mod requests;
+
+use requests::Unlisted;
+
 /// How much faster time passes.
 pub const SPEED: f64 = 100.0;
 
@@ -62,6 +67,14 @@ pub struct Stage {
     /// Where the election of the next operator runs, and its client there; absent = where the operator does.
     pub election: Option<(Handle, Client)>,
     running: Option<Running>,
+    /// What its operators sent and nobody knew of.
+    unlisted: Unlisted,
+}
+
+impl Drop for Stage {
+    fn drop(&mut self) {
+        self.unlisted.complain();
+    }
 }
 
 /// A running operator; dropping it ends it as SIGKILL does.
@@ -179,6 +192,7 @@ impl Stage {
             candidate: None,
             election: None,
             running: None,
+            unlisted: Unlisted::default(),
         };
         stage.grant_all(&[&stage.namespace]).await;
         stage
@@ -200,6 +214,7 @@ impl Stage {
             candidate: self.candidate,
             election: self.election.clone(),
             running: None,
+            unlisted: self.unlisted.clone(),
         }
     }
 
@@ -300,6 +315,7 @@ impl Stage {
             timing: timing.clone(),
         };
         let transport = Transport::new(config).unwrap();
+        let client = self.unlisted.watching(client);
         let operator = Operator {
             client: client.clone(),
             transport,
@@ -308,7 +324,14 @@ impl Stage {
             namespace: (!self.everywhere).then(|| self.namespace.clone()),
             election: self.candidate.map(|identity| {
                 let here = || (Handle::current(), client);
-                let (runtime, client) = self.election.clone().unwrap_or_else(here);
+                let elsewhere = self.election.clone().map(|(runtime, client)| {
+                    // What carries its requests must not wait for the workers either.
+                    let entered = runtime.enter();
+                    let client = self.unlisted.watching(client);
+                    drop(entered);
+                    (runtime, client)
+                });
+                let (runtime, client) = elsewhere.unwrap_or_else(here);
                 Candidate {
                     namespace: self.namespace.clone(),
                     identity: identity.into(),

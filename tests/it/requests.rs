@@ -1,0 +1,116 @@
+//! What the operator sends to Kubernetes, held against the list of it.
+//!
+//! The simulation answers what is on the list as a real server does, and nothing else: a request that is new belongs on
+//! it, and into the scripts that compare the two servers.
+
+use std::{
+    collections::BTreeSet,
+    future::Future,
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll},
+};
+
+use axum::http::{Request, Response, header};
+use kube::{Client, client::Body};
+use parking_lot::Mutex;
+use tower::Service;
+
+#[path = "../simulation/src/kubernetes/shape.rs"]
+mod shape;
+
+const LISTED: &str = include_str!("../simulation/requests.txt");
+
+/// Requests that are not on the list. Whoever has them at the end of a test is told.
+#[derive(Clone, Default)]
+pub struct Unlisted(Arc<Mutex<BTreeSet<String>>>);
+
+impl Unlisted {
+    /// A client that looks at what an operator sends on its way.
+    pub fn watching(&self, client: Client) -> Client {
+        let namespace = client.default_namespace().to_owned();
+        let unlisted = Self(Arc::clone(&self.0));
+        Client::new(Watched { client, unlisted }, namespace)
+    }
+
+    fn look(&self, request: &Request<Body>) {
+        let line = line(request);
+        if !shape::lines(LISTED).any(|listed| listed == line) {
+            self.0.lock().insert(line);
+        }
+    }
+
+    /// Makes a test fail whose operator sent something that is not on the list.
+    pub fn complain(&self) {
+        let unlisted = self.0.lock();
+        assert!(
+            unlisted.is_empty() || std::thread::panicking(),
+            "the operator sent what is not in tests/simulation/requests.txt: {unlisted:#?}"
+        );
+    }
+}
+
+fn line(request: &Request<Body>) -> String {
+    let header = |name| {
+        let value = request.headers().get(name);
+        value.and_then(|value| value.to_str().ok()).unwrap_or("")
+    };
+    let query = request.uri().query().unwrap_or("").split('&');
+    let names = query
+        .filter(|pair| !pair.is_empty())
+        .map(|pair| pair.split_once('=').map_or(pair, |(name, _)| name));
+    shape::shape(
+        request.method().as_str(),
+        request.uri().path(),
+        names,
+        header(header::CONTENT_TYPE),
+        header(header::ACCEPT),
+    )
+}
+
+struct Watched {
+    client: Client,
+    unlisted: Unlisted,
+}
+
+impl Service<Request<Body>> for Watched {
+    type Response = Response<Body>;
+    type Error = kube::Error;
+    type Future = Pin<Box<dyn Future<Output = Result<Self::Response, Self::Error>> + Send>>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), kube::Error>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, request: Request<Body>) -> Self::Future {
+        self.unlisted.look(&request);
+        let client = self.client.clone();
+        Box::pin(async move { client.send(request).await })
+    }
+}
+
+#[test]
+#[should_panic(
+    expected = "PUT /api/v1/namespaces/{namespace}/pods/{name}/status?dryRun application/json"
+)]
+fn a_request_that_is_not_listed_is_told() {
+    let unlisted = Unlisted::default();
+    let request = |method: &str, path: &str| {
+        Request::builder()
+            .method(method)
+            .uri(path)
+            .header(header::CONTENT_TYPE, "application/json")
+            .body(Body::empty())
+            .unwrap()
+    };
+    unlisted.look(&request(
+        "POST",
+        "/apis/events.k8s.io/v1/namespaces/a/events?",
+    ));
+    unlisted.complain();
+    unlisted.look(&request(
+        "PUT",
+        "/api/v1/namespaces/a/pods/b/status?dryRun=All",
+    ));
+    unlisted.complain();
+}
