@@ -343,7 +343,9 @@ fn wait_for_fed_groups(
     planned: &Plan,
 ) -> Result<(), Stop> {
     let spec = &pass.object.spec;
-    let attached = planned.attach.keys().filter(|_| spec.force_attach);
+    // What gets another weight is attached again in the same pass.
+    let attached = planned.attach.keys().chain(&planned.swap);
+    let attached = attached.filter(|_| spec.force_attach);
     let detached = planned.detach.iter().filter(|_| spec.force_detach);
     let moved = attached.chain(detached);
     pass.wait_for_groups(moved.map(|key| fed_group(&spec.region_id, key)).collect())
