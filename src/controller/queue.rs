@@ -107,10 +107,9 @@ pub enum Back {
 pub struct Queue {
     places: Places,
     entries: BTreeMap<Key, Entry>,
-    asked: Line,
-    sweep: Line,
+    lines: Levels<Line>,
     /// Who waits for a group that somebody else has.
-    behind: BTreeMap<GroupId, Behind>,
+    behind: BTreeMap<GroupId, Levels<VecDeque<Numbered>>>,
     due: BTreeMap<(Duration, u64), (Key, Level)>,
     busy: BTreeSet<GroupId>,
     working: usize,
@@ -167,8 +166,7 @@ impl Queue {
         Self {
             places,
             entries: BTreeMap::new(),
-            asked: Line::default(),
-            sweep: Line::default(),
+            lines: Levels::default(),
             behind: BTreeMap::new(),
             due: BTreeMap::new(),
             busy: BTreeSet::new(),
@@ -265,7 +263,7 @@ impl Queue {
             let (groups, also) = (entry.groups(), entry.also.clone());
             if let Some(busy) = groups.iter().find(|group| self.busy.contains(group)) {
                 let behind = self.behind.entry(busy.clone()).or_default();
-                behind.line(level).push_back((number, key));
+                behind.at(level).push_back((number, key));
                 // It will not take what it was let through for.
                 self.nudge(&groups);
                 continue;
@@ -403,11 +401,7 @@ impl Queue {
             false => [both[1], both[0]],
         };
         order.into_iter().find_map(|level| {
-            let line = match level {
-                Level::Asked => &mut self.asked,
-                Level::Sweep => &mut self.sweep,
-            };
-            let (number, key) = line.pop(&left)?;
+            let (number, key) = self.lines.at(level).pop(&left)?;
             Some((number, key, level))
         })
     }
@@ -423,10 +417,7 @@ impl Queue {
         if let State::Resting { due: Some(due) } = before {
             self.due.remove(&due);
         }
-        let line = match level {
-            Level::Asked => &mut self.asked,
-            Level::Sweep => &mut self.sweep,
-        };
+        let line = self.lines.at(level);
         line.push(&entry.takes, (number, key.clone()), end);
     }
 
@@ -449,10 +440,7 @@ impl Queue {
                 if now != number {
                     continue;
                 }
-                let line = match level {
-                    Level::Asked => &mut self.asked,
-                    Level::Sweep => &mut self.sweep,
-                };
+                let line = self.lines.at(level);
                 line.push(&entry.takes, (number, key), End::Front);
                 break;
             }
@@ -486,6 +474,32 @@ type Numbered = (u64, Key);
 enum End {
     Front,
     Back,
+}
+
+/// One of something for each level.
+#[derive(Debug, Default)]
+struct Levels<T> {
+    asked: T,
+    sweep: T,
+}
+
+impl<T> Levels<T> {
+    fn at(&mut self, level: Level) -> &mut T {
+        match level {
+            Level::Asked => &mut self.asked,
+            Level::Sweep => &mut self.sweep,
+        }
+    }
+}
+
+impl Levels<VecDeque<Numbered>> {
+    fn pop(&mut self) -> Option<Numbered> {
+        self.asked.pop_front().or_else(|| self.sweep.pop_front())
+    }
+
+    fn is_empty(&self) -> bool {
+        self.asked.is_empty() && self.sweep.is_empty()
+    }
 }
 
 /// Regions take turns, in each its accounts, and in each of these its namespaces.
@@ -566,30 +580,6 @@ impl<T: Default> Ring<T> {
         }
         self.last = Some(name);
         Some(taken)
-    }
-}
-
-/// Who waits for a group.
-#[derive(Debug, Default)]
-struct Behind {
-    asked: VecDeque<Numbered>,
-    sweep: VecDeque<Numbered>,
-}
-
-impl Behind {
-    fn line(&mut self, level: Level) -> &mut VecDeque<Numbered> {
-        match level {
-            Level::Asked => &mut self.asked,
-            Level::Sweep => &mut self.sweep,
-        }
-    }
-
-    fn pop(&mut self) -> Option<Numbered> {
-        self.asked.pop_front().or_else(|| self.sweep.pop_front())
-    }
-
-    fn is_empty(&self) -> bool {
-        self.asked.is_empty() && self.sweep.is_empty()
     }
 }
 
