@@ -7,7 +7,7 @@
 use std::{
     collections::{BTreeMap, BTreeSet},
     hash::{DefaultHasher, Hash, Hasher},
-    ops::{Bound, Deref},
+    ops::Deref,
     sync::{Arc, OnceLock, Weak},
 };
 
@@ -220,18 +220,6 @@ impl<M: Managed> Registry<M> {
     pub fn found_of_account(&self, account: &str) -> Vec<Found> {
         let inner = self.0.lock();
         inner.found(inner.of_account.get(account).into_iter().flatten())
-    }
-
-    /// Who is in a namespace.
-    pub fn found_in(&self, namespace: &str) -> Vec<Found> {
-        let inner = self.0.lock();
-        let first = Name {
-            namespace: namespace.into(),
-            name: "".into(),
-        };
-        let from = (Bound::Included(first), Bound::Unbounded);
-        let names = inner.objects.range::<Name, _>(from).map(|(name, _)| name);
-        inner.found(names.take_while(|name| *name.namespace == *namespace))
     }
 
     /// Every object.

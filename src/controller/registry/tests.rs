@@ -118,7 +118,7 @@ fn what_a_list_lacks_is_gone() {
 }
 
 #[test]
-fn objects_are_found_by_group_account_and_namespace_in_order() {
+fn objects_are_found_by_group_and_account_in_order() {
     let registry = Memberships::default();
     registry.learn(membership("b", 1, json!({})));
     registry.learn(membership(
@@ -143,7 +143,6 @@ fn objects_are_found_by_group_account_and_namespace_in_order() {
     assert_eq!(on, ["ns/b", "ns/c", "other/a"]);
     assert_eq!(names(registry.found_on(&rsp, &name("b"))), "ns/c other/a");
     assert_eq!(names(registry.found_of_account("default")), "ns/b other/a");
-    assert_eq!(names(registry.found_in("ns")), "ns/b ns/c");
     assert_eq!(names(registry.found()), "ns/b ns/c other/a");
     assert!(registry.others_on(&rsp, "uid-b"));
     registry.forget(&membership("b", 1, json!({})));
