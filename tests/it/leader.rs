@@ -11,12 +11,12 @@ use std::{
 use control_plane::Patience;
 use jiff::Timestamp;
 use k8s_openapi::api::coordination::v1::Lease;
-use kube::{Api, Client};
+use kube::Api;
 use parking_lot::Mutex;
 use serde_json::json;
 use server_group_operator::{
     api::ServerGroupMembership,
-    leader::{Election, LEASE_NAME, Leadership, Lost, thread::LeaseThread},
+    leader::{Election, LEASE_NAME, Leadership, Lost},
     timing::Timing,
 };
 use server_group_sim::{When, world::Product};
@@ -279,14 +279,7 @@ async fn nothing_is_changed_while_the_thread_of_the_lease_is_late() {
         .simulator
         .world()
         .create_group(Product::Clb, "rsp-web");
-    let lease = LeaseThread::start().unwrap();
-    let config = control_plane().await.admin().config().await.unwrap();
-    let client = {
-        let _there = lease.runtime().enter();
-        Client::try_from(config).unwrap()
-    };
-    stage.candidate = Some("late");
-    stage.election = Some((lease.runtime().clone(), client));
+    let lease = stage.elects_on_a_thread("late").await;
     // A changing call may begin as long as its deadline lies within the lease: in the first two seconds. The lease itself
     // lasts longer than anything here, however slow the machine is.
     let mut timing = timing();

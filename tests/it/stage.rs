@@ -20,6 +20,7 @@ use serde_json::{Value, json};
 use server_group_operator::{
     api::{CloudAccount, ScalingGroupAttachment, ServerGroupMembership},
     cloud::{Endpoints, Environment, Signature, Transport, TransportConfig},
+    leader::thread::LeaseThread,
     run::{Candidate, Ended, Operator},
     timing::Timing,
 };
@@ -65,7 +66,7 @@ pub struct Stage {
     /// Whether the next operator takes part in an election, and as whom.
     pub candidate: Option<&'static str>,
     /// Where the election of the next operator runs, and its client there; absent = where the operator does.
-    pub election: Option<(Handle, Client)>,
+    election: Option<(Handle, Client)>,
     running: Option<Running>,
     /// What its operators sent and nobody knew of.
     unlisted: Unlisted,
@@ -344,6 +345,20 @@ impl Stage {
         let stop = CancellationToken::new();
         let task = tokio::spawn(operator.run(stop.clone()));
         Running { stop, task }
+    }
+
+    /// Lets the next operator take part in an election, on a thread for its lease alone, which is to outlive it.
+    pub async fn elects_on_a_thread(&mut self, identity: &'static str) -> LeaseThread {
+        let lease = LeaseThread::start().unwrap();
+        let config = control_plane().await.admin().config().await.unwrap();
+        let client = {
+            // A client works where it was made.
+            let _there = lease.runtime().enter();
+            Client::try_from(config).unwrap()
+        };
+        self.candidate = Some(identity);
+        self.election = Some((lease.runtime().clone(), client));
+        lease
     }
 
     /// How a client with the rights of the operator is made.

@@ -3,14 +3,14 @@
 use std::time::{Duration, Instant};
 
 use k8s_openapi::api::coordination::v1::Lease;
-use kube::{Api, Client};
+use kube::Api;
 use serde_json::json;
-use server_group_operator::leader::{LEASE_NAME, thread::LeaseThread};
+use server_group_operator::leader::LEASE_NAME;
 use server_group_sim::world::Product;
 
 use crate::{
     ALONE, Membership,
-    stage::{Stage, control_plane, instances, timing},
+    stage::{Stage, instances, timing},
 };
 
 /// How long every worker is busy: two leases.
@@ -25,19 +25,12 @@ async fn the_lease_is_held_while_every_worker_is_busy_for_half_a_minute() {
         .simulator
         .world()
         .create_group(Product::Clb, "rsp-web");
-    let lease = LeaseThread::start().unwrap();
     let workers = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)
         .enable_all()
         .build()
         .unwrap();
-    stage.candidate = Some("busy");
-    let client = {
-        let config = control_plane().await.admin().config().await.unwrap();
-        let _there = lease.runtime().enter();
-        Client::try_from(config).unwrap()
-    };
-    stage.election = Some((lease.runtime().clone(), client));
+    let lease = stage.elects_on_a_thread("busy").await;
     let production = server_group_operator::timing::Timing::production();
     let mut timing = timing();
     timing.mutation_deadline = production.mutation_deadline;
@@ -81,6 +74,6 @@ async fn the_lease_is_held_while_every_worker_is_busy_for_half_a_minute() {
         .membership("web", "rsp-web", &instances(0, 3, Some(80)), json!({}))
         .await;
     stage.reason::<Membership>("web", "Converged").await;
-    drop(running);
+    drop((running, lease));
     workers.shutdown_background();
 }
