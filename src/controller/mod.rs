@@ -22,6 +22,8 @@ pub mod memory;
 pub mod operation;
 pub mod pace;
 pub mod parking;
+#[cfg(test)]
+mod parses;
 pub mod pass;
 pub mod queue;
 pub mod reconcile;

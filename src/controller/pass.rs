@@ -326,27 +326,27 @@ impl<'c, M: Managed> Pass<'c, M> {
 
     /// The other objects of its kind on its group.
     pub fn neighbours(&self) -> Vec<Arc<Known<M>>> {
-        let mut others = self.keep(M::registry(self.ctx).on(&self.object.group()));
-        others.retain(|other| other.meta().uid != self.object.meta().uid);
-        others
+        let registry = M::registry(self.ctx);
+        self.keep(registry.on(&self.object.group(), &self.uid()))
     }
 
     /// Whether there are any.
     pub fn alone(&self) -> bool {
-        let uid = self.object.uid().unwrap_or_default();
-        !M::registry(self.ctx).others_on(&self.object.group(), &uid)
+        !M::registry(self.ctx).others_on(&self.object.group(), &self.uid())
     }
 
     /// The attachments, other than its own object, that name `group`.
     pub fn attachments_naming(&self, group: &GroupId) -> Vec<Arc<Known<ScalingGroupAttachment>>> {
-        let mut others = self.keep(self.ctx.attachments.naming(group));
-        others.retain(|other| other.metadata.uid != self.object.meta().uid);
-        others
+        self.keep(self.ctx.attachments.naming(group, &self.uid()))
     }
 
-    /// The memberships of `group`.
+    /// The memberships, other than its own object, of `group`.
     pub fn memberships_of(&self, group: &GroupId) -> Vec<Arc<Known<ServerGroupMembership>>> {
-        self.keep(self.ctx.memberships.on(group))
+        self.keep(self.ctx.memberships.on(group, &self.uid()))
+    }
+
+    fn uid(&self) -> String {
+        self.object.uid().unwrap_or_default()
     }
 
     /// Keeps objects parsed until the pass ends: it looks at them again before each batch.

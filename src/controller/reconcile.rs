@@ -317,3 +317,6 @@ fn after<M: Managed>(pass: &Pass<'_, M>, stop: &Stop) -> Duration {
     }
     pace::backoff(memory.failures, timing)
 }
+
+#[cfg(test)]
+mod tests;

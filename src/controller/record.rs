@@ -73,6 +73,8 @@ impl<K: Ord + Clone + Display + FromStr> Record<K> {
         operation: Option<Operation<K>>,
         parked: impl Iterator<Item = (&'a str, &'a str)>,
     ) -> Self {
+        #[cfg(test)]
+        super::parses::count(super::parses::What::Status, uid);
         let Some(ledger) = ledger.filter(|ledger| ledger.uid == uid) else {
             return Self::default();
         };

@@ -95,8 +95,8 @@ fn an_object_made_anew_under_its_name_is_another_one_whatever_its_version() {
     let again = json!({"metadata": {"uid": "another"}, "spec": {"serverGroup": {"id": "rsp-2"}}});
     let news = registry.learn(membership("web", 5, again)).unwrap();
     assert_eq!(news.asks, Some(Level::Asked));
-    assert!(registry.on(&group("CLB", "rsp-1")).is_empty());
-    assert_eq!(registry.on(&group("CLB", "rsp-2")).len(), 1);
+    assert!(registry.on(&group("CLB", "rsp-1"), "").is_empty());
+    assert_eq!(registry.on(&group("CLB", "rsp-2"), "").len(), 1);
 }
 
 #[test]
@@ -114,7 +114,7 @@ fn what_a_list_lacks_is_gone() {
         .map(|gone| gone.uid)
         .collect();
     assert_eq!(gone, ["uid-b"]);
-    assert_eq!(registry.on(&group("CLB", "rsp-1")).len(), 2);
+    assert_eq!(registry.on(&group("CLB", "rsp-1"), "").len(), 2);
 }
 
 #[test]
@@ -136,7 +136,7 @@ fn objects_are_found_by_group_and_account_in_order() {
         names.collect::<Vec<_>>().join(" ")
     };
     let rsp = group("CLB", "rsp-1");
-    let on = registry.on(&rsp).into_iter();
+    let on = registry.on(&rsp, "").into_iter();
     let on: Vec<_> = on
         .map(|known| name_of::<ServerGroupMembership>(&known).to_string())
         .collect();
@@ -153,7 +153,7 @@ fn objects_are_found_by_group_and_account_in_order() {
 #[test]
 fn attachments_are_found_by_what_they_name_in_spec_ledger_and_open_operation() {
     let registry = Attachments::default();
-    let found = |id: &str| registry.naming(&group("GWLB", id)).len();
+    let found = |id: &str| registry.naming(&group("GWLB", id), "").len();
     registry.learn(attachment("x", 1, &["sgp-1", "sgp-2"], &Value::Null));
     assert_eq!((found("sgp-1"), found("sgp-2"), found("sgp-3")), (1, 1, 0));
     // It is off the list, and still in the ledger; another one is only named by the call under way.
@@ -163,7 +163,7 @@ fn attachments_are_found_by_what_they_name_in_spec_ledger_and_open_operation() {
     let status = json!({"observedGeneration": 1, "ledger": ledger, "operation": operation});
     registry.learn(attachment("x", 2, &["sgp-2"], &status));
     assert_eq!((found("sgp-1"), found("sgp-2"), found("sgp-3")), (1, 1, 1));
-    assert_eq!(registry.naming(&group("LB", "lb-1")).len(), 1);
+    assert_eq!(registry.naming(&group("LB", "lb-1"), "").len(), 1);
     registry.learn(attachment("x", 3, &[], &Value::Null));
     assert_eq!((found("sgp-1"), found("sgp-2"), found("sgp-3")), (0, 0, 0));
 }
@@ -218,7 +218,7 @@ fn an_object_is_parsed_once_for_all_who_look_at_it_and_not_kept_at_rest() {
     let registry = Memberships::default();
     registry.learn(membership("web", 1, json!({})));
     let first = registry.get(&name("web")).unwrap();
-    let second = &registry.on(&group("CLB", "rsp-1"))[0];
+    let second = &registry.on(&group("CLB", "rsp-1"), "")[0];
     assert!(Arc::ptr_eq(&first, second));
     assert!(std::ptr::eq(first.record(), second.record()));
     registry.wrote(membership("web", 2, json!({})));
