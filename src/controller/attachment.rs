@@ -1,6 +1,6 @@
 //! The pipeline of a `ScalingGroupAttachment`, top to bottom.
 
-mod activity;
+pub mod activity;
 mod apply;
 mod feeds;
 mod managed;

@@ -6,7 +6,7 @@
 
 use std::{collections::BTreeSet, collections::VecDeque, future::Future, time::Duration};
 
-use server_group_core::{reason::Reason, refusal::halve, settle::Settling};
+use server_group_core::{follow::Followed, reason::Reason, refusal::halve, settle::Settling};
 
 use super::{
     managed::Managed,
@@ -160,6 +160,8 @@ pub async fn carry_out<M: Managed>(
                 operation.names.clone_from(&done.accepted);
                 done.end = End::Working;
                 pass.running = None;
+                let now = pass.ctx.now();
+                pass.turn.followed.insert(id, Followed::new(now));
                 return Ok(done);
             }
             Ok(Next::End(end)) => {

@@ -4,10 +4,13 @@
 
 use std::collections::BTreeSet;
 
-use server_group_core::reason::Reason;
+use server_group_core::{
+    follow::{Patience, Shown},
+    reason::Reason,
+};
 
 use super::{managed::Managed, pass::Pass, record::Operation, stop::Stop};
-use crate::api::status::Phase;
+use crate::{api::status::Phase, timing::Timing};
 
 /// What is followed, by the cloud's id.
 #[derive(Clone, Copy, Debug)]
@@ -21,14 +24,38 @@ pub enum Followed<'a> {
 /// How a job or scaling activity stands.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Standing {
-    /// It runs, or is in a state that this version does not know.
+    /// It runs.
     Running,
+    /// It is in a state that this version does not know.
+    Unclear,
+    /// The list does not show it: not yet, or no more.
+    NotListed,
     /// It ended, well as far as is known.
     Ended,
     /// It ended, and something is to be said about it.
     Warned(String),
     /// It ended badly, in the cloud's words.
     Failed(String),
+}
+
+impl Standing {
+    /// As the core reads it.
+    pub const fn shown(&self) -> Shown {
+        match self {
+            Self::Running => Shown::Running,
+            Self::Unclear => Shown::Unclear,
+            Self::NotListed => Shown::Nothing,
+            Self::Ended | Self::Warned(_) | Self::Failed(_) => Shown::Over,
+        }
+    }
+}
+
+/// How long is waited for what is followed.
+pub fn patience(timing: &Timing) -> Patience {
+    Patience {
+        until_listed: timing.settle_gap,
+        until_told: timing.job_patience,
+    }
 }
 
 impl<M: Managed> Pass<'_, M> {
@@ -57,25 +84,30 @@ impl<M: Managed> Pass<'_, M> {
             Followed::Activity(id) => ("scaling activity", id),
         };
         let name = format!("{noun} {reference} of {}", operation.action);
-        let standing = match standing {
-            Standing::Running if !self.follows_too_long(reference) => {
+        let (now, patience) = (self.ctx.now(), patience(&self.ctx.timing));
+        let over = self
+            .turn
+            .is_over(&operation.id, standing.shown(), now, patience);
+        let too_long = self.turn.takes_too_long(&operation.id, now, patience);
+        let standing = match (standing, followed) {
+            (Standing::Unclear, _) if over => {
+                Standing::Warned("it stays in a state that is not known".to_owned())
+            }
+            (standing, _) if over => standing,
+            (_, Followed::Job(_)) if too_long => Standing::Failed("it does not end".to_owned()),
+            // Its instances are on the move as long as it says so, and no other state tells.
+            (_, Followed::Activity(_)) if too_long => {
+                let note = format!("{name} does not end");
+                if self.memory.lock().last_failure.as_ref() != Some(&note) {
+                    self.note_failure(&note, operation.request_id.as_deref());
+                }
+                return Err(Stop::because(Reason::Changing, note));
+            }
+            _ => {
                 let message = format!("{name} is running");
                 return Err(Stop::because(Reason::Changing, message));
             }
-            Standing::Running => match followed {
-                Followed::Job(_) => Standing::Failed("it does not end".to_owned()),
-                // Its instances are on the move as long as it says so, and no other state tells.
-                Followed::Activity(_) => {
-                    let note = format!("{name} does not end");
-                    if self.memory.lock().last_failure.as_ref() != Some(&note) {
-                        self.note_failure(&note, operation.request_id.as_deref());
-                    }
-                    return Err(Stop::because(Reason::Changing, note));
-                }
-            },
-            ended => ended,
         };
-        self.memory.lock().following = None;
         let request = operation.request_id.as_deref();
         match standing {
             Standing::Failed(words) => {
@@ -87,27 +119,12 @@ impl<M: Managed> Pass<'_, M> {
                 let note = with_words(format!("{name} ended with warnings"), &words);
                 self.note_failure(&note, request);
             }
-            Standing::Running | Standing::Ended => {}
+            Standing::Running | Standing::Unclear | Standing::NotListed | Standing::Ended => {}
         }
         self.group_changed();
         self.turn.answered.insert(operation.id);
         self.close_answered();
         Ok(())
-    }
-
-    /// Whether `reference` has been followed for longer than anything should take.
-    fn follows_too_long(&self, reference: &str) -> bool {
-        let now = self.ctx.now();
-        let mut memory = self.memory.lock();
-        match &memory.following {
-            Some((followed, since)) if followed == reference => {
-                now > *since + self.ctx.timing.job_patience
-            }
-            _ => {
-                memory.following = Some((reference.to_owned(), now));
-                false
-            }
-        }
     }
 
     /// `request` is the cloud's id of the call that was accepted and failed later.

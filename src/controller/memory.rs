@@ -35,8 +35,6 @@ pub struct Memory<K> {
     pub refused: BTreeMap<K, bool>,
     /// Actions that the cloud refused and would refuse again.
     pub refusals: BTreeMap<&'static str, Refusal>,
-    /// The job or scaling activity that is followed, and since when.
-    pub following: Option<(String, Duration)>,
     /// What we removed lately, and how often it came back.
     pub removed: BTreeMap<K, Removed>,
     /// Since when each stranger is one.
@@ -93,7 +91,6 @@ impl<K> Default for Memory<K> {
             retained: false,
             refused: BTreeMap::new(),
             refusals: BTreeMap::new(),
-            following: None,
             removed: BTreeMap::new(),
             strangers: BTreeMap::new(),
             parked: BTreeMap::new(),

@@ -1,6 +1,10 @@
 //! When what was sent is over: operations without an answer settle, ledger entries leave, groups are gone for sure.
 
-use std::{collections::BTreeSet, sync::Arc, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+    time::Duration,
+};
 
 use server_group_core::settle::{Settling, Waits};
 
@@ -18,8 +22,8 @@ use crate::api::status::Phase;
 pub struct Told {
     /// Of those without an answer, as far as status says, what they name.
     pub open: Vec<(String, BTreeSet<String>)>,
-    /// Those that were accepted: a job or scaling activity carries them out.
-    pub followed: BTreeSet<String>,
+    /// Of those that were accepted, the job or scaling activity that carries them out.
+    pub followed: BTreeMap<String, Option<String>>,
 }
 
 impl<M: Managed> Pass<'_, M> {
@@ -31,7 +35,8 @@ impl<M: Managed> Pass<'_, M> {
             .filter_map(|other| other.record().operation.as_ref());
         for operation in self.written_operation.iter().chain(others) {
             if operation.phase == Phase::Accepted {
-                told.followed.insert(operation.id.clone());
+                let reference = operation.reference.clone();
+                told.followed.insert(operation.id.clone(), reference);
             } else {
                 let names = texts(&operation.names).into_iter().collect();
                 told.open.push((operation.id.clone(), names));
@@ -63,9 +68,13 @@ impl<M: Managed> Pass<'_, M> {
                 });
             }
         }
-        mentioned.extend(followed);
+        mentioned.extend(followed.into_keys());
         // As long as status speaks of it: one that ended is not followed again because the write of that did not get through.
         self.turn.answered.retain(|id| mentioned.contains(id));
+        let ours = self.record.operation.as_ref().map(|ours| &ours.id);
+        let speaks_of = |id: &String| mentioned.contains(id) || ours == Some(id);
+        let followed = &mut self.turn.followed;
+        followed.retain(|id, _| id.starts_with(GroupMemory::MOVES) || speaks_of(id));
         // What an attachment's object has settled by itself is over here too.
         let over = |id: &String| id.starts_with(GroupMemory::MOVES) && !mentioned.contains(id);
         self.turn.unsettled.retain(|id, _| !over(id));
@@ -113,6 +122,15 @@ impl<M: Managed> Pass<'_, M> {
         let since = *self.memory.lock().gone_since.get_or_insert(now);
         self.wake_at(since + gap);
         now >= since + gap
+    }
+
+    /// Whether a scaling group's own call, which says so just now, has said twice, far enough apart, that it does not exist.
+    pub fn scaling_group_is_gone(&mut self, id: &str) -> bool {
+        let (now, gap) = (self.ctx.now(), self.ctx.timing.gone_gap);
+        let gone = self.turn.missing_for_sure(id, now, gap);
+        let since = self.turn.missing[id];
+        self.wake_at(since + gap);
+        gone
     }
 
     /// Drops an operation of ours from the record once every call of it was answered or has settled.

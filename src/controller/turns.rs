@@ -10,7 +10,10 @@ use std::{
 };
 
 use parking_lot::Mutex;
-use server_group_core::settle::Settling;
+use server_group_core::{
+    follow::{Followed, Patience, Shown},
+    settle::Settling,
+};
 use tokio::{sync::OwnedMutexGuard, time::Instant};
 
 use crate::cloud::GroupView;
@@ -40,6 +43,10 @@ pub struct GroupMemory {
     pub view: Option<GroupView>,
     /// Members and attachments that a call may still bring or take, and until when (S6); whoever settled it.
     pub lingering: BTreeMap<String, Duration>,
+    /// Operations that a job or scaling activity carries out, by id.
+    pub followed: BTreeMap<String, Followed>,
+    /// Scaling groups whose own call says that they do not exist, and since when.
+    pub missing: BTreeMap<String, Duration>,
     /// Operations of objects that act on other groups, for whose end a forced call on this one waits, and since when.
     pub waited_for: BTreeMap<String, Duration>,
     /// Whether the group had rows when it was last seen: then an empty list is read again (S5).
@@ -47,8 +54,28 @@ pub struct GroupMemory {
 }
 
 impl GroupMemory {
-    /// Before the id of an attachment's operation that a server group settles for itself.
+    /// Before the id of an attachment's operation that a server group settles, or follows, for itself.
     pub const MOVES: &str = "moves/";
+
+    /// Takes in what a look shows of the operation `id`, and returns whether it is over.
+    pub fn is_over(&mut self, id: &str, shown: Shown, now: Duration, patience: Patience) -> bool {
+        let followed = self.followed.entry(id.to_owned());
+        let followed = followed.or_insert_with(|| Followed::new(now));
+        followed.look(shown, now, patience)
+    }
+
+    /// Whether the operation `id` has been followed for longer than anything should take.
+    pub fn takes_too_long(&self, id: &str, now: Duration, patience: Patience) -> bool {
+        let followed = self.followed.get(id);
+        followed.is_some_and(|followed| followed.takes_too_long(now, patience))
+    }
+
+    /// Takes in that a scaling group's own call says that it does not exist, and returns whether it has said so twice, `gap`
+    /// apart.
+    pub fn missing_for_sure(&mut self, scaling_group: &str, now: Duration, gap: Duration) -> bool {
+        let since = self.missing.entry(scaling_group.to_owned()).or_insert(now);
+        now >= *since + gap
+    }
 
     fn awaits_nothing(&self) -> bool {
         self.answered.is_empty() && self.unsettled.is_empty() && self.lingering.is_empty()

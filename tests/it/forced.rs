@@ -215,3 +215,70 @@ async fn a_server_group_that_cannot_be_read_keeps_only_its_own_detach_waiting() 
     stage.reason::<Attachment>("feed", "Converged").await;
     assert_eq!(attached(&stage), 2);
 }
+
+const ACTIVITIES: &str = "DescribeScalingActivities";
+
+/// A list that did not show the activity yet was once taken for its end: a release counted on the instances that it then
+/// took out.
+#[tokio::test(flavor = "multi_thread")]
+async fn nobody_is_removed_on_the_strength_of_instances_that_an_unlisted_activity_takes_out() {
+    let mut stage = stage("unlisted-activity", &[80]).await;
+    stage
+        .membership(
+            "web",
+            "rsp-x",
+            &instances(5, 1, Some(80)),
+            json!({"intervalSeconds": 30}),
+        )
+        .await;
+    stage.reason::<Membership>("web", "Converged").await;
+    stage.stop().await;
+    // As long as the test needs, a list may lack what has begun.
+    let mut timing = crate::stage::timing();
+    timing.settle_gap = std::time::Duration::from_mins(10);
+    stage.start_with(stage.operator_client(), timing);
+    stage.simulator.world().durations.activity = 1e6;
+    let detach = |call: &Entry| call.action == "DetachVServerGroups";
+    let mut held = stage.simulator.hold(When::After, detach);
+    leave_the_clb_group(&stage, json!({})).await;
+    stage.awaited("the call", held.arrived()).await;
+    let stale = Fault::on(ACTIVITIES, What::Stale).times(u32::MAX);
+    stage.simulator.world().faults.push(stale);
+    stage.delete::<Membership>("web").await;
+    let asked = || stage.simulator.world().calls(ACTIVITIES);
+    let before = asked();
+    held.release();
+    stage.reached("looks", before + 6, asked).await;
+    stage.simulator.world().faults.clear();
+    stage.reached("looks", before + 10, asked).await;
+    stage.simulator.world().pass(1e6);
+    stage.gone::<Membership>("web").await;
+    let world = stage.simulator.world();
+    assert_ne!(world.serving("rsp-x"), 0, "everything that was left stays");
+}
+
+/// That the scaling group is gone was an error, and the activity in it was followed for ever.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_deletion_ends_though_the_scaling_group_of_its_activity_is_gone() {
+    let stage = stage("activity-of-nothing", &[80]).await;
+    {
+        let mut world = stage.simulator.world();
+        world.put_member("rsp-x", "i-other", "", 80, 100);
+        world.durations.activity = 1e7;
+    }
+    leave_the_clb_group(&stage, json!({})).await;
+    let open = |feed: &Attachment| operation(feed).is_some_and(|open| open["phase"] == "Accepted");
+    stage.until("its call", "feed", open).await;
+    {
+        let mut world = stage.simulator.world();
+        world.scaling_groups.remove("asg-1");
+        let refuse = What::Refuse {
+            status: 404,
+            code: "InvalidScalingGroupId.NotFound".into(),
+        };
+        let fault = Fault::on(ACTIVITIES, refuse).times(u32::MAX);
+        world.faults.push(fault);
+    }
+    stage.delete::<Attachment>("feed").await;
+    stage.gone::<Attachment>("feed").await;
+}

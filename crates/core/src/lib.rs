@@ -9,6 +9,7 @@
 pub mod amount;
 pub mod attachment;
 pub mod claim;
+pub mod follow;
 pub mod grant;
 pub mod ledger;
 pub mod membership;

@@ -19,12 +19,13 @@ use super::{
         apply::{Applied, Wording, act, change_ledger, register, take_back},
         carry_out::{Manner, Step},
         events::Change,
+        following::patience,
         managed::age,
         pass::Pass,
         stop::Stop,
-        turns::Turn,
+        turns::{GroupMemory, Turn},
     },
-    activity::ANY_ACTIVITY,
+    activity::{self, ANY_ACTIVITY},
     managed::fed_group,
     observe::{Group, claimant, observe, operations_on_fed_group},
     parse::Parsed,
@@ -403,21 +404,25 @@ async fn in_use(
 ) -> bool {
     let open = operations_on_fed_group(pass, key);
     turn.waited_for.retain(|id, _| open.contains_key(id));
-    let now = pass.ctx.now();
-    for (id, scaling_group) in open {
-        let since = *turn.waited_for.entry(id).or_insert(now);
-        let busy = match scaling_group {
-            Some(id) => group.cloud.scaling_group_is_busy(&id).await.ok(),
-            None => None,
+    let (ctx, now) = (pass.ctx, pass.ctx.now());
+    for (id, activity) in open {
+        let since = *turn.waited_for.entry(id.clone()).or_insert(now);
+        let standing = match activity {
+            Some((scaling_group, reference)) => {
+                let cloud = &group.cloud;
+                activity::look(ctx, turn, cloud, &scaling_group, &reference).await
+            }
+            None if now < since + ctx.timing.linger => return true,
+            None => continue,
         };
-        let timing = &pass.ctx.timing;
-        let over_after = match busy {
-            Some(true) => return true,
-            // An activity that has just begun may not be listed yet.
-            Some(false) => timing.settle_gap,
-            None => timing.linger,
+        let over = match standing {
+            Ok(standing) => {
+                let id = format!("{}{id}", GroupMemory::MOVES);
+                turn.is_over(&id, standing.shown(), now, patience(&ctx.timing))
+            }
+            Err(_) => now >= since + ctx.timing.linger,
         };
-        if now < since + over_after {
+        if !over {
             return true;
         }
     }

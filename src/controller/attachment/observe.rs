@@ -18,11 +18,14 @@ use super::{
     super::{
         Context,
         authorize::authorize,
+        following::patience,
         managed::{Managed, age},
         pass::Pass,
         registry::Known,
+        settling::Told,
         stop::Stop,
     },
+    activity::{self, ANY_ACTIVITY},
     feeds::feeds,
     managed::fed_group,
     parse::{self, Parsed},
@@ -76,10 +79,11 @@ pub(super) async fn observe(
     let neighbours = pass.neighbours();
     let told = pass.told(&neighbours);
     // Whoever made the call may not be able to follow its activity any more; the scaling group can be asked.
-    let another_runs = !told.followed.is_subset(&pass.turn.answered);
-    let nothing_open = told.open.is_empty() && pass.turn.unsettled.is_empty() && !another_runs;
+    let another_runs = another_runs(pass, group, &told).await?;
+    let nothing_open = told.open.is_empty() && pass.turn.unsettled.is_empty();
     // An activity may be what became of a call that was not answered.
-    let idle = nothing_open || !group.cloud.scaling_group_is_busy(&group.id).await?;
+    let idle =
+        !another_runs && (nothing_open || !group.cloud.scaling_group_is_busy(&group.id).await?);
     let shown = |name: &str| match name
         .parse::<AttachmentKey>()
         .ok()
@@ -136,6 +140,27 @@ pub(super) async fn observe(
     world.view_permits_removal =
         pass.ctx.now().saturating_sub(begun) < pass.ctx.timing.view_age_max;
     Ok(Some(Observed { world, idle, begun }))
+}
+
+/// Whether an activity of another object's call runs: that object may not be able to follow it any more.
+async fn another_runs(
+    pass: &mut Pass<'_, ScalingGroupAttachment>,
+    group: &Group,
+    told: &Told,
+) -> Result<bool, Stop> {
+    let (now, patience) = (pass.ctx.now(), patience(&pass.ctx.timing));
+    for (id, reference) in &told.followed {
+        if pass.turn.answered.contains(id) {
+            continue;
+        }
+        let reference = reference.as_deref().unwrap_or(ANY_ACTIVITY);
+        let standing =
+            activity::look(pass.ctx, &mut pass.turn, &group.cloud, &group.id, reference).await?;
+        if !pass.turn.is_over(id, standing.shown(), now, patience) {
+            return Ok(true);
+        }
+    }
+    Ok(false)
 }
 
 type Attached = BTreeMap<AttachmentKey, Option<Weight>>;
@@ -260,11 +285,11 @@ pub(super) fn claimant(
 }
 
 /// The operations of other objects on the group that `key` feeds, by id; and of one that a scaling activity carries
-/// out, whose.
+/// out, that activity and its scaling group.
 pub(super) fn operations_on_fed_group(
     pass: &Pass<'_, ScalingGroupAttachment>,
     key: &AttachmentKey,
-) -> BTreeMap<String, Option<String>> {
+) -> BTreeMap<String, Option<(String, String)>> {
     let fed = fed_group(&pass.object.spec.region_id, key);
     let memberships = pass.memberships_of(&fed).into_iter().filter_map(|other| {
         let operation = other.record().operation.as_ref()?;
@@ -279,8 +304,11 @@ pub(super) fn operations_on_fed_group(
             let names_it = |name: &AttachmentKey| name.fed_group() == key.fed_group();
             operation.names.iter().any(names_it).then(|| {
                 let carried_out = operation.phase == Phase::Accepted;
-                let scaling_group = carried_out.then(|| other.spec.scaling_group_id.clone());
-                (operation.id.clone(), scaling_group)
+                let activity = carried_out.then(|| {
+                    let reference = operation.reference.as_deref().unwrap_or(ANY_ACTIVITY);
+                    (other.spec.scaling_group_id.clone(), reference.to_owned())
+                });
+                (operation.id.clone(), activity)
             })
         });
     memberships.chain(attachments).collect()

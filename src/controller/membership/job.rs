@@ -4,7 +4,7 @@ use futures::future::try_join_all;
 
 use super::{
     super::{
-        following::{Followed, Standing},
+        following::{Followed, Standing, patience},
         pass::Pass,
         stop::Stop,
     },
@@ -33,29 +33,35 @@ pub(super) async fn follow(
         .filter_map(|other| other.record().operation.clone())
         .filter(|operation| operation.phase == Phase::Accepted)
         .filter(|operation| !pass.turn.answered.contains(&operation.id))
-        .filter_map(|operation| operation.reference)
+        .filter_map(|operation| Some((operation.id, operation.reference?)))
         .collect();
     let freshness = pass.freshness();
-    let ids = ours.iter().map(|(_, id)| id).chain(&others);
+    let ids = ours.iter().map(|(_, id)| id);
+    let ids = ids.chain(others.iter().map(|(_, id)| id));
     let asked = ids.map(|id| group.cloud.job(group.product, id, freshness));
     let jobs: Vec<_> = try_join_all(asked).await?.into_iter().flatten().collect();
-    let runs = |id: &String| {
-        jobs.iter()
-            .any(|job| job.id == *id && standing(job) == Standing::Running)
+    let look = |id: &String| {
+        let found = jobs.iter().find(|job| job.id == *id);
+        found.map_or(Standing::NotListed, standing)
     };
-    let another_runs = others.iter().any(runs);
+    let (now, patience) = (pass.ctx.now(), patience(&pass.ctx.timing));
+    let mut another_runs = false;
+    for (operation, id) in &others {
+        let over = pass
+            .turn
+            .is_over(operation, look(id).shown(), now, patience);
+        another_runs |= !over && !pass.turn.takes_too_long(operation, now, patience);
+    }
     if let Some((operation, id)) = ours {
-        // One that is no longer known ended some time ago, one way or the other.
-        let found = jobs.iter().find(|job| job.id == id);
-        let standing = found.map_or(Standing::Ended, standing);
-        pass.follow(operation, Followed::Job(&id), standing)?;
+        pass.follow(operation, Followed::Job(&id), look(&id))?;
     }
     Ok(another_runs)
 }
 
 fn standing(job: &Job) -> Standing {
     match &job.status {
-        JobStatus::Processing | JobStatus::Unknown(_) => Standing::Running,
+        JobStatus::Processing => Standing::Running,
+        JobStatus::Unknown(_) => Standing::Unclear,
         JobStatus::Succeeded => Standing::Ended,
         JobStatus::Failed => Standing::Failed(job.message.clone()),
     }

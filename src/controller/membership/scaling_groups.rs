@@ -11,7 +11,13 @@ use server_group_core::{
 
 use super::{
     super::{
-        authorize::authorize, managed::Managed, pass::Pass, record::Operation, turns::GroupMemory,
+        attachment::activity::{self, ANY_ACTIVITY},
+        authorize::authorize,
+        following::{Standing, patience},
+        managed::Managed,
+        pass::Pass,
+        record::Operation,
+        turns::GroupMemory,
     },
     observe::Group,
 };
@@ -50,9 +56,17 @@ pub(super) async fn brought(
     for (scaling_group, ports) in scaling_groups(pass, group) {
         let found = group.cloud.describe_scaling_instances(&scaling_group).await;
         let instances = match found {
-            Ok(instances) => instances,
+            Ok(instances) => {
+                pass.turn.missing.remove(&scaling_group);
+                instances
+            }
             // It is gone, and brings nobody back.
-            Err(error) if error.kind == Kind::ScalingGroupNotFound => continue,
+            Err(error)
+                if error.kind == Kind::ScalingGroupNotFound
+                    && pass.scaling_group_is_gone(&scaling_group) =>
+            {
+                continue;
+            }
             Err(error) => {
                 pass.could_not_read(&error);
                 return None;
@@ -106,8 +120,10 @@ pub(super) fn unsettled_moves(
         .filter(|(_, operation)| operation.phase != Phase::Accepted)
         .map(|(_, operation)| {
             let names = operation.names.iter().filter(|key| feeds(key, group));
-            let id = format!("{}{}", GroupMemory::MOVES, operation.id);
-            (id, names.map(ToString::to_string).collect())
+            (
+                move_id(&operation),
+                names.map(ToString::to_string).collect(),
+            )
         })
         .collect()
 }
@@ -129,21 +145,45 @@ fn moves(
 
 /// Whether an attachment has a call under way that moves instances in or out of this group (S6).
 ///
-/// Its object may not be able to follow it any more, so the scaling group itself is asked; what cannot be asked runs.
+/// Its object may not be able to follow it any more, so ESS itself is asked; what cannot be asked runs.
 pub(super) async fn instances_are_moved(
-    pass: &Pass<'_, ServerGroupMembership>,
+    pass: &mut Pass<'_, ServerGroupMembership>,
     group: &Group,
 ) -> bool {
-    let moved: BTreeSet<_> = moves(pass, group)
-        .into_iter()
-        .map(|(scaling_group, _)| scaling_group)
+    let moves = moves(pass, group);
+    let ids: BTreeSet<_> = moves
+        .iter()
+        .map(|(_, operation)| move_id(operation))
         .collect();
-    for scaling_group in moved {
-        match group.cloud.scaling_group_is_busy(&scaling_group).await {
-            Ok(false) => {}
-            Err(error) if error.kind == Kind::ScalingGroupNotFound => {}
-            Ok(true) | Err(_) => return true,
+    let is_over = |id: &String| id.starts_with(GroupMemory::MOVES) && !ids.contains(id);
+    pass.turn.followed.retain(|id, _| !is_over(id));
+    for (scaling_group, operation) in moves {
+        let accepted = operation.phase == Phase::Accepted;
+        let reference = operation.reference.as_deref().filter(|_| accepted);
+        let reference = reference.unwrap_or(ANY_ACTIVITY);
+        let (ctx, cloud) = (pass.ctx, &group.cloud);
+        let looked = activity::look(ctx, &mut pass.turn, cloud, &scaling_group, reference).await;
+        let Ok(standing) = looked else {
+            return true;
+        };
+        let over = match accepted {
+            true => {
+                let patience = patience(&ctx.timing);
+                let shown = standing.shown();
+                pass.turn
+                    .is_over(&move_id(&operation), shown, ctx.now(), patience)
+            }
+            // It has no answer yet: whether anything came of it settles by two views.
+            false => standing != Standing::Running,
+        };
+        if !over {
+            return true;
         }
     }
     false
+}
+
+/// The id under which this group remembers an attachment's operation.
+fn move_id(operation: &Operation<AttachmentKey>) -> String {
+    format!("{}{}", GroupMemory::MOVES, operation.id)
 }
