@@ -279,8 +279,8 @@ async fn one_batch<M: Managed>(
                 unanswered = Some((sent, batch.clone()));
             }
             (Outcome::Unknown, _) => {
-                let first = unanswered.map_or(sent, |(first, _)| first);
-                return Err(lost(first, batch, &told(&error)));
+                // Each sending can land so late after it was sent: settling counts from the last one.
+                return Err(lost(sent, batch, &told(&error)));
             }
             // The repetition was refused, which says nothing about the first call.
             _ if unanswered.is_some() => return Err(lost(sent, batch, &told(&error))),

@@ -5,6 +5,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 use server_group_operator::{api::ServerGroupMembership, timing::Timing};
 use server_group_sim::{
+    When,
     audit::Entry,
     fault::{Fault, What},
     world::Product,
@@ -280,4 +281,48 @@ async fn an_intent_found_at_start_without_an_answer_is_settled_first() {
         world.now - killed_at
     );
     assert_eq!(world.changing_calls().count(), 1);
+}
+
+/// Settling once counted from the first sending: the next change left 12 s after the second one.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_call_that_was_sent_twice_settles_from_the_second_sending() {
+    const REMOVE: &str = "RemoveServersFromServerGroup";
+    let mut stage = Stage::without_operator("sent-twice").await;
+    stage
+        .simulator
+        .world()
+        .create_group(Product::Gwlb, "sgp-fw");
+    let mut timing = crate::stage::timing();
+    // However slow the look between the two is, it permits the second one.
+    timing.view_age_max = Duration::from_mins(10);
+    timing.token_reuse_max = Duration::from_mins(10);
+    stage.start_with(stage.operator_client(), timing);
+    let list = async |count| {
+        stage
+            .membership("fw", "sgp-fw", &instances(0, count, None), json!({}))
+            .await
+    };
+    list(3).await;
+    stage.reason::<Membership>("fw", "Converged").await;
+    let lose = Fault::on(REMOVE, What::LoseAnswerBefore).times(2);
+    stage.simulator.world().faults.push(lose);
+    let mut sent = false;
+    let mut held = stage.simulator.hold(When::Before, move |call: &Entry| {
+        sent |= call.action == REMOVE;
+        sent && call.action == "ListServerGroupServers"
+    });
+    list(2).await;
+    stage.awaited("the look between", held.arrived()).await;
+    let sendings = || -> Vec<f64> {
+        let world = stage.simulator.world();
+        let calls = world.changing_calls().filter(|call| call.action == REMOVE);
+        calls.map(|call| call.at).collect()
+    };
+    stage.clock_shows(sendings()[0] + 90.0).await;
+    held.release();
+    stage.reason::<Membership>("fw", "Converged").await;
+    let sendings = sendings();
+    assert_eq!(sendings.len(), 3, "{}", stage.calls());
+    let waited = sendings[2] - sendings[1];
+    assert!(waited >= 60.0, "changed {waited} s after the last sending");
 }
