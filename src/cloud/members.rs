@@ -368,20 +368,48 @@ impl Cloud {
         }
     }
 
+    /// What a group is doing by its own state, asked for now; `None` if the list leaves it out, and for CLB, whose groups
+    /// have no state. Whoever asks within a short window shares a call.
+    ///
+    /// # Errors
+    ///
+    /// What any reading call may end with.
+    ///
+    /// Source: `ListServerGroups`.
+    pub async fn group_status(
+        &self,
+        product: Product,
+        group: &str,
+    ) -> Result<Option<GroupStatus>, Error> {
+        if product == Product::Clb {
+            return Ok(None);
+        }
+        let found = self.listed_status(product, group, Freshness::now()).await?;
+        Ok(found.map(|(_, status)| status))
+    }
+
     async fn server_group_status(
         &self,
         product: Product,
         group: &str,
         freshness: Freshness,
     ) -> Result<(Instant, GroupStatus), Error> {
-        let rows = &self.transport.shared().statuses;
         let asked = Instant::now();
+        let found = self.listed_status(product, group, freshness).await?;
+        Ok(found.unwrap_or_else(|| (asked, GroupStatus::Unknown(String::new()))))
+    }
+
+    async fn listed_status(
+        &self,
+        product: Product,
+        group: &str,
+        freshness: Freshness,
+    ) -> Result<Option<(Instant, GroupStatus)>, Error> {
+        let rows = &self.transport.shared().statuses;
         let call = (service(product), LIST_SERVER_GROUPS);
         let read =
             move |cloud: Self, ids: Vec<String>| async move { cloud.statuses(product, &ids).await };
-        let found = self.shared(rows, call, group, freshness, read);
-        let unknown = || (asked, GroupStatus::Unknown(String::new()));
-        Ok(found.await?.unwrap_or_else(unknown))
+        self.shared(rows, call, group, freshness, read).await
     }
 
     async fn statuses(

@@ -282,3 +282,34 @@ async fn a_deletion_ends_though_the_scaling_group_of_its_activity_is_gone() {
     stage.delete::<Attachment>("feed").await;
     stage.gone::<Attachment>("feed").await;
 }
+
+/// An addition to a GWLB group is over for us when it is answered; the group was being changed for long after that.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_forced_attach_waits_while_the_server_group_itself_is_being_changed() {
+    let stage = Stage::new("changing-group").await;
+    {
+        let mut world = stage.simulator.world();
+        world.create_group(Product::Gwlb, "sgp-gw");
+        world.create_scaling_group("asg-1", (0..2).map(instance));
+        world.durations.adding = 200.0;
+    }
+    stage
+        .membership("fw", "sgp-gw", &instances(5, 1, None), json!({}))
+        .await;
+    let when = |action: &'static str| {
+        let world = stage.simulator.world();
+        let mut calls = world.changing_calls().filter(|call| call.action == action);
+        calls.next().map(|call| call.at)
+    };
+    let (add, attach) = ("AddServersToServerGroup", "AttachServerGroups");
+    stage.eventually("added", async || when(add)).await;
+    let closed = |fw: &Membership| operation(fw).is_none();
+    stage.until("its call is over", "fw", closed).await;
+    let gwlb = [json!({"type": "GWLB", "id": "sgp-gw"})];
+    stage
+        .attachment("feed", "asg-1", &gwlb, json!({"forceAttach": true}))
+        .await;
+    let attached = stage.eventually("attached", async || when(attach)).await;
+    let waited = attached - when(add).unwrap();
+    assert!(waited >= 200.0, "attached {waited} s after the addition");
+}

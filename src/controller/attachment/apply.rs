@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use futures::future::try_join_all;
 use server_group_core::{
     attachment::{
         AttachmentKey, Family, Plan,
@@ -32,7 +33,7 @@ use super::{
 };
 use crate::{
     api::ScalingGroupAttachment,
-    cloud::{self, Answer, Cloud, Force, Freshness, Service},
+    cloud::{self, Answer, Cloud, Force, Freshness, GroupStatus, Service},
 };
 
 /// Carries out `planned`: attach, detach, swap.
@@ -383,6 +384,12 @@ async fn see_that_nobody_uses(
             ));
         }
     }
+    if let Some((id, status)) = being_changed(group, batch).await? {
+        return Err(Stop::because(
+            Reason::Changing,
+            format!("server group {id} is {status}: it is being changed"),
+        ));
+    }
     if group.cloud.scaling_group_is_busy(&group.id).await? {
         return Err(Stop::because(
             Reason::Changing,
@@ -390,6 +397,24 @@ async fn see_that_nobody_uses(
         ));
     }
     Ok(())
+}
+
+/// A server group of `batch` that is being changed by its own state, whoever changes it: a call of ours is over when it is
+/// answered, long before the group is. One that is not listed is no reason to wait.
+async fn being_changed(
+    group: &Group,
+    batch: &[AttachmentKey],
+) -> Result<Option<(String, GroupStatus)>, Stop> {
+    let server_groups: BTreeSet<_> = batch
+        .iter()
+        .filter_map(AttachmentKey::server_group)
+        .collect();
+    let asked = server_groups
+        .iter()
+        .map(|(product, id)| group.cloud.group_status(*product, id));
+    let found = try_join_all(asked).await?.into_iter().zip(server_groups);
+    let mut changing = found.filter_map(|(status, (_, id))| Some((id.to_owned(), status?)));
+    Ok(changing.find(|(_, status)| *status != GroupStatus::Available))
 }
 
 /// Whether another object has a call under way on the group that `key` feeds, and whose turn this is (S6).
