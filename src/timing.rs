@@ -191,3 +191,26 @@ impl fmt::Debug for Timing {
             .finish_non_exhaustive()
     }
 }
+
+/// The first whole second, which is all that status can write, that lies no earlier than `wait` after `now`.
+#[must_use]
+pub fn whole_second_after(now: Timestamp, wait: Duration) -> Timestamp {
+    let end = now.saturating_add(wait).unwrap_or(now);
+    let up = i64::from(end.subsec_nanosecond() > 0);
+    Timestamp::from_second(end.as_second() + up).unwrap_or(end)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_wait_never_ends_early_for_being_written_in_whole_seconds() {
+        let at = |text: &str| text.parse::<Timestamp>().unwrap();
+        let now = at("2026-01-01T00:00:00.2Z");
+        let end = whole_second_after(now, Duration::from_mins(1));
+        assert_eq!(end, at("2026-01-01T00:01:01Z"));
+        let end = whole_second_after(at("2026-01-01T00:00:00Z"), Duration::from_mins(1));
+        assert_eq!(end, at("2026-01-01T00:01:00Z"));
+    }
+}

@@ -205,6 +205,10 @@ pub struct ScalingGroupAttachmentStatus {
     /// The change in flight.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub operation: Option<attachment::Operation>,
+    /// What settled before that and may still land, an entry for each action.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 8))]
+    pub settled: Vec<attachment::Settled>,
     /// What would be changed, in `Plan` mode.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub plan: Option<Plan>,

@@ -36,6 +36,8 @@ pub enum Phase {
     Accepted,
     /// Sent and not answered: it is not known whether it was carried out.
     Unsettled,
+    /// Over as far as two views agree, and kept until a late call cannot land any more.
+    Settled,
 }
 
 /// Why a difference is left alone.
@@ -115,6 +117,7 @@ macro_rules! items {
     ($module:ident, $many:ident, $one:ident, $key:literal) => {
         #[doc = concat!("Operation, held and parked items that are written as ", $key, ".")]
         pub mod $module {
+            use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
             use schemars::JsonSchema;
             use serde::{Deserialize, Serialize};
 
@@ -146,6 +149,24 @@ macro_rules! items {
                 #[serde(default, skip_serializing_if = "Option::is_none")]
                 #[schemars(length(max = 128))]
                 pub reference: Option<String>,
+                /// Until when a call of it may still land, by the cloud's clock, once it is `Settled`. Written once.
+                #[serde(default, skip_serializing_if = "Option::is_none")]
+                pub until: Option<Time>,
+            }
+
+            /// Calls of one action that settled and may still land, from before the present operation.
+            #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+            #[serde(rename_all = "camelCase")]
+            pub struct Settled {
+                /// The API action.
+                #[schemars(length(max = 64))]
+                pub action: String,
+                /// Until when, by the cloud's clock.
+                pub until: Time,
+                #[doc = concat!("What they name, written as ", $key, ".")]
+                #[serde(default, skip_serializing_if = "Vec::is_empty")]
+                #[schemars(length(max = 3000), inner(length(max = 256)))]
+                pub $many: Vec<String>,
             }
 
             /// A difference that is left alone.

@@ -116,7 +116,7 @@ pub async fn carry_out<M: Managed>(
         .leadership
         .epoch()
         .ok_or(Stop::Superseded("not leading"))?;
-    pass.record.operation = Some(Operation {
+    pass.record.open(Operation {
         id: id.clone(),
         action: manner.action.to_owned(),
         phase: Phase::Intended,
@@ -181,6 +181,7 @@ pub async fn carry_out<M: Managed>(
                 pass.turn.unsettled.insert(
                     id,
                     Unsettled {
+                        action: manner.action.to_owned(),
                         names: texts(&batch).into_iter().collect(),
                         settling: Settling::new(sent),
                     },
@@ -256,6 +257,8 @@ async fn one_batch<M: Managed>(
         let error = match answer {
             Ok(answer) => {
                 step.accepted(pass, &batch, &answer.request_id);
+                let (now, linger) = (pass.ctx.now(), pass.ctx.timing.linger);
+                pass.turn.agreed(manner.action, texts(&batch), now, linger);
                 done.accepted.extend(batch);
                 done.request_id = Some(answer.request_id);
                 return Ok(match answer.reference {

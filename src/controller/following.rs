@@ -9,7 +9,12 @@ use server_group_core::{
     reason::Reason,
 };
 
-use super::{managed::Managed, pass::Pass, record::Operation, stop::Stop};
+use super::{
+    managed::Managed,
+    pass::Pass,
+    record::{Operation, texts},
+    stop::Stop,
+};
 use crate::{api::status::Phase, timing::Timing};
 
 /// What is followed, by the cloud's id.
@@ -113,6 +118,7 @@ impl<M: Managed> Pass<'_, M> {
             Standing::Failed(words) => {
                 let note = with_words(format!("{name} failed"), &words);
                 self.note_failure(&note, request);
+                self.turn.stayed(&texts(&operation.names));
                 self.failed_later(&operation.action, &operation.names, &note, request);
             }
             Standing::Warned(words) => {

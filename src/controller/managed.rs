@@ -68,7 +68,7 @@ pub trait Managed:
     /// Everything it names that needs a grant. While it is deleted, what it lists needs none.
     fn names<'a>(&'a self, namespace: &'a str) -> grant::Request<'a>;
 
-    /// Ledger and id of the open operation, as they are written in status.
+    /// Ledger and id of the open operation, as they are written in status. One that settled is not open.
     fn written_claims(&self) -> (Option<&Ledger>, Option<&str>);
     /// What its status remembers.
     fn record(&self) -> Record<Self::Key>;

@@ -10,6 +10,7 @@ use std::{
     time::Duration,
 };
 
+use jiff::Timestamp;
 use kube::{Api, ResourceExt};
 use parking_lot::Mutex;
 use server_group_core::{membership::Purpose, reason::Reason, verdict::Verdict};
@@ -99,6 +100,8 @@ pub struct Pass<'c, M: Managed> {
     pub to_tell: Vec<(Change, String)>,
     /// When something that is waited for is due, since the start of the process.
     pub due: Option<Duration>,
+    /// What the cloud's clock showed when the group was looked at.
+    pub cloud_now: Option<Timestamp>,
     /// The operation that this pass is carrying out: every call of it so far was answered.
     pub running: Option<String>,
 }
@@ -141,6 +144,7 @@ impl<'c, M: Managed> Pass<'c, M> {
             accepted_by: String::new(),
             to_tell: Vec::new(),
             due: None,
+            cloud_now: None,
             running: None,
         })
     }

@@ -6,6 +6,7 @@
 
 use std::{collections::BTreeMap, collections::BTreeSet, fmt::Display, str::FromStr};
 
+use jiff::Timestamp;
 use server_group_core::{ledger::Ledger, server::Weight};
 
 use crate::api::status::{self, Phase};
@@ -19,6 +20,10 @@ pub struct Record<K> {
     pub cloud_account_id: Option<String>,
     /// The change in flight.
     pub operation: Option<Operation<K>>,
+    /// The one that was in flight last, if it settled, and until when a call of it may land all the same.
+    pub last: Option<(Operation<K>, Timestamp)>,
+    /// What settled before that and may still land, by action.
+    pub settled: BTreeMap<String, Settled<K>>,
     /// What the cloud refused, with its words.
     pub parked: BTreeMap<K, String>,
     /// Members that were sent weight 0, to be removed later.
@@ -29,7 +34,7 @@ pub struct Record<K> {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Draining {
     /// When it is to be removed, by the cloud's clock; absent until it was seen at weight 0.
-    pub until: Option<jiff::Timestamp>,
+    pub until: Option<Timestamp>,
     /// The weight to give back.
     pub weight: Weight,
 }
@@ -53,12 +58,23 @@ pub struct Operation<K> {
     pub reference: Option<String>,
 }
 
+/// What calls named that settled and may still land.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Settled<K> {
+    /// Until when, by the cloud's clock.
+    pub until: Timestamp,
+    /// Whom they name.
+    pub names: BTreeSet<K>,
+}
+
 impl<K> Default for Record<K> {
     fn default() -> Self {
         Self {
             ledger: Ledger::default(),
             cloud_account_id: None,
             operation: None,
+            last: None,
+            settled: BTreeMap::new(),
             parked: BTreeMap::new(),
             draining: BTreeMap::new(),
         }
@@ -66,11 +82,13 @@ impl<K> Default for Record<K> {
 }
 
 impl<K: Ord + Clone + Display + FromStr> Record<K> {
-    /// Reads the parts of a status that belong to the object with this `uid`.
+    /// Reads the parts of a status that belong to the object with this `uid`. With an operation comes until when it may
+    /// land, if it is settled.
     pub fn read<'a>(
         uid: &str,
         ledger: Option<&status::Ledger>,
-        operation: Option<Operation<K>>,
+        operation: Option<(Operation<K>, Option<Timestamp>)>,
+        settled: impl Iterator<Item = (String, Settled<K>)>,
         parked: impl Iterator<Item = (&'a str, &'a str)>,
     ) -> Self {
         #[cfg(test)]
@@ -78,18 +96,68 @@ impl<K: Ord + Clone + Display + FromStr> Record<K> {
         let Some(ledger) = ledger.filter(|ledger| ledger.uid == uid) else {
             return Self::default();
         };
+        let (open, last) = match operation {
+            Some((operation, until)) if operation.phase == Phase::Settled => {
+                (None, until.map(|until| (operation, until)))
+            }
+            other => (other.map(|(operation, _)| operation), None),
+        };
         Self {
             ledger: Ledger {
                 registered: keys(&ledger.registered),
                 adopted: keys(&ledger.adopted),
             },
             cloud_account_id: Some(ledger.cloud_account_id.clone()).filter(|id| !id.is_empty()),
-            operation,
+            operation: open,
+            last,
+            settled: settled.collect(),
             parked: parked
                 .filter_map(|(key, reason)| Some((key.parse().ok()?, reason.to_owned())))
                 .collect(),
             draining: BTreeMap::new(),
         }
+    }
+
+    /// Begins a change. What settled before it is kept beside it.
+    pub fn open(&mut self, operation: Operation<K>) {
+        if let Some((last, until)) = self.last.take() {
+            let settled = self.settled.entry(last.action).or_insert(Settled {
+                until,
+                names: BTreeSet::new(),
+            });
+            settled.until = settled.until.max(until);
+            settled.names.extend(last.names);
+        }
+        self.operation = Some(operation);
+    }
+
+    /// Ends the change in flight, whose outcome was not told: a call of it may still land until then.
+    pub fn settle(&mut self, until: Timestamp) {
+        if let Some(operation) = self.operation.take() {
+            let phase = Phase::Settled;
+            self.last = Some((Operation { phase, ..operation }, until));
+        }
+    }
+
+    /// What settled and may still land: the action, until when, and whom it names.
+    pub fn may_land(&self) -> impl Iterator<Item = (&str, Timestamp, &BTreeSet<K>)> {
+        let last = self.last.iter();
+        let last = last.map(|(last, until)| (last.action.as_str(), *until, &last.names));
+        let before = self.settled.iter();
+        last.chain(before.map(|(action, kept)| (action.as_str(), kept.until, &kept.names)))
+    }
+
+    /// Forgets what cannot land any more at `now`, by the cloud's clock.
+    pub fn forget_landed(&mut self, now: Timestamp) {
+        self.last.take_if(|(_, until)| *until <= now);
+        self.settled.retain(|_, settled| settled.until > now);
+    }
+
+    /// The operation as status shows it, and until when it may land.
+    pub fn shown_operation(&self) -> Option<(&Operation<K>, Option<Timestamp>)> {
+        let last = self.last.as_ref();
+        let open = self.operation.as_ref().map(|open| (open, None));
+        open.or_else(|| last.map(|(last, until)| (last, Some(*until))))
     }
 
     /// What the open operation names.
@@ -121,4 +189,51 @@ pub fn keys<K: Ord + FromStr>(written: &[String]) -> BTreeSet<K> {
 /// Keys as status writes them, in order.
 pub fn texts<'a, K: Display + 'a>(keys: impl IntoIterator<Item = &'a K>) -> Vec<String> {
     keys.into_iter().map(ToString::to_string).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn operation(action: &str, names: &[&str]) -> Operation<String> {
+        Operation {
+            id: "op".into(),
+            action: action.into(),
+            phase: Phase::Unsettled,
+            epoch: 1,
+            names: names.iter().map(ToString::to_string).collect(),
+            request_id: None,
+            reference: None,
+        }
+    }
+
+    /// A new intent once took the place of what had settled, and a restart forgot what could still land.
+    #[test]
+    fn a_new_intent_does_not_displace_what_may_still_land() {
+        let at = |second| Timestamp::from_second(second).unwrap();
+        let mut record = Record::default();
+        for (action, names, until) in [
+            ("Remove", vec!["a"], 100),
+            ("Remove", vec!["b"], 200),
+            ("Add", vec!["c"], 300),
+        ] {
+            record.open(operation(action, &names));
+            record.settle(at(until));
+        }
+        let told = |record: &Record<String>| -> Vec<(String, i64, String)> {
+            let told = record.may_land().map(|(action, until, names)| {
+                let names = names.iter().cloned().collect::<Vec<_>>().join(" ");
+                (action.to_owned(), until.as_second(), names)
+            });
+            told.collect()
+        };
+        let add = ("Add".to_owned(), 300, "c".to_owned());
+        let remove = ("Remove".to_owned(), 200, "a b".to_owned());
+        assert_eq!(told(&record), [add.clone(), remove]);
+        record.open(operation("Remove", &["d"]));
+        let (shown, until) = record.shown_operation().unwrap();
+        assert_eq!((shown.phase, until), (Phase::Unsettled, None));
+        record.forget_landed(at(200));
+        assert_eq!(told(&record), [add]);
+    }
 }

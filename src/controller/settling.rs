@@ -6,6 +6,7 @@ use std::{
     time::Duration,
 };
 
+use jiff::Timestamp;
 use server_group_core::settle::{Settling, Waits};
 
 use super::{
@@ -15,15 +16,26 @@ use super::{
     registry::Known,
     turns::{GroupMemory, Unsettled},
 };
-use crate::api::status::Phase;
+use crate::{api::status::Phase, timing::whole_second_after};
 
 /// The operations that the statuses of all objects on a group speak of, by id.
 #[derive(Debug, Default)]
 pub struct Told {
-    /// Of those without an answer, as far as status says, what they name.
-    pub open: Vec<(String, BTreeSet<String>)>,
+    /// Those without an answer, as far as status says.
+    pub open: Vec<Open>,
     /// Of those that were accepted, the job or scaling activity that carries them out.
     pub followed: BTreeMap<String, Option<String>>,
+}
+
+/// An operation without an answer.
+#[derive(Debug)]
+pub struct Open {
+    /// Its id.
+    pub id: String,
+    /// The API action.
+    pub action: String,
+    /// What it names.
+    pub names: BTreeSet<String>,
 }
 
 impl<M: Managed> Pass<'_, M> {
@@ -38,11 +50,31 @@ impl<M: Managed> Pass<'_, M> {
                 let reference = operation.reference.clone();
                 told.followed.insert(operation.id.clone(), reference);
             } else {
-                let names = texts(&operation.names).into_iter().collect();
-                told.open.push((operation.id.clone(), names));
+                told.open.push(Open {
+                    id: operation.id.clone(),
+                    action: operation.action.clone(),
+                    names: texts(&operation.names).into_iter().collect(),
+                });
             }
         }
         told
+    }
+
+    /// Learns from the statuses of this object and of `others` what settled and may still land: facts that outlive the
+    /// process that found them (S6).
+    pub fn recall_what_may_land(&mut self, others: &[Arc<Known<M>>], cloud_now: Timestamp) {
+        self.cloud_now = Some(cloud_now);
+        let now = self.ctx.now();
+        let ours = std::iter::once(&self.record);
+        for record in ours.chain(others.iter().map(|other| other.record())) {
+            for (action, until, names) in record.may_land() {
+                if until > cloud_now {
+                    let left = until.duration_since(cloud_now).unsigned_abs();
+                    let names = texts(names).into_iter().collect();
+                    self.turn.may_land(action, names, now + left);
+                }
+            }
+        }
     }
 
     /// Lets a whole view, asked for at `begun`, count towards every open operation on the group.
@@ -58,11 +90,12 @@ impl<M: Managed> Pass<'_, M> {
         let now = self.ctx.now();
         let waits = self.waits();
         let Told { open, followed } = told;
-        let mut mentioned: BTreeSet<_> = open.iter().map(|(id, _)| id.clone()).collect();
-        for (id, names) in open {
+        let mut mentioned: BTreeSet<_> = open.iter().map(|open| open.id.clone()).collect();
+        for Open { id, action, names } in open {
             let running = self.running.as_ref() == Some(&id);
             if !running && !self.turn.answered.contains(&id) {
                 self.turn.unsettled.entry(id).or_insert_with(|| Unsettled {
+                    action,
                     names,
                     settling: Settling::new(now),
                 });
@@ -71,6 +104,7 @@ impl<M: Managed> Pass<'_, M> {
         mentioned.extend(followed.into_keys());
         // As long as status speaks of it: one that ended is not followed again because the write of that did not get through.
         self.turn.answered.retain(|id| mentioned.contains(id));
+        self.turn.settled.retain(|id, _| mentioned.contains(id));
         let ours = self.record.operation.as_ref().map(|ours| &ours.id);
         let speaks_of = |id: &String| mentioned.contains(id) || ours == Some(id);
         let followed = &mut self.turn.followed;
@@ -95,16 +129,22 @@ impl<M: Managed> Pass<'_, M> {
             self.wake_at(at);
         }
         for id in settled {
-            let names = self
-                .turn
-                .unsettled
-                .remove(&id)
-                .map(|unsettled| unsettled.names)
-                .unwrap_or_default();
+            let Some(unsettled) = self.turn.unsettled.remove(&id) else {
+                continue;
+            };
+            let ours = self.record.operation.as_mut();
+            if let Some(operation) = ours.filter(|operation| operation.id == id) {
+                // The rest of what it names was answered.
+                let named = |key: &M::Key| unsettled.names.contains(&key.to_string());
+                operation.names.retain(named);
+            }
             let until = now + waits.linger;
             self.turn
-                .lingering
-                .extend(names.into_iter().map(|name| (name, until)));
+                .may_land(&unsettled.action, unsettled.names, until);
+            let wait = waits.linger + self.ctx.timing.cloud_clock_error;
+            let cloud_now = self.cloud_now.unwrap_or_else(|| self.ctx.timing.wall_now());
+            let until = whole_second_after(cloud_now, wait);
+            self.turn.settled.insert(id.clone(), until);
             self.turn.answered.insert(id);
         }
         self.close_answered();
@@ -133,16 +173,19 @@ impl<M: Managed> Pass<'_, M> {
         gone
     }
 
-    /// Drops an operation of ours from the record once every call of it was answered or has settled.
+    /// Closes an operation of ours in the record once every call of it was answered or has settled; then what may still land
+    /// is kept with it.
     pub fn close_answered(&mut self) {
-        let answered = |id: &String| self.turn.answered.contains(id);
-        if self
-            .record
-            .operation
-            .as_ref()
-            .is_some_and(|operation| answered(&operation.id))
-        {
-            self.record.operation = None;
+        let open = self.record.operation.as_ref();
+        let Some(id) = open
+            .map(|open| &open.id)
+            .filter(|id| self.turn.answered.contains(*id))
+        else {
+            return;
+        };
+        match self.turn.settled.get(id) {
+            Some(until) => self.record.settle(*until),
+            None => self.record.operation = None,
         }
     }
 

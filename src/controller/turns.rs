@@ -9,14 +9,16 @@ use std::{
     time::Duration,
 };
 
+use jiff::Timestamp;
 use parking_lot::Mutex;
 use server_group_core::{
     follow::{Followed, Patience, Shown},
+    product::Product,
     settle::Settling,
 };
 use tokio::{sync::OwnedMutexGuard, time::Instant};
 
-use crate::cloud::GroupView;
+use crate::cloud::{GroupView, remove_action, weight_action};
 
 /// A server group or a scaling group, as a key for turns: `cn-hangzhou/CLB/rsp-1`, `cn-hangzhou/ESS/asg-1`.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -47,6 +49,11 @@ pub struct GroupMemory {
     pub followed: BTreeMap<String, Followed>,
     /// Scaling groups whose own call says that they do not exist, and since when.
     pub missing: BTreeMap<String, Duration>,
+    /// Members that a call may still take; whoever sent it.
+    pub leaving: BTreeMap<String, Leaving>,
+    /// Of the answered operations, those that settled without an answer, and until when they may land, by the cloud's
+    /// clock.
+    pub settled: BTreeMap<String, Timestamp>,
     /// Operations of objects that act on other groups, for whose end a forced call on this one waits, and since when.
     pub waited_for: BTreeMap<String, Duration>,
     /// Whether the group had rows when it was last seen: then an empty list is read again (S5).
@@ -77,14 +84,95 @@ impl GroupMemory {
         now >= *since + gap
     }
 
+    /// Notes that a call of `action` which settled may still land until then.
+    pub fn may_land(&mut self, action: &str, names: BTreeSet<String>, until: Duration) {
+        for name in names {
+            if takes_away(action) {
+                let leaving = self.leaving.entry(name.clone()).or_insert(Leaving {
+                    until,
+                    answered: None,
+                });
+                (leaving.until, leaving.answered) = (leaving.until.max(until), None);
+            }
+            let lingers = self.lingering.entry(name).or_insert(until);
+            *lingers = until.max(*lingers);
+        }
+    }
+
+    /// Notes what the cloud agreed to at `now`: what it removes leaves until a view lacks it, and what it puts there again
+    /// does not.
+    pub fn agreed(&mut self, action: &str, names: Vec<String>, now: Duration, linger: Duration) {
+        if !removes(action) {
+            self.stayed(&names);
+            return;
+        }
+        for name in names {
+            self.leaving.entry(name).or_insert(Leaving {
+                until: now + linger,
+                answered: Some(now),
+            });
+        }
+    }
+
+    /// Notes that what the cloud had agreed to did not come about.
+    pub fn stayed(&mut self, names: &[String]) {
+        for name in names {
+            let leaving = self.leaving.get(name);
+            if leaving.is_some_and(|leaving| leaving.answered.is_some()) {
+                self.leaving.remove(name);
+            }
+        }
+    }
+
+    /// Takes in a whole view that was asked for at `begun`; `present` tells whether it shows a member.
+    pub fn saw(&mut self, begun: Duration, now: Duration, present: impl Fn(&str) -> bool) {
+        self.leaving.retain(|name, leaving| {
+            let over = leaving.answered.is_some_and(|at| begun > at) && !present(name);
+            leaving.until > now && !over
+        });
+    }
+
     fn awaits_nothing(&self) -> bool {
-        self.answered.is_empty() && self.unsettled.is_empty() && self.lingering.is_empty()
+        let answered = |leaving: &Leaving| leaving.answered.is_some();
+        self.answered.is_empty()
+            && self.unsettled.is_empty()
+            && self.lingering.is_empty()
+            && self.leaving.values().all(answered)
     }
 }
+
+/// A member that a call may still take.
+#[derive(Clone, Copy, Debug)]
+pub struct Leaving {
+    /// Until when at the latest.
+    pub until: Duration,
+    /// When the call was answered: then a view without the member ends it. `None` if it settled without an answer.
+    pub answered: Option<Duration>,
+}
+
+/// Whether an action can end with members not serving. One that changes weights can: it may be a drain.
+#[must_use]
+pub fn takes_away(action: &str) -> bool {
+    removes(action)
+        || PRODUCTS
+            .into_iter()
+            .any(|product| action == weight_action(product))
+}
+
+/// Whether an action takes members out of a group.
+fn removes(action: &str) -> bool {
+    PRODUCTS
+        .into_iter()
+        .any(|product| action == remove_action(product))
+}
+
+const PRODUCTS: [Product; 4] = [Product::Clb, Product::Alb, Product::Nlb, Product::Gwlb];
 
 /// An operation whose outcome is unknown.
 #[derive(Debug)]
 pub struct Unsettled {
+    /// The API action.
+    pub action: String,
     /// The members or attachments it names, as they are written in status.
     pub names: BTreeSet<String>,
     /// How far two agreeing views are.
@@ -184,5 +272,33 @@ mod tests {
         turns.take(&group).unwrap().lingering.clear();
         turns.forget(&group);
         assert_eq!(known(), 0);
+    }
+    #[test]
+    fn a_member_leaves_until_a_view_lacks_it_or_a_late_call_cannot_land_any_more() {
+        let at = Duration::from_secs;
+        let name = || vec!["i-1:80".to_owned()];
+        let leaves = |turn: &GroupMemory| turn.leaving.contains_key("i-1:80");
+        let remove = remove_action(Product::Clb);
+        let mut turn = GroupMemory::default();
+        turn.agreed(remove, name(), at(10), at(900));
+        turn.saw(at(9), at(11), |_| false);
+        assert!(leaves(&turn), "a view from before the answer shows nothing");
+        turn.saw(at(12), at(13), |_| true);
+        assert!(leaves(&turn), "the list lags");
+        turn.saw(at(14), at(15), |_| false);
+        assert!(!leaves(&turn));
+        turn.may_land(remove, name().into_iter().collect(), at(900));
+        turn.agreed(remove, name(), at(20), at(900));
+        turn.stayed(&name());
+        turn.saw(at(30), at(899), |_| false);
+        assert!(leaves(&turn), "the call without an answer can still land");
+        turn.saw(at(900), at(900), |_| true);
+        assert!(!leaves(&turn));
+        turn.may_land(
+            "AddServersToServerGroup",
+            name().into_iter().collect(),
+            at(990),
+        );
+        assert!(!leaves(&turn), "it takes nobody away");
     }
 }

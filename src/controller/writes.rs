@@ -17,8 +17,13 @@ impl<M: Managed> Pass<'_, M> {
     ///
     /// [`Stop::Superseded`] if somebody else wrote in between: nothing is overwritten.
     pub async fn write(&mut self, report: &Report<M::Key>) -> Result<(), Stop> {
-        let next = self.object.with_status(report, &self.record);
+        let mut next = self.object.with_status(report, &self.record);
         if !next.same_status(&self.object) {
+            // What cannot land any more leaves with the next write, and is no reason for one.
+            if let Some(now) = self.cloud_now {
+                self.record.forget_landed(now);
+                next = self.object.with_status(report, &self.record);
+            }
             let name = self.object.name_any();
             let (api, params) = (self.api(), PostParams::default());
             let written = self

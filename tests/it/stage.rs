@@ -712,11 +712,12 @@ pub fn condition<K: Serialize>(object: &K, kind: &str) -> Option<(String, String
     ))
 }
 
-/// The change in flight, as status shows it; `None` if there is none.
+/// The change in flight, as status shows it; `None` if there is none: one that settled is kept, and is none.
 pub fn operation<K: Serialize>(object: &K) -> Option<Value> {
     let object = serde_json::to_value(object).unwrap();
     let operation = &object["status"]["operation"];
-    operation.is_object().then(|| operation.clone())
+    let open = operation.is_object() && operation["phase"] != "Settled";
+    open.then(|| operation.clone())
 }
 
 /// The message of `Ready`.

@@ -326,3 +326,56 @@ async fn a_call_that_was_sent_twice_settles_from_the_second_sending() {
     let waited = sendings[2] - sendings[1];
     assert!(waited >= 60.0, "changed {waited} s after the last sending");
 }
+
+/// "Serving" left a member out for as long as its removal was unsettled, a minute, though that could land within 15.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_removal_that_lands_after_it_settled_leaves_somebody_also_after_a_restart() {
+    const REMOVE: &str = "RemoveVServerGroupBackendServers";
+    for restart in [false, true] {
+        let mut stage = Stage::new("late-removal").await;
+        stage
+            .simulator
+            .world()
+            .create_group(Product::Clb, "rsp-web");
+        let list = async |stage: &Stage, from, count| {
+            let (servers, often) = (
+                instances(from, count, Some(80)),
+                json!({"intervalSeconds": 30}),
+            );
+            stage.membership("web", "rsp-web", &servers, often).await;
+        };
+        list(&stage, 0, 2).await;
+        stage.reason::<Membership>("web", "Converged").await;
+        // It lands when the test says so.
+        let late = Fault::on(REMOVE, What::Late { seconds: 1e5 });
+        stage.simulator.world().faults.push(late);
+        list(&stage, 0, 1).await;
+        stage.until("it is open", "web", open).await;
+        list(&stage, 1, 1).await;
+        let settled = |web: &Membership| {
+            let status = serde_json::to_value(web).unwrap()["status"].clone();
+            let entries = status["settled"].as_array();
+            status["operation"]["phase"] == "Settled" || entries.is_some_and(|all| !all.is_empty())
+        };
+        stage.until("it has settled", "web", settled).await;
+        if restart {
+            stage.kill().await;
+            stage.start();
+        }
+        let looks = || {
+            let world = stage.simulator.world();
+            world.calls("DescribeVServerGroupAttribute")
+        };
+        let before = looks();
+        stage.reached("looks", before + 4, looks).await;
+        stage.simulator.world().pass(1e5);
+        stage.reason::<Membership>("web", "Converged").await;
+        let world = stage.simulator.world();
+        assert_ne!(
+            world.least_serving("rsp-web"),
+            Some(0),
+            "restart: {restart}"
+        );
+        assert_eq!(world.serving("rsp-web"), 1);
+    }
+}

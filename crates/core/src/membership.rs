@@ -77,6 +77,9 @@ pub struct World {
     pub others: Vec<Claimant<ServerKey>>,
     /// Members named by a change, ours or another object's, whose outcome is not settled (S6).
     pub unsettled: BTreeSet<ServerKey>,
+    /// Members that a call may still take: it settled and can land all the same, or it was answered and they are still
+    /// listed.
+    pub may_be_taken: BTreeSet<ServerKey>,
     /// Whether a quota refused an addition in this pass: the group has no room (S3).
     pub quota_reached: bool,
     /// Members that the cloud refused and that wait for their next try (S8).
@@ -306,9 +309,15 @@ impl World {
         self.purpose == Purpose::Converge && !self.policy.allow_empty && self.wanted() == 0
     }
 
-    /// Whether a member serves: available, above weight 0, and not named by a change that is not settled.
+    /// Whether a member serves: available, above weight 0, and not named by a change that is not settled, nor by one that
+    /// may still take it.
     #[must_use]
     pub fn serves(&self, key: &ServerKey, row: &Row) -> bool {
+        self.shows_serving(key, row) && !self.may_be_taken.contains(key)
+    }
+
+    /// What is told of a member: what may still happen to it by time alone is no part of that.
+    fn shows_serving(&self, key: &ServerKey, row: &Row) -> bool {
         row.state == State::Available && row.weight != Some(0) && !self.unsettled.contains(key)
     }
 
@@ -603,7 +612,7 @@ fn counts(world: &World, plan: &Plan) -> Counts {
     };
     for key in world.desired.keys() {
         match world.rows.get(key) {
-            Some(row) if world.serves(key, row) => counts.serving += 1,
+            Some(row) if world.shows_serving(key, row) => counts.serving += 1,
             // Listed at weight 0, or named by a change that is not settled.
             Some(row) if row.state == State::Available => {}
             Some(row) if !row.state.leaves() => counts.joining += 1,

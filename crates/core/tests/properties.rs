@@ -121,6 +121,7 @@ prop_compose! {
         adopted in keys(),
         others in proptest::collection::vec(claimant(), 0..2),
         unsettled in prop_oneof![3 => Just(BTreeSet::new()), 1 => keys()],
+        may_be_taken in prop_oneof![3 => Just(BTreeSet::new()), 1 => keys()],
         quota_reached in proptest::bool::weighted(0.2),
         parked in prop_oneof![3 => Just(BTreeSet::new()), 1 => keys()],
         contended in prop_oneof![5 => Just(BTreeSet::new()), 1 => keys()],
@@ -142,6 +143,7 @@ prop_compose! {
             age: (5, String::new()),
             others,
             unsettled,
+            may_be_taken,
             parked,
             quota_reached,
             contended,
@@ -154,10 +156,11 @@ prop_compose! {
     }
 }
 
-/// Members that serve, by the text: available, weight above 0, not named by what is unsettled.
+/// Members that serve, by the text: available, weight above 0, not named by what is unsettled, nor by what may take them.
 fn serving(world: &World) -> BTreeSet<ServerKey> {
     let serves = |(key, row): &(&ServerKey, &Row)| {
-        row.state == State::Available && row.weight != Some(0) && !world.unsettled.contains(*key)
+        let may_go = world.unsettled.contains(*key) || world.may_be_taken.contains(*key);
+        row.state == State::Available && row.weight != Some(0) && !may_go
     };
     world
         .rows
@@ -227,6 +230,7 @@ fn carried_out(world: &World, plan: &Plan, calls: usize) -> World {
 /// A world in which everything that is under way has ended.
 fn at_rest(mut world: World) -> World {
     world.unsettled.clear();
+    world.may_be_taken.clear();
     world.rows.retain(|_, row| !row.state.leaves());
     world
         .rows

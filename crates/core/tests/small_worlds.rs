@@ -57,6 +57,7 @@ fn world(
         unsettled: BTreeSet::new(),
         parked: BTreeSet::new(),
         quota_reached: false,
+        may_be_taken: BTreeSet::new(),
         contended: BTreeSet::new(),
         drains: false,
         draining: BTreeMap::new(),

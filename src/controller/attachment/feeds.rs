@@ -7,10 +7,13 @@ use kube::{Resource, ResourceExt};
 use server_group_core::{
     attachment::{AttachmentKey, Feed, World},
     product::Product,
+    server::ServerKey,
 };
 
 use super::{
-    super::{authorize::authorize, managed::Managed, membership::parse, pass::Pass},
+    super::{
+        authorize::authorize, managed::Managed, membership::parse, pass::Pass, turns::takes_away,
+    },
     managed::fed_group,
     observe::Group,
 };
@@ -66,8 +69,8 @@ pub(super) async fn feeds(
     let feeds = found.into_iter().map(|(key, members)| {
         let feed = match members {
             Some(members) => {
-                let wanted = wanted(pass, &key);
-                feed(&members, &instances, key.port(), &wanted)
+                let (wanted, leaving) = (wanted(pass, &key), leaving(pass, group, &key));
+                feed(&members, &instances, key.port(), &wanted, &leaving)
             }
             None => Feed {
                 missing: true,
@@ -84,6 +87,7 @@ fn feed(
     instances: &BTreeSet<String>,
     port: Option<u16>,
     wanted: &BTreeMap<(String, Option<u16>), String>,
+    leaving: &BTreeSet<ServerKey>,
 ) -> Feed {
     let mut feed = Feed::default();
     for member in members {
@@ -97,7 +101,12 @@ fn feed(
         let weighs = member.weight != Some(0);
         // What might serve is missed when it goes; what might not does not count as staying.
         feed.ours += usize::from(ours && weighs && !leaves);
-        let serves = member.status == MemberStatus::Available && weighs;
+        let is_it = |key: &ServerKey| {
+            let same_port = key.port.is_none() || key.port == member.port;
+            key.id == member.id && same_port
+        };
+        let may_be_taken = leaving.iter().any(is_it);
+        let serves = member.status == MemberStatus::Available && weighs && !may_be_taken;
         feed.serving += usize::from(serves && ours);
         feed.elsewhere += usize::from(serves && !ours);
         if ours && !leaves {
@@ -111,6 +120,29 @@ fn feed(
         }
     }
     feed
+}
+
+/// Members of the server group that a call of a membership may still take: as their statuses say, and as this process
+/// knows if the pass has the turn.
+fn leaving(
+    pass: &Pass<'_, ScalingGroupAttachment>,
+    group: &Group,
+    key: &AttachmentKey,
+) -> BTreeSet<ServerKey> {
+    let (cloud_now, fed) = (
+        group.cloud.now(),
+        fed_group(&pass.object.spec.region_id, key),
+    );
+    let mut leaving = BTreeSet::new();
+    for membership in pass.memberships_of(&fed) {
+        let may_land = membership.record().may_land();
+        let late = may_land.filter(|(action, until, _)| *until > cloud_now && takes_away(action));
+        leaving.extend(late.flat_map(|(_, _, names)| names.iter().cloned()));
+    }
+    let turn = pass.also.get(&fed).into_iter();
+    let known = turn.flat_map(|turn| turn.leaving.keys());
+    leaving.extend(known.filter_map(|name| name.parse().ok()));
+    leaving
 }
 
 /// Ids and ports that live, granted, enforcing memberships of the server group list, and who does.
@@ -169,10 +201,12 @@ mod tests {
             member("i-1", 81, 100, MemberStatus::Available),
             member("i-9", 80, 100, MemberStatus::Adding),
             member("i-8", 80, 100, MemberStatus::Available),
+            member("i-7", 80, 100, MemberStatus::Available),
         ];
         let instances = ["i-1", "i-2", "i-3"].map(String::from).into();
         let wanted = BTreeMap::from([(("i-2".to_owned(), Some(80)), "ns/web".to_owned())]);
-        let feed = feed(&members, &instances, Some(80), &wanted);
+        let late = BTreeSet::from(["i-7:80".parse().unwrap()]);
+        let feed = feed(&members, &instances, Some(80), &wanted, &late);
         assert_eq!((feed.ours, feed.serving, feed.elsewhere), (1, 0, 2));
         assert_eq!(feed.unclaimed, 1, "i-1 at the port of the attachment");
         assert_eq!(feed.claimed_by.as_deref(), Some("ns/web"));

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 use kube::{Resource, ResourceExt};
 use server_group_core::{attachment::AttachmentKey, grant};
 
@@ -11,7 +11,7 @@ use super::super::{
     managed::{Managed, held_shown, number, shown},
     memory::Memories,
     queue::Kind,
-    record::{Operation, Record, keys, texts},
+    record::{Operation, Record, Settled, keys, texts},
     registry::Registry,
     report::Report,
     turns::GroupId,
@@ -19,7 +19,7 @@ use super::super::{
 use crate::api::{
     AttachmentCounts, DeletionPolicy, Mode, ScalingGroupAttachment, ScalingGroupAttachmentStatus,
     condition::conditions,
-    status::{HoldReason, Ledger, Plan, attachment, hold_reason},
+    status::{HoldReason, Ledger, Phase, Plan, attachment, hold_reason},
 };
 
 /// The group that instances join through an attachment.
@@ -103,6 +103,7 @@ impl Managed for ScalingGroupAttachment {
     fn written_claims(&self) -> (Option<&Ledger>, Option<&str>) {
         let status = self.status.as_ref();
         let operation = status.and_then(|status| status.operation.as_ref());
+        let operation = operation.filter(|operation| operation.phase != Phase::Settled);
         (
             status.and_then(|status| status.ledger.as_ref()),
             operation.map(|operation| operation.id.as_str()),
@@ -113,14 +114,21 @@ impl Managed for ScalingGroupAttachment {
         let Some(status) = &self.status else {
             return Record::default();
         };
-        let operation = status.operation.as_ref().map(|written| Operation {
-            id: written.id.clone(),
-            action: written.action.clone(),
-            phase: written.phase,
-            epoch: written.epoch,
-            names: keys(&written.server_groups),
-            request_id: written.request_id.clone(),
-            reference: written.reference.clone(),
+        let operation = status.operation.as_ref().map(|written| {
+            let operation = Operation {
+                id: written.id.clone(),
+                action: written.action.clone(),
+                phase: written.phase,
+                epoch: written.epoch,
+                names: keys(&written.server_groups),
+                request_id: written.request_id.clone(),
+                reference: written.reference.clone(),
+            };
+            (operation, written.until.as_ref().map(|until| until.0))
+        });
+        let settled = status.settled.iter().map(|written| {
+            let (until, names) = (written.until.0, keys(&written.server_groups));
+            (written.action.clone(), Settled { until, names })
         });
         let parked = status
             .parked
@@ -130,6 +138,7 @@ impl Managed for ScalingGroupAttachment {
             &self.uid().unwrap_or_default(),
             status.ledger.as_ref(),
             operation,
+            settled,
             parked,
         )
     }
@@ -149,9 +158,8 @@ impl Managed for ScalingGroupAttachment {
             ),
             ledger: record.written_ledger(&self.uid().unwrap_or_default()),
             operation: record
-                .operation
-                .as_ref()
-                .map(|operation| attachment::Operation {
+                .shown_operation()
+                .map(|(operation, until)| attachment::Operation {
                     id: operation.id.clone(),
                     action: operation.action.clone(),
                     phase: operation.phase,
@@ -159,7 +167,13 @@ impl Managed for ScalingGroupAttachment {
                     server_groups: texts(&operation.names),
                     request_id: operation.request_id.clone(),
                     reference: operation.reference.clone(),
+                    until: until.map(Time),
                 }),
+            settled: shown(&record.settled, |action, settled| attachment::Settled {
+                action,
+                until: Time(settled.until),
+                server_groups: texts(&settled.names),
+            }),
             parked: shown(&record.parked, |server_group, reason| attachment::Parked {
                 server_group,
                 reason: reason.clone(),

@@ -92,6 +92,7 @@ pub(super) async fn observe(
         Some(weight) => format!("{weight:?}"),
         None => "absent".to_owned(),
     };
+    pass.recall_what_may_land(&neighbours, group.cloud.now());
     let unsettled = pass.settle(told, shown, idle, begun);
     let desired = if pass.deleting() {
         Parsed::new()

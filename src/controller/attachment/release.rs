@@ -5,6 +5,7 @@
 
 use std::{collections::BTreeSet, sync::Arc};
 
+use jiff::Timestamp;
 use server_group_core::{
     attachment::{AttachmentKey, Family},
     claim::wanted_by,
@@ -42,7 +43,7 @@ pub(super) async fn unseen(
         return Err(pass.let_go().await?);
     }
     let neighbours = pass.neighbours();
-    if something_is_open(pass, &neighbours) {
+    if something_is_open(pass, &neighbours, group.cloud.now()) {
         return Ok(releasing());
     }
     let others: Vec<_> = neighbours
@@ -83,9 +84,11 @@ fn releasing() -> Judged {
 fn something_is_open(
     pass: &mut Pass<'_, ScalingGroupAttachment>,
     neighbours: &[Arc<Known<ScalingGroupAttachment>>],
+    cloud_now: Timestamp,
 ) -> bool {
     let told = pass.told(neighbours);
     let now = pass.ctx.now();
+    pass.recall_what_may_land(neighbours, cloud_now);
     let unsettled = pass.settle(told, |_| "not listed".to_owned(), true, now);
     !unsettled.is_empty()
 }

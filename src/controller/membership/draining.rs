@@ -1,18 +1,14 @@
 //! Members at weight 0 that wait to be removed: since when, until when, and what they get back.
 
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    time::Duration,
-};
+use std::collections::{BTreeMap, BTreeSet};
 
-use jiff::Timestamp;
 use server_group_core::{
     membership::{Drain, Wish},
     server::{Rows, ServerKey},
 };
 
 use super::{super::pass::Pass, observe::Group};
-use crate::api::ServerGroupMembership;
+use crate::{api::ServerGroupMembership, timing::whole_second_after};
 
 /// Whether removals from this group begin with weight 0 and a wait. GWLB groups drain by themselves.
 pub(super) fn drains(pass: &Pass<'_, ServerGroupMembership>, group: &Group) -> bool {
@@ -58,26 +54,4 @@ pub(super) fn look(
         pass.wake_at(now + wait);
     }
     drains
-}
-
-/// The first whole second, which is all that status can write, that lies no earlier than `wait` after `now`.
-fn whole_second_after(now: Timestamp, wait: Duration) -> Timestamp {
-    let end = now.saturating_add(wait).unwrap_or(now);
-    let up = i64::from(end.subsec_nanosecond() > 0);
-    Timestamp::from_second(end.as_second() + up).unwrap_or(end)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_drain_never_ends_early_for_being_written_in_whole_seconds() {
-        let at = |text: &str| text.parse::<Timestamp>().unwrap();
-        let now = at("2026-01-01T00:00:00.2Z");
-        let end = whole_second_after(now, Duration::from_mins(1));
-        assert_eq!(end, at("2026-01-01T00:01:01Z"));
-        let end = whole_second_after(at("2026-01-01T00:00:00Z"), Duration::from_mins(1));
-        assert_eq!(end, at("2026-01-01T00:01:00Z"));
-    }
 }

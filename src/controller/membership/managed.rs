@@ -11,7 +11,7 @@ use super::super::{
     managed::{Managed, held_shown, number, shown},
     memory::Memories,
     queue::Kind,
-    record::{Draining, Operation, Record, keys, texts},
+    record::{Draining, Operation, Record, Settled, keys, texts},
     registry::Registry,
     report::Report,
     turns::GroupId,
@@ -19,7 +19,7 @@ use super::super::{
 use crate::api::{
     DeletionPolicy, MemberCounts, Mode, ServerGroupMembership, ServerGroupMembershipStatus,
     condition::conditions,
-    status::{self, HoldReason, hold_reason, member},
+    status::{self, HoldReason, Phase, hold_reason, member},
 };
 
 /// An entry of `status.draining` that can be read.
@@ -106,6 +106,7 @@ impl Managed for ServerGroupMembership {
     fn written_claims(&self) -> (Option<&status::Ledger>, Option<&str>) {
         let status = self.status.as_ref();
         let operation = status.and_then(|status| status.operation.as_ref());
+        let operation = operation.filter(|operation| operation.phase != Phase::Settled);
         (
             status.and_then(|status| status.ledger.as_ref()),
             operation.map(|operation| operation.id.as_str()),
@@ -116,14 +117,21 @@ impl Managed for ServerGroupMembership {
         let Some(status) = &self.status else {
             return Record::default();
         };
-        let operation = status.operation.as_ref().map(|written| Operation {
-            id: written.id.clone(),
-            action: written.action.clone(),
-            phase: written.phase,
-            epoch: written.epoch,
-            names: keys(&written.servers),
-            request_id: written.request_id.clone(),
-            reference: written.reference.clone(),
+        let operation = status.operation.as_ref().map(|written| {
+            let operation = Operation {
+                id: written.id.clone(),
+                action: written.action.clone(),
+                phase: written.phase,
+                epoch: written.epoch,
+                names: keys(&written.servers),
+                request_id: written.request_id.clone(),
+                reference: written.reference.clone(),
+            };
+            (operation, written.until.as_ref().map(|until| until.0))
+        });
+        let settled = status.settled.iter().map(|written| {
+            let (until, names) = (written.until.0, keys(&written.servers));
+            (written.action.clone(), Settled { until, names })
         });
         let parked = status
             .parked
@@ -133,6 +141,7 @@ impl Managed for ServerGroupMembership {
             &self.uid().unwrap_or_default(),
             status.ledger.as_ref(),
             operation,
+            settled,
             parked,
         );
         if record.cloud_account_id.is_some() {
@@ -156,9 +165,8 @@ impl Managed for ServerGroupMembership {
             ),
             ledger: record.written_ledger(&self.uid().unwrap_or_default()),
             operation: record
-                .operation
-                .as_ref()
-                .map(|operation| member::Operation {
+                .shown_operation()
+                .map(|(operation, until)| member::Operation {
                     id: operation.id.clone(),
                     action: operation.action.clone(),
                     phase: operation.phase,
@@ -166,7 +174,13 @@ impl Managed for ServerGroupMembership {
                     servers: texts(&operation.names),
                     request_id: operation.request_id.clone(),
                     reference: operation.reference.clone(),
+                    until: until.map(Time),
                 }),
+            settled: shown(&record.settled, |action, settled| member::Settled {
+                action,
+                until: Time(settled.until),
+                servers: texts(&settled.names),
+            }),
             parked: shown(&record.parked, |server, reason| member::Parked {
                 server,
                 reason: reason.clone(),

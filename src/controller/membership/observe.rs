@@ -101,7 +101,26 @@ pub(super) async fn observe(
         Ok(_) => format!("{:?}", rows.keys().collect::<Vec<_>>()),
         Err(_) => shown(&rows, name),
     };
+    pass.recall_what_may_land(&neighbours, group.cloud.now());
     let unsettled = pass.settle(told, show, idle, begun);
+    let (now, present) = (pass.ctx.now(), |name: &str| shown(&rows, name) != ABSENT);
+    pass.turn.saw(begun, now, present);
+    let may_be_taken: BTreeSet<_> = pass
+        .turn
+        .leaving
+        .keys()
+        .filter_map(|name| name.parse().ok())
+        .flat_map(|key| with_address(key, &rows))
+        .collect();
+    if let Some(first) = pass
+        .turn
+        .leaving
+        .values()
+        .map(|leaving| leaving.until)
+        .min()
+    {
+        pass.wake_at(first);
+    }
     let desired = if pass.deleting() {
         BTreeMap::new()
     } else {
@@ -153,6 +172,7 @@ pub(super) async fn observe(
         age: age(&pass.object),
         others,
         unsettled,
+        may_be_taken,
         parked,
         contended,
         quota_reached: pass.quota_reached.is_some(),
@@ -303,8 +323,11 @@ fn shown(rows: &Rows, name: &str) -> String {
             .find_map(|key| rows.get(key))
             .map(|row| format!("{:?} {:?}", row.state, row.weight))
     });
-    found.unwrap_or_else(|| "absent".into())
+    found.unwrap_or_else(|| ABSENT.into())
 }
+
+/// What a view shows of a member that is not there.
+const ABSENT: &str = "absent";
 
 /// A key as written, and the rows it can mean if it was written before its address was known.
 fn with_address(key: ServerKey, rows: &Rows) -> BTreeSet<ServerKey> {

@@ -17,6 +17,7 @@ use super::{
         managed::Managed,
         pass::Pass,
         record::Operation,
+        settling::Open,
         turns::GroupMemory,
     },
     observe::Group,
@@ -111,19 +112,17 @@ fn scaling_groups(
 ///
 /// Their objects may not be able to settle them any more; so this group settles them for itself. Ids are told apart
 /// from those of its own operations by where they come from.
-pub(super) fn unsettled_moves(
-    pass: &Pass<'_, ServerGroupMembership>,
-    group: &Group,
-) -> Vec<(String, BTreeSet<String>)> {
+pub(super) fn unsettled_moves(pass: &Pass<'_, ServerGroupMembership>, group: &Group) -> Vec<Open> {
     moves(pass, group)
         .into_iter()
         .filter(|(_, operation)| operation.phase != Phase::Accepted)
         .map(|(_, operation)| {
             let names = operation.names.iter().filter(|key| feeds(key, group));
-            (
-                move_id(&operation),
-                names.map(ToString::to_string).collect(),
-            )
+            Open {
+                id: move_id(&operation),
+                action: operation.action.clone(),
+                names: names.map(ToString::to_string).collect(),
+            }
         })
         .collect()
 }

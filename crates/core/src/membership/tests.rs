@@ -88,6 +88,7 @@ fn world(text: &str) -> World {
         unsettled: BTreeSet::new(),
         parked: BTreeSet::new(),
         quota_reached: false,
+        may_be_taken: BTreeSet::new(),
         contended: BTreeSet::new(),
         drains: false,
         draining: BTreeMap::new(),
@@ -120,6 +121,7 @@ fn world(text: &str) -> World {
             "min" => world.policy.min_serving = rest[0].parse().unwrap(),
             "release" => world.purpose = Purpose::Release,
             "unsettled" => world.unsettled = keys(rest),
+            "late" => world.may_be_taken = keys(rest),
             "parked" => world.parked = keys(rest),
             "contended" => world.contended = keys(rest),
             "drains" => world.drains = true,
@@ -344,6 +346,19 @@ fn what_an_unsettled_change_names_is_left_alone_and_does_not_count() {
 }
 
 #[test]
+fn a_member_that_a_late_call_may_take_does_not_count_as_serving() {
+    check(
+        "want b; have a b; own a b; late b",
+        "hold a WaitsForReplacement",
+    );
+    check("want b c; have a b c; own a b c; late a", "remove a");
+    check(
+        "want a=0 b; have a b; own a b; late b",
+        "hold a LastServing",
+    );
+}
+
+#[test]
 fn a_ledger_entry_that_an_unsettled_addition_names_is_not_given_up() {
     check("want b; have b; own a b", "absent a");
     check("want b; have b; own a b; unsettled a", "");
@@ -543,6 +558,7 @@ fn the_guard_objects_to_each_rule_by_itself() {
             "S7",
         ),
         ("want b; have a b; own a b; unsettled a", "a", "S6"),
+        ("want b; have a b; own a b; late b", "a", "S4"),
         ("want b; have a!adding b; own a b", "a", "S6"),
         ("have a b; own a b", "a", "S4"),
         ("want b; have a b=0; own a b", "a", "S4"),
