@@ -15,7 +15,7 @@ use super::{
     pass::Pass,
     record::{Operation, texts},
     stop::{Stop, told},
-    turns::Unsettled,
+    turns::{GroupMemory, Reference, Unsettled},
 };
 use crate::{
     api::status::Phase,
@@ -156,8 +156,18 @@ pub async fn carry_out<M: Managed>(
                 let operation = pass.record.operation.as_mut().expect("opened above");
                 operation.phase = Phase::Accepted;
                 operation.request_id.clone_from(&done.request_id);
-                operation.reference = Some(reference);
+                operation.reference = Some(reference.clone());
                 operation.names.clone_from(&done.accepted);
+                let answer = Reference {
+                    reference,
+                    request_id: done.request_id.clone(),
+                    names: texts(&done.accepted),
+                };
+                for turn in pass.also.values_mut() {
+                    let moves = format!("{}{id}", GroupMemory::MOVES);
+                    turn.references.insert(moves, answer.clone());
+                }
+                pass.turn.references.insert(id.clone(), answer);
                 done.end = End::Working;
                 pass.running = None;
                 let now = pass.ctx.now();

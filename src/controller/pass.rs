@@ -113,14 +113,18 @@ impl<'c, M: Managed> Pass<'c, M> {
         let also = work.also.into_iter();
         let also = also.map(|group| ctx.turns.take(&group).map(|turn| (group, turn)));
         let also = also.collect::<Option<_>>()?;
-        let (object, record) = (M::clone(known), known.record().clone());
+        let (object, mut record) = (M::clone(known), known.record().clone());
+        let written_operation = record.operation.clone();
+        let operation = record.operation.take();
+        record.operation =
+            operation.map(|operation| turn.as_answered(&operation.id.clone(), operation));
         let memory = M::memories(ctx).of(&object.uid().unwrap_or_default());
         let deleting = object.meta().deletion_timestamp.is_some();
         let shown_before = object.shown_plan().filter(|_| !deleting).cloned();
         Some(Self {
             ctx,
             object,
-            written_operation: record.operation.clone(),
+            written_operation,
             record,
             memory,
             turn,

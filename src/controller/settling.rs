@@ -46,6 +46,7 @@ impl<M: Managed> Pass<'_, M> {
             .iter()
             .filter_map(|other| other.record().operation.as_ref());
         for operation in self.written_operation.iter().chain(others) {
+            let operation = self.turn.as_answered(&operation.id, operation.clone());
             if operation.phase == Phase::Accepted {
                 let reference = operation.reference.clone();
                 told.followed.insert(operation.id.clone(), reference);
@@ -105,6 +106,8 @@ impl<M: Managed> Pass<'_, M> {
         // As long as status speaks of it: one that ended is not followed again because the write of that did not get through.
         self.turn.answered.retain(|id| mentioned.contains(id));
         self.turn.settled.retain(|id, _| mentioned.contains(id));
+        let references = &mut self.turn.references;
+        references.retain(|id, _| id.starts_with(GroupMemory::MOVES) || mentioned.contains(id));
         let ours = self.record.operation.as_ref().map(|ours| &ours.id);
         let speaks_of = |id: &String| mentioned.contains(id) || ours == Some(id);
         let followed = &mut self.turn.followed;

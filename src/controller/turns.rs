@@ -5,6 +5,7 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet, VecDeque},
+    str::FromStr,
     sync::Arc,
     time::Duration,
 };
@@ -18,7 +19,11 @@ use server_group_core::{
 };
 use tokio::{sync::OwnedMutexGuard, time::Instant};
 
-use crate::cloud::{GroupView, remove_action, weight_action};
+use super::record::{Operation, keys};
+use crate::{
+    api::status::Phase,
+    cloud::{GroupView, remove_action, weight_action},
+};
 
 /// A server group or a scaling group, as a key for turns: `cn-hangzhou/CLB/rsp-1`, `cn-hangzhou/ESS/asg-1`.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -45,6 +50,8 @@ pub struct GroupMemory {
     pub view: Option<GroupView>,
     /// Members and attachments that a call may still bring or take, and until when (S6); whoever settled it.
     pub lingering: BTreeMap<String, Duration>,
+    /// Answers that refer to a job or scaling activity, by the operation's id, as long as status may not say so yet.
+    pub references: BTreeMap<String, Reference>,
     /// Operations that a job or scaling activity carries out, by id.
     pub followed: BTreeMap<String, Followed>,
     /// Scaling groups whose own call says that they do not exist, and since when.
@@ -63,6 +70,21 @@ pub struct GroupMemory {
 impl GroupMemory {
     /// Before the id of an attachment's operation that a server group settles, or follows, for itself.
     pub const MOVES: &str = "moves/";
+
+    /// An operation as this process knows it: the write that records its answer may have been refused. It is remembered
+    /// under `id`.
+    pub fn as_answered<K: Ord + FromStr>(&self, id: &str, operation: Operation<K>) -> Operation<K> {
+        match self.references.get(id) {
+            Some(answer) if operation.phase != Phase::Accepted => Operation {
+                phase: Phase::Accepted,
+                names: keys(&answer.names),
+                request_id: answer.request_id.clone(),
+                reference: Some(answer.reference.clone()),
+                ..operation
+            },
+            _ => operation,
+        }
+    }
 
     /// Takes in what a look shows of the operation `id`, and returns whether it is over.
     pub fn is_over(&mut self, id: &str, shown: Shown, now: Duration, patience: Patience) -> bool {
@@ -139,6 +161,17 @@ impl GroupMemory {
             && self.lingering.is_empty()
             && self.leaving.values().all(answered)
     }
+}
+
+/// An answer that refers to a job or scaling activity.
+#[derive(Clone, Debug)]
+pub struct Reference {
+    /// The job or scaling activity.
+    pub reference: String,
+    /// The cloud's id of the answer.
+    pub request_id: Option<String>,
+    /// What was accepted, as it is written in status.
+    pub names: Vec<String>,
 }
 
 /// A member that a call may still take.

@@ -379,3 +379,26 @@ async fn a_removal_that_lands_after_it_settled_leaves_somebody_also_after_a_rest
         assert_eq!(world.serving("rsp-web"), 1);
     }
 }
+
+/// The write that records the job's id was refused, and the group was frozen until two views agreed, for over a minute.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_label_during_a_call_does_not_cost_the_id_of_its_job() {
+    let mut stage = Stage::without_operator("label-job").await;
+    let (group, add) = ("sgp-nlb-web", "AddServersToServerGroup");
+    stage.simulator.world().create_group(Product::Nlb, group);
+    let mut timing = crate::stage::timing();
+    // Longer than the test takes.
+    timing.settle_after_send = Duration::from_mins(10);
+    stage.start_with(stage.operator_client(), timing);
+    let mut held = stage
+        .simulator
+        .hold(When::After, move |call: &Entry| call.action == add);
+    stage
+        .membership("web", group, &instances(0, 2, Some(80)), json!({}))
+        .await;
+    stage.awaited("the call", held.arrived()).await;
+    stage.label::<Membership>("web").await;
+    held.release();
+    stage.reason::<Membership>("web", "Converged").await;
+    assert_eq!(stage.changes(), 1);
+}

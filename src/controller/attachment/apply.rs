@@ -427,7 +427,7 @@ async fn in_use(
     key: &AttachmentKey,
     turn: &mut Turn,
 ) -> bool {
-    let open = operations_on_fed_group(pass, key);
+    let open = operations_on_fed_group(pass, key, turn);
     turn.waited_for.retain(|id, _| open.contains_key(id));
     let (ctx, now) = (pass.ctx, pass.ctx.now());
     for (id, activity) in open {

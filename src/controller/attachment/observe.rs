@@ -24,6 +24,7 @@ use super::{
         registry::Known,
         settling::Told,
         stop::Stop,
+        turns::GroupMemory,
     },
     activity::{self, ANY_ACTIVITY},
     feeds::feeds,
@@ -290,6 +291,7 @@ pub(super) fn claimant(
 pub(super) fn operations_on_fed_group(
     pass: &Pass<'_, ScalingGroupAttachment>,
     key: &AttachmentKey,
+    turn: &GroupMemory,
 ) -> BTreeMap<String, Option<(String, String)>> {
     let fed = fed_group(&pass.object.spec.region_id, key);
     let memberships = pass.memberships_of(&fed).into_iter().filter_map(|other| {
@@ -301,7 +303,9 @@ pub(super) fn operations_on_fed_group(
         .attachments_naming(&fed)
         .into_iter()
         .filter_map(|other| {
-            let operation = other.record().operation.as_ref()?;
+            let operation = other.record().operation.clone()?;
+            let moves = format!("{}{}", GroupMemory::MOVES, operation.id);
+            let operation = turn.as_answered(&moves, operation);
             let names_it = |name: &AttachmentKey| name.fed_group() == key.fed_group();
             operation.names.iter().any(names_it).then(|| {
                 let carried_out = operation.phase == Phase::Accepted;

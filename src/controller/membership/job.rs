@@ -31,6 +31,7 @@ pub(super) async fn follow(
         .neighbours()
         .iter()
         .filter_map(|other| other.record().operation.clone())
+        .map(|operation| pass.turn.as_answered(&operation.id.clone(), operation))
         .filter(|operation| operation.phase == Phase::Accepted)
         .filter(|operation| !pass.turn.answered.contains(&operation.id))
         .filter_map(|operation| Some((operation.id, operation.reference?)))

@@ -137,7 +137,10 @@ fn moves(
         .filter_map(|other| {
             let operation = other.record().operation.clone()?;
             let names_us = operation.names.iter().any(|key| feeds(key, group));
-            names_us.then(|| (other.spec.scaling_group_id.clone(), operation))
+            names_us.then(|| {
+                let known = pass.turn.as_answered(&move_id(&operation), operation);
+                (other.spec.scaling_group_id.clone(), known)
+            })
         })
         .collect()
 }
@@ -156,6 +159,7 @@ pub(super) async fn instances_are_moved(
         .collect();
     let is_over = |id: &String| id.starts_with(GroupMemory::MOVES) && !ids.contains(id);
     pass.turn.followed.retain(|id, _| !is_over(id));
+    pass.turn.references.retain(|id, _| !is_over(id));
     for (scaling_group, operation) in moves {
         let accepted = operation.phase == Phase::Accepted;
         let reference = operation.reference.as_deref().filter(|_| accepted);
