@@ -47,6 +47,8 @@ pub struct Timing {
     pub settle_gap: Duration,
     /// How long members of such a call stay in the ledger: a signed call can still land (S6).
     pub linger: Duration,
+    /// How long the list of a group may lack what was accepted: until then nothing is sent again (S8).
+    pub listing_lag: Duration,
     /// How long a token may be sent again (S10).
     pub token_reuse_max: Duration,
     /// Between the two answers that prove a group gone.
@@ -104,6 +106,7 @@ impl Timing {
             settle_after_send: Duration::from_mins(1),
             settle_gap: Duration::from_secs(5),
             linger: Duration::from_mins(15),
+            listing_lag: Duration::from_secs(30),
             token_reuse_max: Duration::from_mins(10),
             gone_gap: Duration::from_secs(30),
             stranger_gap: Duration::from_mins(1),
@@ -139,6 +142,7 @@ impl Timing {
             settle_after_send: fast(whole.settle_after_send),
             settle_gap: fast(whole.settle_gap),
             linger: fast(whole.linger),
+            listing_lag: fast(whole.listing_lag),
             token_reuse_max: fast(whole.token_reuse_max),
             gone_gap: fast(whole.gone_gap),
             stranger_gap: fast(whole.stranger_gap),

@@ -172,7 +172,10 @@ const TABLE: &[(&str, Kind)] = &[
     ("albservergroup.notexist", Kind::GroupNotFound),
     ("invalidloadbalancerid.notfound", Kind::GroupNotFound),
     ("resourcenotfound.backendserver", Kind::MemberNotFound),
+    ("invalidbackendservers.notexist", Kind::MemberNotFound),
     ("duplicatedparam.server", Kind::AlreadyMember),
+    ("resourcealreadyexist*", Kind::AlreadyMember),
+    ("invalidbackendservers.exists", Kind::AlreadyMember),
     // One member is at fault.
     ("resourcenotfound.ecs", Kind::BadMember),
     ("resourcenotfound.eni", Kind::BadMember),

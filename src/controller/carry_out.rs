@@ -316,7 +316,13 @@ async fn one_batch<M: Managed>(
                 }
                 return Ok(Next::Batch);
             }
-            (_, Kind::MemberBusy | Kind::MemberNotFound | Kind::AlreadyMember) => {
+            (_, Kind::MemberNotFound | Kind::AlreadyMember) => {
+                // The view is wrong, and nobody is at fault: sent once more it is halved, so that the rest goes through.
+                let names = batch.into_iter().collect();
+                pass.contradicted(manner.action, &names);
+                return Ok(Next::End(End::LookAgain));
+            }
+            (_, Kind::MemberBusy) => {
                 // The view says otherwise: it is looked at again, and sent once more before it is halved.
                 let (names, request) = (batch.into_iter().collect(), error.request_id.as_deref());
                 pass.failed_later(manner.action, &names, &told(&error), request);

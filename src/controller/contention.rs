@@ -17,6 +17,8 @@ pub struct Removed {
     pub at: Duration,
     /// Whether it was seen absent since.
     pub gone: bool,
+    /// Whether its return since was counted.
+    pub counted: bool,
     /// How often it came back.
     pub returns: u32,
 }
@@ -30,31 +32,41 @@ impl<M: Managed> Pass<'_, M> {
             let removed = memory.removed.entry(key.clone()).or_insert(Removed {
                 at: now,
                 gone: false,
+                counted: false,
                 returns: 0,
             });
-            (removed.at, removed.gone) = (now, false);
+            (removed.at, removed.gone, removed.counted) = (now, false, false);
         }
     }
 
-    /// Takes in what came back, and returns what is left alone for it.
+    /// Takes in what came back in a view that was asked for at `begun`, and returns what is left alone for it; and what is
+    /// still there so soon after its removal that the list may lag.
     ///
-    /// `present` tells whether an entry is there; of one that is wanted again, nothing.
+    /// What is there for longer than lists lag came back, though no view saw it absent. `present` tells whether an entry is
+    /// there; of one that is wanted again, nothing.
     pub fn notice_returns(
         &mut self,
+        begun: Duration,
+        idle: bool,
         present: impl Fn(&M::Key) -> Option<bool>,
-    ) -> BTreeSet<M::Key> {
+    ) -> (BTreeSet<M::Key>, BTreeSet<M::Key>) {
         let (now, window) = (self.ctx.now(), self.ctx.timing.return_window);
-        let mut contended = Vec::new();
+        let lag = self.ctx.timing.listing_lag;
+        let (mut contended, mut lagging, mut due) = (Vec::new(), BTreeSet::new(), Vec::new());
         self.memory.lock().removed.retain(|key, removed| {
             let recent = now < removed.at + window;
             match present(key) {
                 None => return false,
-                Some(false) => removed.gone = true,
-                Some(true) if removed.gone && recent => {
-                    removed.gone = false;
+                Some(false) => (removed.gone, removed.counted) = (true, false),
+                Some(true) if removed.counted || !recent => {}
+                Some(true) if removed.gone || (idle && begun >= removed.at + lag) => {
+                    removed.counted = true;
                     removed.returns += 1;
                 }
-                Some(true) => {}
+                Some(true) => {
+                    lagging.insert(key.clone());
+                    due.push(removed.at + lag);
+                }
             }
             if removed.returns >= RETURNS_MAX {
                 contended.push(key.clone());
@@ -72,12 +84,23 @@ impl<M: Managed> Pass<'_, M> {
             memory.newly_parked.insert(key.clone(), reason.clone());
             self.record.parked.insert(key.clone(), reason);
         }
+        for at in due {
+            self.wake_at(at);
+        }
         let parked = self.record.parked.iter();
         let parked = parked.filter(|(_, reason)| is_contended(reason));
-        parked
-            .map(|(key, _)| key.clone())
-            .chain(contended)
-            .collect()
+        let contended = parked.map(|(key, _)| key.clone()).chain(contended);
+        (contended.collect(), lagging)
+    }
+
+    /// Notes that a removal which was accepted has failed.
+    pub fn note_stayed(&self, keys: &BTreeSet<M::Key>) {
+        let mut memory = self.memory.lock();
+        for key in keys {
+            if let Some(removed) = memory.removed.get_mut(key) {
+                removed.counted = true;
+            }
+        }
     }
 
     /// Which of the `strangers` in the view that was asked for at `begun` were strangers long enough ago, and ever since.

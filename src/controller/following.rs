@@ -113,12 +113,14 @@ impl<M: Managed> Pass<'_, M> {
                 return Err(Stop::because(Reason::Changing, message));
             }
         };
+        let done = !matches!(standing, Standing::Failed(_));
         let request = operation.request_id.as_deref();
         match standing {
             Standing::Failed(words) => {
                 let note = with_words(format!("{name} failed"), &words);
                 self.note_failure(&note, request);
                 self.turn.stayed(&texts(&operation.names));
+                self.note_stayed(&operation.names);
                 self.failed_later(&operation.action, &operation.names, &note, request);
             }
             Standing::Warned(words) => {
@@ -126,6 +128,9 @@ impl<M: Managed> Pass<'_, M> {
                 self.note_failure(&note, request);
             }
             Standing::Running | Standing::Unclear | Standing::NotListed | Standing::Ended => {}
+        }
+        if done {
+            self.await_arrival(&operation);
         }
         self.group_changed();
         self.turn.answered.insert(operation.id);
@@ -139,6 +144,14 @@ impl<M: Managed> Pass<'_, M> {
         let mut memory = self.memory.lock();
         memory.failed.push(format!("{note}{request}"));
         memory.last_failure = Some(note.to_owned());
+    }
+
+    /// Has what the cloud says is already there, or not there, sent again by itself; it is never left alone for that (S8).
+    pub fn contradicted(&mut self, action: &str, names: &BTreeSet<M::Key>) {
+        let mut memory = self.memory.lock();
+        let trials = memory.trials.entry(action.to_owned()).or_default();
+        // Which of them it is may be known now; the next look shows it.
+        _ = trials.failed(names);
     }
 
     /// Has what failed as a whole sent again, and leaves alone what is known to be at fault (S8).

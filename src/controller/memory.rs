@@ -62,6 +62,8 @@ pub struct Awaited<K> {
     pub batch: BTreeSet<K>,
     /// What of it has not been seen serving.
     pub left: BTreeSet<K>,
+    /// When it was accepted, or the cloud was last seen at work on the group.
+    pub since: Duration,
     /// The cloud's id of the answer.
     pub request: String,
 }

@@ -8,33 +8,67 @@ use std::{
 use server_group_core::reason::Hold;
 
 use super::{
-    carry_out::PARKED_MAX, contention::is_contended, managed::Managed, memory::Parked, pass::Pass,
+    carry_out::PARKED_MAX,
+    contention::is_contended,
+    managed::Managed,
+    memory::{Awaited, Parked},
+    pass::Pass,
+    record::Operation,
+    turns::adds,
 };
 
+/// What became of an entry whose addition was accepted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Arrival {
+    /// It is there and serves, or is there and wanted no longer.
+    Serves,
+    /// It is there.
+    There,
+    /// It is not there.
+    Absent,
+    /// It is not there, and wanted no longer: it may come all the same, and is ours then.
+    Unwanted,
+}
+
 impl<M: Managed> Pass<'_, M> {
-    /// Takes in what became of accepted additions by `action`. `arrived` tells whether a present one serves, and of
-    /// one that is wanted no longer that it does.
+    /// Takes in what became of accepted additions by `action`, and returns those that the list may not show yet.
     ///
-    /// What is absent on an idle group has failed: as a batch if all of it is absent (S8).
+    /// What is absent on an idle group for longer than lists lag has failed: as a batch if all of it is absent (S8).
     pub fn notice_arrivals(
         &mut self,
         action: &str,
         idle: bool,
-        arrived: impl Fn(&M::Key) -> Option<bool>,
-    ) {
-        let mut bad = Vec::new();
+        arrived: impl Fn(&M::Key) -> Arrival,
+    ) -> BTreeSet<M::Key> {
+        let (now, timing) = (self.ctx.now(), &self.ctx.timing);
+        let (mut bad, mut lagging, mut due) = (Vec::new(), BTreeSet::new(), Vec::new());
         {
             let memory = &mut *self.memory.lock();
             let trials = memory.trials.entry(action.to_owned()).or_default();
             memory.awaited.retain_mut(|awaited| {
-                awaited.left.retain(|key| arrived(key) != Some(true));
+                if !idle {
+                    awaited.since = now;
+                }
+                let over = now >= awaited.since + timing.linger;
+                awaited.left.retain(|key| match arrived(key) {
+                    Arrival::Serves => false,
+                    Arrival::There | Arrival::Absent => true,
+                    Arrival::Unwanted => !over,
+                });
                 trials.passed(awaited.batch.difference(&awaited.left));
-                let absent: BTreeSet<_> = awaited
-                    .left
-                    .iter()
-                    .filter(|key| idle && arrived(key).is_none())
+                let absent = awaited.left.iter();
+                let absent: BTreeSet<_> = absent
+                    .filter(|key| arrived(key) == Arrival::Absent)
                     .cloned()
                     .collect();
+                let shown_by = awaited.since + timing.listing_lag;
+                if !idle || now < shown_by {
+                    if !absent.is_empty() {
+                        due.push(shown_by);
+                    }
+                    lagging.extend(absent);
+                    return !awaited.left.is_empty();
+                }
                 let failed: Vec<_> = match absent == awaited.batch {
                     true => trials.failed(&absent).into_iter().collect(),
                     false => absent
@@ -47,6 +81,9 @@ impl<M: Managed> Pass<'_, M> {
                 !awaited.left.is_empty()
             });
         }
+        for at in due {
+            self.wake_at(at);
+        }
         for (key, request) in bad {
             self.park(
                 key,
@@ -54,6 +91,28 @@ impl<M: Managed> Pass<'_, M> {
                 Some(&request),
                 false,
             );
+        }
+        lagging
+    }
+
+    /// Has what the cloud did for `operation` awaited from now on: a list may not show it yet.
+    pub fn await_arrival(&self, operation: &Operation<M::Key>) {
+        let now = self.ctx.now();
+        let mut memory = self.memory.lock();
+        let mut known = false;
+        for awaited in &mut memory.awaited {
+            if !awaited.batch.is_disjoint(&operation.names) {
+                (awaited.since, known) = (now, true);
+            }
+        }
+        // The process that sent it may have been another one.
+        if !known && adds(&operation.action) {
+            memory.awaited.push(Awaited {
+                batch: operation.names.clone(),
+                left: operation.names.clone(),
+                since: now,
+                request: operation.request_id.clone().unwrap_or_default(),
+            });
         }
     }
 

@@ -205,7 +205,6 @@ impl<'c, M: Managed> Pass<'c, M> {
             self.asked = true;
             self.resumes_from = None;
             memory.parked.clear();
-            memory.awaited.clear();
             memory.trials.clear();
             memory.refusals.clear();
             memory.last_failure = None;

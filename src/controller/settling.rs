@@ -200,6 +200,19 @@ impl<M: Managed> Pass<'_, M> {
         let releasing = self.deleting();
         self.turn.lingering.retain(|_, until| *until > now);
         let mut memory = self.memory.lock();
+        // What was accepted may be listed yet. A release waits for that as long as lists lag, not as long as calls land.
+        let lag = match releasing {
+            true => self.ctx.timing.listing_lag,
+            false => self.ctx.timing.linger,
+        };
+        let awaited = memory
+            .awaited
+            .iter()
+            .filter(|awaited| now < awaited.since + lag);
+        let awaited: BTreeSet<_> = awaited
+            .flat_map(|awaited| awaited.left.iter().cloned())
+            .collect();
+        let absent = &(absent - &awaited);
         for key in absent {
             if let Some(until) = self.turn.lingering.get(&key.to_string()) {
                 memory.absences.keep([key.clone()], *until);

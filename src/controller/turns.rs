@@ -22,7 +22,7 @@ use tokio::{sync::OwnedMutexGuard, time::Instant};
 use super::record::{Operation, keys};
 use crate::{
     api::status::Phase,
-    cloud::{GroupView, remove_action, weight_action},
+    cloud::{GroupView, add_action, remove_action, weight_action},
 };
 
 /// A server group or a scaling group, as a key for turns: `cn-hangzhou/CLB/rsp-1`, `cn-hangzhou/ESS/asg-1`.
@@ -197,6 +197,14 @@ fn removes(action: &str) -> bool {
     PRODUCTS
         .into_iter()
         .any(|product| action == remove_action(product))
+}
+
+/// Whether an action puts members into a group.
+#[must_use]
+pub fn adds(action: &str) -> bool {
+    PRODUCTS
+        .into_iter()
+        .any(|product| action == add_action(product))
 }
 
 const PRODUCTS: [Product; 4] = [Product::Clb, Product::Alb, Product::Nlb, Product::Gwlb];

@@ -275,6 +275,26 @@ async fn a_member_that_comes_back_three_times_is_contended() {
     stage.reason::<Membership>("web", "Converged").await;
 }
 
+/// A return that no look had seen absent before did not count: it was removed a fourth time.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_member_that_is_put_back_at_once_is_contended_after_three_removals() {
+    let stage = stage("contended-at-once").await;
+    let put = || {
+        let mut world = stage.simulator.world();
+        world.put_member("rsp-web", "i-other", "", 80, 100);
+    };
+    put();
+    for _ in 1..=3 {
+        let remove = |call: &Entry| call.action == "RemoveVServerGroupBackendServers";
+        let mut held = stage.simulator.hold(When::After, remove);
+        stage.awaited("the removal", held.arrived()).await;
+        put();
+        held.release();
+    }
+    stage.reason::<Membership>("web", "Contended").await;
+    assert_eq!(removals(&stage).len(), 3, "it is left alone");
+}
+
 /// Starts the operator anew: a return counts for so many seconds after our removal, and what is parked waits as long.
 async fn restart_with_window(stage: &mut Stage, seconds: f64) {
     stage.stop().await;

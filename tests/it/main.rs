@@ -25,6 +25,7 @@ mod identity;
 mod idle;
 mod instances;
 mod kinds;
+mod lagging;
 mod last_wishes;
 mod leader;
 mod membership;

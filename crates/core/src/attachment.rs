@@ -58,6 +58,8 @@ pub struct World {
     pub others: Vec<Claimant<AttachmentKey>>,
     /// Attachments named by a change, ours or another object's, whose outcome is not settled (S6).
     pub unsettled: BTreeSet<AttachmentKey>,
+    /// Attachments that were accepted to go, and that the list does not show so yet (S8).
+    pub awaited: BTreeSet<AttachmentKey>,
     /// Attachments that the cloud refused and that wait for their next try.
     pub parked: BTreeSet<AttachmentKey>,
     /// Attachments that came back after we detached them, again and again (S8).
@@ -159,7 +161,9 @@ fn claimed_by_another(world: &World, key: &AttachmentKey, change: Change) -> Opt
 
 /// S6: what an unsettled change names is left alone.
 fn in_flight(world: &World, key: &AttachmentKey, change: Change) -> Option<Hold> {
-    (change != Change::Adopt && world.unsettled.contains(key)).then_some(Hold::InFlight)
+    let again = change == Change::Detach && world.awaited.contains(key);
+    let unsettled = change != Change::Adopt && world.unsettled.contains(key);
+    (again || unsettled).then_some(Hold::InFlight)
 }
 
 /// S8: what the cloud refused waits for its next try.

@@ -80,6 +80,8 @@ pub struct World {
     /// Members that a call may still take: it settled and can land all the same, or it was answered and they are still
     /// listed.
     pub may_be_taken: BTreeSet<ServerKey>,
+    /// Members that were accepted to come, or to go, and that the list does not show so yet (S8).
+    pub awaited: BTreeSet<ServerKey>,
     /// Whether a quota refused an addition in this pass: the group has no room (S3).
     pub quota_reached: bool,
     /// Members that the cloud refused and that wait for their next try (S8).
@@ -205,9 +207,10 @@ pub enum Change {
 type Rule = fn(&World, &ServerKey, Change) -> Option<Hold>;
 
 /// Asked in order. The first objection wins.
-const RULES: [Rule; 9] = [
+const RULES: [Rule; 10] = [
     claimed_by_another,
     in_flight,
+    awaited,
     in_transition,
     parked,
     contended,
@@ -240,6 +243,12 @@ fn claimed_by_another(world: &World, key: &ServerKey, change: Change) -> Option<
 /// S6: what an unsettled change names is left alone.
 fn in_flight(world: &World, key: &ServerKey, change: Change) -> Option<Hold> {
     (change != Change::Adopt && world.unsettled.contains(key)).then_some(Hold::InFlight)
+}
+
+/// S8: what was accepted is not sent again as long as the list may lag.
+fn awaited(world: &World, key: &ServerKey, change: Change) -> Option<Hold> {
+    let again = change == Change::Add || change.leads_out();
+    (again && world.awaited.contains(key)).then_some(Hold::InFlight)
 }
 
 /// S6: what the cloud is still working on, or is in a state this version does not know, is neither missing nor surplus.

@@ -122,6 +122,7 @@ prop_compose! {
         others in proptest::collection::vec(claimant(), 0..2),
         unsettled in prop_oneof![3 => Just(BTreeSet::new()), 1 => keys()],
         may_be_taken in prop_oneof![3 => Just(BTreeSet::new()), 1 => keys()],
+        awaited in prop_oneof![5 => Just(BTreeSet::new()), 1 => keys()],
         quota_reached in proptest::bool::weighted(0.2),
         parked in prop_oneof![3 => Just(BTreeSet::new()), 1 => keys()],
         contended in prop_oneof![5 => Just(BTreeSet::new()), 1 => keys()],
@@ -144,6 +145,7 @@ prop_compose! {
             others,
             unsettled,
             may_be_taken,
+            awaited,
             parked,
             quota_reached,
             contended,
@@ -231,6 +233,7 @@ fn carried_out(world: &World, plan: &Plan, calls: usize) -> World {
 fn at_rest(mut world: World) -> World {
     world.unsettled.clear();
     world.may_be_taken.clear();
+    world.awaited.clear();
     world.rows.retain(|_, row| !row.state.leaves());
     world
         .rows

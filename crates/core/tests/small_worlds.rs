@@ -58,6 +58,7 @@ fn world(
         parked: BTreeSet::new(),
         quota_reached: false,
         may_be_taken: BTreeSet::new(),
+        awaited: BTreeSet::new(),
         contended: BTreeSet::new(),
         drains: false,
         draining: BTreeMap::new(),

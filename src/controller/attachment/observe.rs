@@ -109,8 +109,9 @@ pub(super) async fn observe(
     };
     pass.end_trials(None, wanted);
     let parked = pass.parked_now(wanted);
-    let contended = pass
-        .notice_returns(|key| (!desired.contains_key(key)).then_some(attached.contains_key(key)));
+    let present =
+        |key: &AttachmentKey| (!desired.contains_key(key)).then_some(attached.contains_key(key));
+    let (contended, awaited) = pass.notice_returns(begun, idle, present);
     let others = neighbours
         .iter()
         .map(|other| claimant(pass.ctx, other))
@@ -129,6 +130,7 @@ pub(super) async fn observe(
             .iter()
             .filter_map(|name| name.parse().ok())
             .collect(),
+        awaited,
         parked,
         contended,
         spoken_of: parse::spoken_of(&pass.object.spec),

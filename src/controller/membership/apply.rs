@@ -202,6 +202,7 @@ impl Step<ServerGroupMembership> for Add<'_> {
         pass.memory.lock().awaited.push(Awaited {
             left: batch.clone(),
             batch,
+            since: pass.ctx.now(),
             request: request.to_owned(),
         });
     }

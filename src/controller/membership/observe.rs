@@ -17,6 +17,7 @@ use super::{
         Context,
         authorize::authorize,
         managed::{Managed, age},
+        parking::Arrival,
         pass::Pass,
         registry::Known,
         stop::Stop,
@@ -129,14 +130,18 @@ pub(super) async fn observe(
             Stop::because(Reason::InvalidSpec, parse::invalid(problems).to_string())
         })?
     };
-    pass.notice_arrivals(add_action(group.product), idle, |key| match rows.get(key) {
-        _ if !desired.contains_key(key) => Some(true),
-        row => row.map(|row| row.state == State::Available),
-    });
-    let contended = pass.notice_returns(|key| {
+    let arrived = |key: &ServerKey| match (rows.get(key), desired.contains_key(key)) {
+        (None, false) => Arrival::Unwanted,
+        (None, true) => Arrival::Absent,
+        (Some(row), true) if row.state != State::Available => Arrival::There,
+        (Some(_), _) => Arrival::Serves,
+    };
+    let mut awaited = pass.notice_arrivals(add_action(group.product), idle, arrived);
+    let (contended, still_listed) = pass.notice_returns(begun, idle, |key| {
         let present = rows.get(key).is_some_and(|row| !row.state.leaves());
         (!desired.contains_key(key)).then_some(present)
     });
+    awaited.extend(still_listed);
     let unsettled: BTreeSet<_> = unsettled
         .iter()
         .filter_map(|name| name.parse().ok())
@@ -173,6 +178,7 @@ pub(super) async fn observe(
         others,
         unsettled,
         may_be_taken,
+        awaited,
         parked,
         contended,
         quota_reached: pass.quota_reached.is_some(),

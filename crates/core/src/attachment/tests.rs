@@ -31,6 +31,7 @@ fn world(text: &str) -> World {
         age: (5, String::new()),
         others: Vec::new(),
         unsettled: BTreeSet::new(),
+        awaited: BTreeSet::new(),
         parked: BTreeSet::new(),
         feeds: BTreeMap::new(),
         contended: BTreeSet::new(),

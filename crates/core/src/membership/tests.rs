@@ -89,6 +89,7 @@ fn world(text: &str) -> World {
         parked: BTreeSet::new(),
         quota_reached: false,
         may_be_taken: BTreeSet::new(),
+        awaited: BTreeSet::new(),
         contended: BTreeSet::new(),
         drains: false,
         draining: BTreeMap::new(),
@@ -121,6 +122,7 @@ fn world(text: &str) -> World {
             "min" => world.policy.min_serving = rest[0].parse().unwrap(),
             "release" => world.purpose = Purpose::Release,
             "unsettled" => world.unsettled = keys(rest),
+            "awaited" => world.awaited = keys(rest),
             "late" => world.may_be_taken = keys(rest),
             "parked" => world.parked = keys(rest),
             "contended" => world.contended = keys(rest),
@@ -356,6 +358,13 @@ fn a_member_that_a_late_call_may_take_does_not_count_as_serving() {
         "want a=0 b; have a b; own a b; late b",
         "hold a LastServing",
     );
+}
+
+#[test]
+fn what_was_accepted_is_not_sent_again_while_the_list_lags() {
+    check("want a b; have b; own a b; awaited a", "hold a InFlight");
+    check("want b; have a b; own a b; awaited a", "hold a InFlight");
+    check("want a=5 b; have a b; own a b; awaited a", "reweigh a=5");
 }
 
 #[test]
