@@ -7,6 +7,7 @@
 //! A candidate takes over when the record has not changed for a whole lease on its own monotonic clock;
 //! the renew time in the record, written by somebody else's wall clock, is for people.
 
+mod leave;
 pub mod thread;
 
 use std::{sync::Arc, time::Duration};
@@ -23,7 +24,11 @@ use parking_lot::Mutex;
 use tokio::time::{Instant, timeout};
 use tokio_util::sync::CancellationToken;
 
+use leave::Moment;
+
 use crate::timing::Timing;
+
+pub use leave::Leave;
 
 /// Name of the Lease in the operator's namespace.
 pub const LEASE_NAME: &str = "server-group-operator";
@@ -61,13 +66,6 @@ struct Term {
     lasts: Option<Duration>,
 }
 
-/// One moment on both clocks.
-#[derive(Clone, Copy, Debug)]
-struct Moment {
-    monotonic: Instant,
-    wall: jiff::Timestamp,
-}
-
 impl Leadership {
     /// Nobody leads yet.
     #[must_use]
@@ -82,7 +80,7 @@ impl Leadership {
     #[must_use]
     pub fn unopposed(timing: Timing) -> Self {
         let leadership = Self::candidate(timing);
-        let renewed = leadership.moment();
+        let renewed = Moment::now(&leadership.timing);
         *leadership.term.lock() = Some(Term {
             epoch: 0,
             renewed,
@@ -91,17 +89,17 @@ impl Leadership {
         leadership
     }
 
-    /// Permits a call that ends within `call`, and tells the epoch it belongs to.
+    /// Gives leave to a call that ends within `call`.
     ///
     /// # Errors
     ///
-    /// [`NotLeading`] if the lease is not held or might end first. Elapsed time is the larger of what the
-    /// monotonic and the wall clock say, so that neither a suspended machine nor a jump of the clock extends it.
-    pub fn permit(&self, call: Duration) -> Result<i64, NotLeading> {
+    /// [`NotLeading`] if the lease is not held or might end first.
+    pub fn permit(&self, call: Duration) -> Result<Leave, NotLeading> {
         let term = (*self.term.lock()).ok_or(NotLeading)?;
+        let given = Moment::now(&self.timing);
         match term.lasts {
-            Some(lasts) if self.since(term.renewed) + call >= lasts => Err(NotLeading),
-            _ => Ok(term.epoch),
+            Some(lasts) if term.renewed.elapsed(&self.timing) + call >= lasts => Err(NotLeading),
+            _ => Ok(Leave::new(term.epoch, given, call)),
         }
     }
 
@@ -109,19 +107,6 @@ impl Leadership {
     #[must_use]
     pub fn epoch(&self) -> Option<i64> {
         self.term.lock().map(|term| term.epoch)
-    }
-
-    fn moment(&self) -> Moment {
-        Moment {
-            monotonic: Instant::now(),
-            wall: self.timing.wall_now(),
-        }
-    }
-
-    fn since(&self, then: Moment) -> Duration {
-        let wall = self.timing.wall_now().duration_since(then.wall);
-        let wall = Duration::try_from(wall).unwrap_or(Duration::ZERO);
-        then.monotonic.elapsed().max(wall)
     }
 }
 
@@ -217,7 +202,7 @@ impl Election {
 
     /// Reads the record, and writes it if it is ours, free, or abandoned.
     async fn look(&mut self) -> Result<Look, kube::Error> {
-        let renewed = self.leadership.moment();
+        let renewed = Moment::now(&self.timing);
         let deadline = self.timing.lease_renew_deadline;
         let attempt = async {
             let current = self.leases.get_opt(LEASE_NAME).await?;

@@ -25,6 +25,7 @@ use server_group_operator::{
         Cloud, Credential, Endpoints, Error, Keys, Kind, MemberChange, Network, Outcome,
         ServerKind, Signature, Transport, TransportConfig,
     },
+    leader::Leadership,
     timing::Timing,
 };
 
@@ -123,12 +124,15 @@ fn cloud(url: &str, timing: &Timing) -> Cloud {
         secret: "canary-secret".to_owned().into(),
         token: Some("canary-token".to_owned().into()),
     };
-    Cloud::new(
+    let leadership = Leadership::unopposed(Timing::production());
+    let leave = leadership.permit(Duration::from_hours(1)).unwrap();
+    let cloud = Cloud::new(
         &Transport::new(config).unwrap(),
         Credential::fixed(keys),
         "cn-hangzhou",
         Network::Public,
-    )
+    );
+    cloud.with_leave(leave)
 }
 
 fn member() -> MemberChange {

@@ -36,6 +36,7 @@ use serde::Deserialize;
 use serde_json::Value;
 use tokio::time::Instant;
 
+use crate::leader::Leave;
 use together::{Exchange, Fetch, Fetched, Scope, Together};
 use turn::Turns;
 
@@ -67,6 +68,7 @@ pub struct Cloud {
     transport: Transport,
     caller: Caller,
     turns: Turns,
+    leave: Option<Leave>,
 }
 
 /// The answer to an accepted change.
@@ -104,6 +106,7 @@ impl Cloud {
             transport: transport.clone(),
             caller,
             turns: Turns::default(),
+            leave: None,
         }
     }
 
@@ -126,6 +129,13 @@ impl Cloud {
     #[must_use]
     pub fn granted(mut self, grant: Grant) -> Self {
         self.turns.hold(grant);
+        self
+    }
+
+    /// The same, which may send changing calls until this leave ends. Without, it sends none.
+    #[must_use]
+    pub const fn with_leave(mut self, leave: Leave) -> Self {
+        self.leave = Some(leave);
         self
     }
 
@@ -215,14 +225,15 @@ impl Cloud {
     }
 
     async fn send(&self, call: &Call) -> Result<Value, Error> {
-        let answered = self.transport.exchange(&self.caller, &self.turns, call);
-        answered.await.map(|(_, answer)| answer)
+        self.read(call).await.map(|(_, answer)| answer)
     }
 
-    /// Sends a reading call; with its answer comes the moment at which it left.
+    /// Sends a call; with its answer comes the moment at which it left.
     async fn read(&self, call: &Call) -> Result<(Instant, Value), Error> {
-        let answered = self.transport.exchange(&self.caller, &self.turns, call);
-        answered.await
+        let (turns, leave) = (&self.turns, self.leave.as_ref());
+        self.transport
+            .exchange(&self.caller, turns, leave, call)
+            .await
     }
 
     /// One row that others may be asking for too, by the reading call `action`. Whichever client opens a call, `read` sends

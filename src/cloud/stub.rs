@@ -1,6 +1,6 @@
 //! A server on loopback that answers as a test says, and remembers what it was asked.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use axum::{
     Router,
@@ -14,7 +14,7 @@ use tokio::{net::TcpListener, task::AbortHandle};
 use super::{
     Cloud, Credential, Endpoints, Keys, Network, Parameters, Signature, Transport, TransportConfig,
 };
-use crate::timing::Timing;
+use crate::{leader::Leadership, timing::Timing};
 
 /// What every key and token in these tests contains: it must show nowhere.
 pub(super) const CANARY: &str = "canary+7/Zq";
@@ -125,14 +125,20 @@ impl Stub {
     }
 }
 
-/// A client whose every endpoint is `url`.
+/// A client whose every endpoint is `url`, and that may change things for an hour.
 pub(super) fn cloud_at(url: &str, timing: Timing) -> Cloud {
-    Cloud::new(
+    allowed(Cloud::new(
         &transport_to(url, Signature::V3, timing),
         Credential::fixed(keys()),
         "cn-hangzhou",
         Network::Public,
-    )
+    ))
+}
+
+/// The same client, which may change things for an hour.
+pub(super) fn allowed(cloud: Cloud) -> Cloud {
+    let leadership = Leadership::unopposed(cloud.transport.timing().clone());
+    cloud.with_leave(leadership.permit(Duration::from_hours(1)).unwrap())
 }
 
 /// A transport whose every endpoint is `url`.

@@ -30,7 +30,7 @@ use super::{
     turn::Turns,
     wire::{NoAnswer, Wire},
 };
-use crate::timing::Timing;
+use crate::{leader::Leave, timing::Timing};
 
 /// The longest reply that is read; a member list of 1000 takes about 300 KiB.
 const REPLY_MAX: usize = 8 << 20;
@@ -154,6 +154,11 @@ impl Transport {
         })
     }
 
+    #[cfg(test)]
+    pub(super) fn timing(&self) -> &Timing {
+        &self.0.config.timing
+    }
+
     pub(super) fn shared(&self) -> &SharedReads {
         &self.0.shared
     }
@@ -164,7 +169,7 @@ impl Transport {
     ///
     /// [`Error`], with [`Outcome::Unknown`] where a change may have taken effect.
     pub async fn send(&self, caller: &Caller, call: &Call) -> Result<Value, Error> {
-        let answered = self.exchange(caller, &Turns::default(), call).await;
+        let answered = self.exchange(caller, &Turns::default(), None, call).await;
         answered.map(|(_, answer)| answer)
     }
 
@@ -172,17 +177,19 @@ impl Transport {
     ///
     /// # Errors
     ///
-    /// As [`Transport::send`].
+    /// As [`Transport::send`]; [`Outcome::NotSent`] for a changing call whose `leave` has ended, or that has none.
     pub(super) async fn exchange(
         &self,
         caller: &Caller,
         turns: &Turns,
+        leave: Option<&Leave>,
         call: &Call,
     ) -> Result<(Instant, Value), Error> {
         let bucket = self.bucket(caller, call.service, call.action);
         let timing = &self.0.config.timing;
-        // Who sends a change knows that the lease lasts until then (S9), whatever has to be corrected.
-        let last = Instant::now() + timing.mutation_deadline;
+        // The lease lasts until leave ends (S9), whatever has to be corrected.
+        let patience = Instant::now() + timing.mutation_deadline;
+        let last = leave.map_or(patience, |leave| leave.end().min(patience));
         let mut corrected = Vec::new();
         let mut attempt = 1;
         loop {
@@ -199,7 +206,7 @@ impl Transport {
                 Effect::Reads => left + timing.read_deadline,
                 Effect::Changes => last,
             };
-            let error = match self.attempt(caller, call, &keys, deadline).await {
+            let error = match self.attempt(caller, call, &keys, leave, deadline).await {
                 Ok(answer) => return Ok((left, answer)),
                 Err(error) => error,
             };
@@ -264,6 +271,7 @@ impl Transport {
         caller: &Caller,
         call: &Call,
         keys: &Keys,
+        leave: Option<&Leave>,
         deadline: Instant,
     ) -> Result<Value, Error> {
         let prepared = self.prepare(caller, call, keys)?;
@@ -286,6 +294,15 @@ impl Transport {
             let mut request = Request::new(Method::POST, prepared.url);
             *request.headers_mut() = headers;
             *request.body_mut() = prepared.body.map(Into::into);
+            // The last thing before the wire: what was signed after leave had ended must not go out.
+            let may_leave = leave.is_some_and(|leave| !leave.is_over(&self.0.config.timing));
+            if call.effect == Effect::Changes && !may_leave {
+                return Err(unanswered(
+                    Kind::Transient,
+                    Outcome::NotSent,
+                    "the leave to send it has ended",
+                ));
+            }
             let response = self.0.wire.exchange(request).await;
             let response = response.map_err(|none| match none {
                 NoAnswer::NotSent(why) => unanswered(

@@ -57,9 +57,10 @@ pub trait Step<M: Managed>: Send {
         batch: Vec<M::Key>,
         repeating: bool,
     ) -> impl Future<Output = Result<Vec<M::Key>, Stop>> + Send;
-    /// Sends one call.
+    /// Sends one call by `cloud`, which has the leave to.
     fn send(
         &self,
+        cloud: Cloud,
         batch: &[M::Key],
         token: &str,
     ) -> impl Future<Output = Result<Answer, cloud::Error>> + Send;
@@ -111,11 +112,7 @@ pub async fn carry_out<M: Managed>(
     let manner = step.manner();
     let id = operation::draw_id(&pass.ctx.timing.chance);
     pass.hold_by_finalizer().await?;
-    let epoch = pass
-        .ctx
-        .leadership
-        .epoch()
-        .ok_or(Stop::Superseded("not leading"))?;
+    let epoch = pass.may_start()?.epoch();
     pass.record.open(Operation {
         id: id.clone(),
         action: manner.action.to_owned(),
@@ -238,12 +235,7 @@ async fn one_batch<M: Managed>(
         }
         batch = match step.prepare(pass, batch, unanswered.is_some()).await {
             Ok(batch) => batch,
-            Err(stop) => match unanswered {
-                Some((sent, batch)) => {
-                    return Err(lost(sent, batch, "the next look did not succeed"));
-                }
-                None => return Ok(Next::End(End::Stopped(stop))),
-            },
+            Err(stop) => return given_up(unanswered, stop, "the next look did not succeed"),
         };
         if let Some((sent, before)) = &unanswered {
             let reusable = pass.ctx.now() < *sent + pass.ctx.timing.token_reuse_max;
@@ -254,15 +246,14 @@ async fn one_batch<M: Managed>(
         } else if batch.is_empty() {
             return Ok(Next::Batch);
         }
-        if let Err(stop) = pass.may_start() {
-            return match unanswered {
-                Some((sent, batch)) => Err(lost(sent, batch, "the lease is about to end")),
-                None => Ok(Next::End(End::Stopped(stop))),
-            };
-        }
+        let leave = match pass.may_start() {
+            Ok(leave) => leave,
+            Err(stop) => return given_up(unanswered, stop, "the lease is about to end"),
+        };
         let sent = pass.ctx.now();
         let token = operation::token(id, manner.action, &batch);
-        let answer = step.send(&batch, &token).await;
+        let cloud = step.cloud().clone().with_leave(leave);
+        let answer = step.send(cloud, &batch, &token).await;
         pass.group_changed();
         let error = match answer {
             Ok(answer) => {
@@ -340,6 +331,18 @@ async fn one_batch<M: Managed>(
         }
     }
     Ok(Next::End(End::LookAgain))
+}
+
+/// A batch is not sent, or not once more.
+fn given_up<K>(
+    unanswered: Option<(Duration, Vec<K>)>,
+    stop: Stop,
+    why: &str,
+) -> Result<Next, Lost<K>> {
+    match unanswered {
+        Some((sent, batch)) => Err(lost(sent, batch, why)),
+        None => Ok(Next::End(End::Stopped(stop))),
+    }
 }
 
 /// Halves a refused batch, or parks the one bad member it consists of.

@@ -38,6 +38,7 @@ use crate::{
         ServerGroupMembership, condition::InSync, status,
     },
     cloud::{self, Cloud, Credential, Grant, Service, Urgency},
+    leader::Leave,
 };
 
 /// Characters that `status.lastHandledReconcileAt` takes.
@@ -50,6 +51,8 @@ type Looked = BTreeMap<(&'static str, Name), Arc<dyn Any + Send + Sync>>;
 pub struct Pass<'c, M: Managed> {
     /// The world outside.
     pub ctx: &'c Context,
+    /// The epoch in which it began, if this replica led then.
+    pub epoch: Option<i64>,
     /// The object as it was last read or written.
     pub object: M,
     /// What its status remembers, and will remember after the next write.
@@ -123,6 +126,7 @@ impl<'c, M: Managed> Pass<'c, M> {
         let shown_before = object.shown_plan().filter(|_| !deleting).cloned();
         Some(Self {
             ctx,
+            epoch: ctx.leadership.epoch(),
             object,
             written_operation,
             record,
@@ -291,7 +295,7 @@ impl<'c, M: Managed> Pass<'c, M> {
             .facts(&name_of(&self.object))
             .ok_or(Stop::Superseded("the object is gone"))?;
         self.same_intention(&newest)?;
-        self.may_start()
+        self.may_start().map(drop)
     }
 
     /// The same with live reads of object and account: before a batch that removes, a cache is not enough.
@@ -314,7 +318,7 @@ impl<'c, M: Managed> Pass<'c, M> {
             .await?;
         authorize::check(account.as_ref().map(Account::from).as_ref(), &self.object)
             .map_err(|_| Stop::Superseded("the grant is gone"))?;
-        self.may_start()
+        self.may_start().map(drop)
     }
 
     fn same_intention(&self, now: &Facts) -> Result<(), Stop> {
@@ -424,18 +428,16 @@ impl<'c, M: Managed> Pass<'c, M> {
         done
     }
 
-    /// Checks that a changing call would end within the lease (S9).
+    /// Leave for a changing call that would end within the lease (S9), of the epoch in which the pass began.
     ///
     /// # Errors
     ///
-    /// [`Stop::Superseded`] if not.
-    pub fn may_start(&self) -> Result<(), Stop> {
+    /// [`Stop::Superseded`] if there is none.
+    pub fn may_start(&self) -> Result<Leave, Stop> {
         let call = self.ctx.timing.mutation_deadline;
-        self.ctx
-            .leadership
-            .permit(call)
-            .map(drop)
-            .map_err(|_| Stop::Superseded("not leading"))
+        let leave = self.ctx.leadership.permit(call);
+        let leave = leave.ok().filter(|leave| Some(leave.epoch()) == self.epoch);
+        leave.ok_or(Stop::Superseded("not leading"))
     }
 
     /// Whether `Plan` mode found nothing to do, nothing left alone, and nothing unsettled.

@@ -6,7 +6,7 @@ use std::{
     io::Write,
     sync::{
         Arc,
-        atomic::{AtomicUsize, Ordering},
+        atomic::{AtomicBool, AtomicUsize, Ordering},
     },
     time::{Duration, Instant},
 };
@@ -23,7 +23,7 @@ use tokio::{
 use super::*;
 use crate::cloud::{
     Cloud, Environment, Kind, MemberChange, Outcome, ServerKind,
-    stub::{CANARY, Stub, cloud_at, keys, ok, refusal, transport_to},
+    stub::{CANARY, Stub, allowed, cloud_at, keys, ok, refusal, transport_to},
 };
 use server_group_core::product::Product;
 
@@ -312,7 +312,7 @@ async fn an_expired_token_is_replaced_by_the_one_the_source_has_now() {
         "cn-hangzhou",
         Network::Public,
     );
-    change(&cloud).await.unwrap();
+    change(&allowed(cloud.clone())).await.unwrap();
     assert_eq!(stub.asked().len(), 2);
 }
 
@@ -375,7 +375,7 @@ async fn an_override_keeps_its_path_and_the_path_is_signed() {
             "cn-hangzhou",
             Network::Vpc,
         );
-        change(&cloud).await.unwrap();
+        change(&allowed(cloud.clone())).await.unwrap();
         assert_eq!(stub.asked()[0].path, "/all");
     }
 }
@@ -431,7 +431,7 @@ async fn no_key_shows_in_errors_debug_output_or_logs_whatever_the_cloud_repeats(
                 "cn-hangzhou",
                 Network::Public,
             );
-            let error = change(&cloud).await.unwrap_err();
+            let error = change(&allowed(cloud.clone())).await.unwrap_err();
             tracing::warn!(%error, ?error, caller = ?cloud.caller, "it failed");
             write!(shown, "{error} {error:?}").unwrap();
         }
@@ -446,4 +446,52 @@ async fn no_key_shows_in_errors_debug_output_or_logs_whatever_the_cloud_repeats(
         assert!(!shown.contains(form), "{form} shows");
     }
     assert!(shown.contains("not matched with our calculation"));
+}
+
+/// A wall clock that shows an hour more once the process is said to have slept.
+fn sleeper() -> (Timing, Arc<AtomicBool>) {
+    let slept = Arc::new(AtomicBool::new(false));
+    let is = Arc::clone(&slept);
+    let timing = quick().with_wall_clock(move || {
+        let hours = i64::from(is.load(Ordering::SeqCst));
+        Timestamp::now() + SignedDuration::from_hours(hours)
+    });
+    (timing, slept)
+}
+
+#[tokio::test]
+async fn a_process_that_sleeps_between_leave_and_wire_does_not_send_when_it_wakes_up() {
+    let stub = Stub::start(|_, _| ok(&json!({"RequestId": "r"}))).await;
+    let (timing, slept) = sleeper();
+    let cloud = cloud_at(&stub.url, timing);
+    // From here on everything is signed afresh, which the cloud would take.
+    slept.store(true, Ordering::SeqCst);
+    let error = change(&cloud).await.unwrap_err();
+    assert_eq!(error.outcome, Outcome::NotSent);
+    assert_eq!(stub.asked().len(), 0);
+    slept.store(false, Ordering::SeqCst);
+    change(&cloud).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_correction_asks_again_whether_it_may_still_be_sent() {
+    let (timing, slept) = sleeper();
+    let stub = Stub::start(move |_, _| {
+        slept.store(true, Ordering::SeqCst);
+        refusal(400, "SignatureNonceUsed", "used")
+    })
+    .await;
+    let error = change(&cloud_at(&stub.url, timing)).await.unwrap_err();
+    assert_eq!(error.outcome, Outcome::NotSent);
+    assert_eq!(stub.asked().len(), 1);
+}
+
+#[tokio::test]
+async fn nothing_is_changed_without_leave() {
+    let stub = Stub::start(|_, _| ok(&json!({"RequestId": "r"}))).await;
+    let transport = transport_to(&stub.url, Signature::V3, quick());
+    let credential = Credential::fixed(keys());
+    let cloud = Cloud::new(&transport, credential, "cn-hangzhou", Network::Public);
+    assert_eq!(change(&cloud).await.unwrap_err().outcome, Outcome::NotSent);
+    assert_eq!(stub.asked().len(), 0);
 }

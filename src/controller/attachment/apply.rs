@@ -217,12 +217,17 @@ impl Step<ScalingGroupAttachment> for Attach<'_> {
         Ok(batch)
     }
 
-    async fn send(&self, batch: &[AttachmentKey], token: &str) -> Result<Answer, cloud::Error> {
+    async fn send(
+        &self,
+        cloud: Cloud,
+        batch: &[AttachmentKey],
+        token: &str,
+    ) -> Result<Answer, cloud::Error> {
         let pairs: Vec<_> = batch
             .iter()
             .map(|key| (key, self.weights.get(key).copied().flatten()))
             .collect();
-        let (cloud, id) = (&self.group.cloud, &self.group.id);
+        let id = &self.group.id;
         let answer = cloud
             .attach(id, self.family, &pairs, self.force, token)
             .await?;
@@ -316,9 +321,14 @@ impl Step<ScalingGroupAttachment> for Undo<'_> {
         Ok(batch)
     }
 
-    async fn send(&self, batch: &[AttachmentKey], token: &str) -> Result<Answer, cloud::Error> {
+    async fn send(
+        &self,
+        cloud: Cloud,
+        batch: &[AttachmentKey],
+        token: &str,
+    ) -> Result<Answer, cloud::Error> {
         let batch: Vec<_> = batch.iter().collect();
-        let (cloud, id) = (&self.group.cloud, &self.group.id);
+        let id = &self.group.id;
         let answer = cloud
             .detach(id, self.family, &batch, self.force, token)
             .await?;

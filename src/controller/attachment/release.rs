@@ -149,9 +149,14 @@ impl Step<ScalingGroupAttachment> for Blind<'_> {
         Ok(batch)
     }
 
-    async fn send(&self, batch: &[AttachmentKey], token: &str) -> Result<Answer, cloud::Error> {
+    async fn send(
+        &self,
+        cloud: Cloud,
+        batch: &[AttachmentKey],
+        token: &str,
+    ) -> Result<Answer, cloud::Error> {
         let batch: Vec<_> = batch.iter().collect();
-        let (cloud, id) = (&self.group.cloud, &self.group.id);
+        let id = &self.group.id;
         cloud
             .detach(id, self.family, &batch, Force::NoActivity, token)
             .await

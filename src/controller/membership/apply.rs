@@ -226,7 +226,12 @@ impl Step<ServerGroupMembership> for Add<'_> {
         Ok(batch)
     }
 
-    async fn send(&self, batch: &[ServerKey], token: &str) -> Result<Answer, cloud::Error> {
+    async fn send(
+        &self,
+        cloud: Cloud,
+        batch: &[ServerKey],
+        token: &str,
+    ) -> Result<Answer, cloud::Error> {
         let members: Vec<_> = batch
             .iter()
             .map(|key| {
@@ -234,8 +239,7 @@ impl Step<ServerGroupMembership> for Add<'_> {
                 change(key, wish.kind, wish.weight)
             })
             .collect();
-        self.group
-            .cloud
+        cloud
             .add_members(self.group.product, &self.group.id, &members, token)
             .await
     }
@@ -294,13 +298,17 @@ impl Step<ServerGroupMembership> for Remove<'_> {
         Ok(batch)
     }
 
-    async fn send(&self, batch: &[ServerKey], token: &str) -> Result<Answer, cloud::Error> {
+    async fn send(
+        &self,
+        cloud: Cloud,
+        batch: &[ServerKey],
+        token: &str,
+    ) -> Result<Answer, cloud::Error> {
         let members: Vec<_> = batch
             .iter()
             .map(|key| change(key, kind_of(&self.kinds, key), None))
             .collect();
-        self.group
-            .cloud
+        cloud
             .remove_members(self.group.product, &self.group.id, &members, token)
             .await
     }
@@ -341,8 +349,13 @@ impl Step<ServerGroupMembership> for Drain<'_> {
         Ok(batch)
     }
 
-    async fn send(&self, batch: &[ServerKey], token: &str) -> Result<Answer, cloud::Error> {
-        set_weights(self.group, &self.kinds, batch, |_| Some(0), token).await
+    async fn send(
+        &self,
+        cloud: Cloud,
+        batch: &[ServerKey],
+        token: &str,
+    ) -> Result<Answer, cloud::Error> {
+        set_weights(&cloud, self.group, &self.kinds, batch, |_| Some(0), token).await
     }
 }
 
@@ -389,9 +402,14 @@ impl Step<ServerGroupMembership> for Reweigh<'_> {
         Ok(batch)
     }
 
-    async fn send(&self, batch: &[ServerKey], token: &str) -> Result<Answer, cloud::Error> {
+    async fn send(
+        &self,
+        cloud: Cloud,
+        batch: &[ServerKey],
+        token: &str,
+    ) -> Result<Answer, cloud::Error> {
         let weight = |key: &ServerKey| self.weights.get(key).copied();
-        set_weights(self.group, &self.kinds, batch, weight, token).await
+        set_weights(&cloud, self.group, &self.kinds, batch, weight, token).await
     }
 }
 
@@ -405,6 +423,7 @@ fn weight_manner(group: &Group) -> Manner {
 }
 
 async fn set_weights(
+    cloud: &Cloud,
     group: &Group,
     kinds: &BTreeMap<ServerKey, ServerKind>,
     batch: &[ServerKey],
@@ -415,8 +434,7 @@ async fn set_weights(
         .iter()
         .map(|key| change(key, kind_of(kinds, key), weight(key)))
         .collect();
-    group
-        .cloud
+    cloud
         .set_weights(group.product, &group.id, &members, token)
         .await
 }
