@@ -47,6 +47,9 @@ pub enum Lost {
     /// Somebody else holds the record.
     #[error("the lease is held by {0}")]
     Taken(String),
+    /// The record is not the one that this replica wrote last: somebody else may have led meanwhile.
+    #[error("the lease changed hands meanwhile")]
+    Deposed,
 }
 
 /// The right to change the cloud, shared by everything that might want to.
@@ -125,6 +128,8 @@ pub struct Election {
 enum Look {
     Leads(Term),
     HeldBy(String),
+    /// It is ours no more, though nobody else holds it now.
+    Deposed,
 }
 
 impl Election {
@@ -150,6 +155,8 @@ impl Election {
                     tracing::info!(epoch = term.epoch, identity = self.identity, "leading");
                     return;
                 }
+                // Only who led already can be.
+                Ok(Look::Deposed) => {}
                 // Once for each holder: a replica may stand by for months.
                 Ok(Look::HeldBy(holder)) => {
                     if told.as_ref() != Some(&holder) {
@@ -165,7 +172,7 @@ impl Election {
         }
     }
 
-    /// Renews until `stop`, then gives the record back; returns early if it is lost.
+    /// Renews until `stop`, then gives the record back; returns early if it is lost, to whomever and for however short.
     ///
     /// # Errors
     ///
@@ -180,6 +187,7 @@ impl Election {
             match self.look().await {
                 Ok(Look::Leads(_)) => {}
                 Ok(Look::HeldBy(holder)) => break Err(Lost::Taken(holder)),
+                Ok(Look::Deposed) => break Err(Lost::Deposed),
                 Err(error) => {
                     tracing::warn!(%error, "the lease could not be renewed; trying again")
                 }
@@ -209,6 +217,13 @@ impl Election {
             if let Some(holder) = current.as_ref().and_then(|lease| self.other_holder(lease)) {
                 return Ok(Look::HeldBy(holder));
             }
+            // Passes, caches and memory belong to the epoch in which they began: whoever led since has changed what they
+            // know of.
+            if let Some(epoch) = self.leadership.epoch()
+                && !self.is_ours(current.as_ref(), epoch)
+            {
+                return Ok(Look::Deposed);
+            }
             let ours = self.record(current.as_ref());
             let written = match current {
                 Some(_) => {
@@ -236,6 +251,15 @@ impl Election {
                 "the API server did not answer in time".into(),
             )),
         }
+    }
+
+    /// Whether the record is still the one of our term.
+    fn is_ours(&self, lease: Option<&Lease>, epoch: i64) -> bool {
+        let spec = lease.and_then(|lease| lease.spec.as_ref());
+        spec.is_some_and(|spec| {
+            spec.holder_identity.as_deref() == Some(&self.identity)
+                && spec.lease_transitions.map(i64::from) == Some(epoch)
+        })
     }
 
     /// Who else holds the record, unless it has not changed for a whole lease.

@@ -103,6 +103,22 @@ async fn one_leads_and_the_next_takes_over_when_it_stops_renewing() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_leader_that_was_paused_while_another_one_led_ends_though_the_lease_is_free_again() {
+    let namespace = control_plane().await.namespace("lease").await.unwrap();
+    let (mut first, first_may) = candidate(&namespace, "first", 15).await;
+    wins(&mut first).await;
+    // Paused here: it neither renews nor looks.
+    let (mut second, _) = candidate(&namespace, "second", 15).await;
+    wins(&mut second).await;
+    let stop = CancellationToken::new();
+    stop.cancel();
+    second.hold(stop).await.unwrap();
+    let lost = first.hold(CancellationToken::new()).await.unwrap_err();
+    assert!(matches!(lost, Lost::Deposed), "{lost}");
+    assert!(first_may.permit(Duration::ZERO).is_err());
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_lease_that_is_given_back_is_free_at_once() {
     let namespace = control_plane().await.namespace("lease").await.unwrap();
     let (mut first, first_may) = candidate(&namespace, "first", LONG).await;
