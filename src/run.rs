@@ -23,6 +23,8 @@ use crate::{
         Context, KUBERNETES_REQUESTS_MAX,
         accounts::Accounts,
         dispatch::dispatch,
+        events::chain,
+        fresh::Joined,
         identity::Identities,
         managed::Managed,
         memory::Memories,
@@ -143,6 +145,9 @@ impl Operator {
             accounts: Accounts::default(),
             memberships: Registry::default(),
             attachments: Registry::default(),
+            namespace: namespace.clone(),
+            membership_lists: Joined::default(),
+            attachment_lists: Joined::default(),
             membership_memories: Memories::default(),
             attachment_memories: Memories::default(),
             signals,
@@ -185,7 +190,7 @@ impl Operator {
         };
         tokio::select! {
             biased;
-            ended = lead(election, &ready, &leads, &finish, stop) => ended,
+            ended = lead(&ctx, election, &ready, &leads, &finish, stop) => ended,
             () = passes => Ok(()),
             ended = house.join_next() => {
                 panicked(ended.expect("there are three"));
@@ -207,6 +212,7 @@ fn panicked<T>(ended: Result<T, tokio::task::JoinError>) {
 
 /// Wins the election where there is one, holds the lease until `stop`, and gives it back when everything is finished.
 async fn lead(
+    ctx: &Context,
     election: Option<(Election, Handle)>,
     ready: &Ready,
     leads: &watch::Sender<bool>,
@@ -258,10 +264,15 @@ async fn lead(
             return Ok(());
         }
     }
-    leads.send_replace(true);
+    let leading = async {
+        catch_up(ctx).await;
+        leads.send_replace(true);
+        stop.cancelled().await;
+    };
     tokio::select! {
         biased;
         ended = &mut held => return ended,
+        () = leading => finish.cancel(),
         () = stop.cancelled() => finish.cancel(),
     }
     tokio::select! {
@@ -270,6 +281,19 @@ async fn lead(
         () = finished(leads) => released.cancel(),
     }
     held.await
+}
+
+/// Waits until what is known is at least as new as this moment (S9): the one who led before may have written, and begun
+/// something, that a watch has not shown yet.
+async fn catch_up(ctx: &Context) {
+    while let Err(error) = ctx.catch_up().await {
+        let error = chain(&error);
+        tracing::warn!(
+            error,
+            "leading, but the objects could not be read; trying again"
+        );
+        tokio::time::sleep(ctx.timing.lease_retry).await;
+    }
 }
 
 /// Waits until the passes have ended, which they say by taking the flag back.
@@ -325,7 +349,7 @@ where
         )),
         Ok(Err(error)) => Err(format!(
             "the API server does not answer: {}; check the kubeconfig and the network",
-            crate::controller::events::chain(&error)
+            chain(&error)
         )),
         Err(_) => Err(
             "the API server does not answer in time; check the kubeconfig and the network"

@@ -1,11 +1,15 @@
 //! The accounts as a watch shows them, with their grants as the core reads them.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
 use kube::ResourceExt;
 use parking_lot::Mutex;
 use server_group_core::grant::Grant;
 
+use super::registry::number;
 use crate::{
     api::{self, CloudAccount, CredentialType, NetworkType},
     cloud::Network,
@@ -16,6 +20,7 @@ use crate::{
 pub struct Account {
     uid: String,
     generation: Option<i64>,
+    version: u64,
     /// Where its keys come from.
     pub credentials: CredentialType,
     /// Public or VPC endpoints.
@@ -30,6 +35,7 @@ impl From<&CloudAccount> for Account {
         Self {
             uid: account.uid().unwrap_or_default(),
             generation: account.metadata.generation,
+            version: number(account.metadata.resource_version.as_deref()),
             credentials: account.spec.credentials.type_,
             network: match account.spec.network {
                 NetworkType::Public => Network::Public,
@@ -74,10 +80,19 @@ impl Accounts {
             .map(|(account, _)| Arc::clone(account))
     }
 
-    /// Takes in a version of an account; says whether it is another one, or says something else, than before.
+    /// Takes in a version of an account; says whether it is another one, or says something else, than before. A version
+    /// never gives way to an older one.
     pub fn learn(&self, account: &CloudAccount) -> bool {
         let mut inner = self.0.lock();
         let (list, now) = (inner.list, Account::from(account));
+        let before = inner.known.get_mut(&account.name_any());
+        if let Some((known, seen)) = before
+            && known.uid == now.uid
+            && now.version < known.version
+        {
+            *seen = list;
+            return false;
+        }
         let before = inner.known.get(&account.name_any());
         let same = |(before, _): &(Arc<Account>, u64)| {
             (&before.uid, before.generation) == (&now.uid, now.generation)
@@ -92,6 +107,16 @@ impl Accounts {
     /// Forgets an account that is gone.
     pub fn forget(&self, account: &CloudAccount) {
         self.0.lock().known.remove(&account.name_any());
+    }
+
+    /// Forgets what a whole list of this version lacks: whatever is known that is no newer and not among `names`.
+    pub fn keep(&self, names: &BTreeSet<String>, version: u64) {
+        let mut inner = self.0.lock();
+        let stays =
+            |name: &String, account: &Account| names.contains(name) || account.version > version;
+        inner
+            .known
+            .retain(|name, (account, _)| stays(name, account));
     }
 
     /// A list begins: what it lacks at its end is gone.

@@ -12,14 +12,15 @@ use super::{
     managed::Managed,
     memory::Parked,
     operation,
-    pass::Pass,
+    pass::{Claims, Pass},
     record::{Operation, texts},
     stop::{Stop, told},
-    turns::{GroupMemory, Reference, Unsettled},
+    turns::{GroupId, GroupMemory, Reference, Unsettled},
 };
 use crate::{
     api::status::Phase,
     cloud::{self, Answer, Cloud, Kind, Outcome, Service},
+    leader::Leave,
 };
 
 /// Throttled or unsent calls that are tried again within a pass.
@@ -46,9 +47,17 @@ pub trait Step<M: Managed>: Send {
     fn manner(&self) -> Manner;
     /// As whom and where it is sent.
     fn cloud(&self) -> &Cloud;
+    /// Whether it takes somebody away, be it by weight 0, or moves instances: then caches are not enough right before it.
+    fn takes_away(&self) -> bool {
+        false
+    }
+    /// The groups besides its own that it changes.
+    fn moves(&self, _batch: &[M::Key]) -> BTreeSet<GroupId> {
+        BTreeSet::new()
+    }
     /// Notes a batch that the cloud accepted with the answer `request`.
     fn accepted(&self, _pass: &Pass<'_, M>, _batch: &[M::Key], _request: &str) {}
-    /// Checks everything again, on the newest view, and returns what of `batch` may be sent.
+    /// Looks and plans again, on the newest view, and returns what of `batch` may be sent.
     ///
     /// `repeating`: the same batch was sent and not answered; it may be sent again only as it was.
     fn prepare(
@@ -233,6 +242,9 @@ async fn one_batch<M: Managed>(
         {
             return Ok(Next::End(End::Stopped(stop)));
         }
+        let mut groups = step.moves(&batch);
+        groups.insert(pass.object.group());
+        let planned = pass.claims_on(&groups);
         batch = match step.prepare(pass, batch, unanswered.is_some()).await {
             Ok(batch) => batch,
             Err(stop) => return given_up(unanswered, stop, "the next look did not succeed"),
@@ -246,9 +258,9 @@ async fn one_batch<M: Managed>(
         } else if batch.is_empty() {
             return Ok(Next::Batch);
         }
-        let leave = match pass.may_start() {
+        let leave = match last_questions(pass, step, &groups, &planned).await {
             Ok(leave) => leave,
-            Err(stop) => return given_up(unanswered, stop, "the lease is about to end"),
+            Err(stop) => return given_up(unanswered, stop, "it may not be sent again"),
         };
         let sent = pass.ctx.now();
         let token = operation::token(id, manner.action, &batch);
@@ -331,6 +343,21 @@ async fn one_batch<M: Managed>(
         }
     }
     Ok(Next::End(End::LookAgain))
+}
+
+/// Asks once more, after the last look and however long that took, whether the call is wanted and may leave.
+async fn last_questions<M: Managed>(
+    pass: &Pass<'_, M>,
+    step: &impl Step<M>,
+    groups: &BTreeSet<GroupId>,
+    planned: &Claims,
+) -> Result<Leave, Stop> {
+    if step.takes_away() {
+        Box::pin(pass.still_wanted_for_sure(groups, planned)).await?;
+    } else {
+        pass.still_wanted()?;
+    }
+    pass.may_start()
 }
 
 /// A batch is not sent, or not once more.

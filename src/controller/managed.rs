@@ -13,6 +13,7 @@ use server_group_core::{claim::Age, grant, reason::Hold};
 
 use super::{
     Context,
+    fresh::Joined,
     memory::Memories,
     queue::Kind,
     record::Record,
@@ -42,10 +43,16 @@ pub trait Managed:
     /// Which of the two it is.
     const KIND: Kind;
 
+    /// The field by which the API server selects the objects on one group.
+    const GROUP_FIELD: &str;
+
     /// What is known of the objects of this kind.
     fn registry(ctx: &Context) -> &Registry<Self>;
     /// The memories of this kind.
     fn memories(ctx: &Context) -> &Memories<Self::Key>;
+
+    /// Lists of this kind that are under way.
+    fn lists(ctx: &Context) -> &Joined;
 
     /// `spec.accountName`
     fn account_name(&self) -> &str;

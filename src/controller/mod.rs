@@ -14,6 +14,7 @@ pub mod contention;
 pub mod dispatch;
 pub mod events;
 pub mod following;
+pub mod fresh;
 pub mod freshness;
 pub mod identity;
 pub mod managed;
@@ -77,6 +78,12 @@ pub struct Context {
     pub memberships: registry::Registry<ServerGroupMembership>,
     /// Attachments as last seen or written.
     pub attachments: registry::Registry<ScalingGroupAttachment>,
+    /// The only namespace whose objects are looked at; `None` = all.
+    pub namespace: Option<String>,
+    /// Lists of memberships that are under way.
+    pub membership_lists: fresh::Joined,
+    /// Lists of attachments that are under way.
+    pub attachment_lists: fresh::Joined,
     /// Counts and waits of memberships.
     pub membership_memories: memory::Memories<ServerKey>,
     /// Counts and waits of attachments.
@@ -98,7 +105,22 @@ impl Context {
         self.started.elapsed()
     }
 
-    /// Waits for an answer of Kubernetes, in turn and not for ever. `None` if it does not come.
+    /// Waits for an answer of Kubernetes, in turn and not for ever.
+    ///
+    /// # Errors
+    ///
+    /// Those of the request, and one that says that there was no answer in time.
+    pub async fn ask<T>(
+        &self,
+        request: impl Future<Output = Result<T, kube::Error>>,
+    ) -> Result<T, kube::Error> {
+        self.ask_kubernetes(request).await.unwrap_or_else(|| {
+            let late = "the API server did not answer in time";
+            Err(kube::Error::Service(late.into()))
+        })
+    }
+
+    /// The same for a request that ends as it likes. `None` if the answer does not come.
     pub async fn ask_kubernetes<T>(&self, request: impl Future<Output = T>) -> Option<T> {
         let turn = self.kubernetes.acquire().await;
         let _turn = turn.expect("it is never closed");

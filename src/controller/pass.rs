@@ -10,6 +10,7 @@ use std::{
     time::Duration,
 };
 
+use futures::future::try_join;
 use jiff::Timestamp;
 use kube::{Api, ResourceExt};
 use parking_lot::Mutex;
@@ -46,6 +47,9 @@ const ECHO_MAX: usize = 256;
 
 /// Objects of either kind, by the name of the kind and their own.
 type Looked = BTreeMap<(&'static str, Name), Arc<dyn Any + Send + Sync>>;
+
+/// What others claim, as far as it can be compared: object by object, in order.
+pub type Claims = Vec<(Name, u64)>;
 
 /// One pass over one object.
 pub struct Pass<'c, M: Managed> {
@@ -285,7 +289,7 @@ impl<'c, M: Managed> Pass<'c, M> {
         self.due = Some(self.due.map_or(at, |due| due.min(at)));
     }
 
-    /// Checks from the cache that the plan is still wanted, and that this replica may still act (S2, S9).
+    /// Checks from the cache that the plan is still wanted (S2).
     ///
     /// # Errors
     ///
@@ -294,31 +298,57 @@ impl<'c, M: Managed> Pass<'c, M> {
         let newest = M::registry(self.ctx)
             .facts(&name_of(&self.object))
             .ok_or(Stop::Superseded("the object is gone"))?;
-        self.same_intention(&newest)?;
-        self.may_start().map(drop)
+        self.same_intention(&newest)
     }
 
-    /// The same with live reads of object and account: before a batch that removes, a cache is not enough.
+    /// What the others on `groups`, and who names them, claim as far as is known now.
+    pub fn claims_on(&self, groups: &BTreeSet<GroupId>) -> Claims {
+        let uid = self.object.uid().unwrap_or_default();
+        let (memberships, attachments) = (&self.ctx.memberships, &self.ctx.attachments);
+        let claims = groups.iter().flat_map(|group| {
+            let of_both = [
+                memberships.claims(group, &uid),
+                attachments.claims(group, &uid),
+            ];
+            of_both.into_iter().flatten()
+        });
+        claims.collect()
+    }
+
+    /// The same right before a batch that takes somebody away or moves instances, when a cache is not enough: everybody
+    /// on `groups`, this object included, and its account are read after its intent was written and after its last look.
+    ///
+    /// `planned` is what the others claimed before that look: the plan knows no more than that.
     ///
     /// # Errors
     ///
     /// [`Stop::Superseded`] if not, [`Stop::Kubernetes`] if Kubernetes does not answer.
-    pub async fn still_wanted_for_sure(&self) -> Result<(), Stop> {
-        let newest = self
-            .answer(self.api().get_opt(&self.object.name_any()))
-            .await?;
-        let newest = newest.ok_or(Stop::Superseded("the object is gone"))?;
-        self.same_intention(&Facts::of(&newest))?;
-        if newest.written_claims().0 != self.object.written_claims().0 {
-            return Err(Stop::Superseded("the ledger was changed"));
-        }
+    pub async fn still_wanted_for_sure(
+        &self,
+        groups: &BTreeSet<GroupId>,
+        planned: &Claims,
+    ) -> Result<(), Stop> {
         let accounts = Api::<CloudAccount>::all(self.ctx.client.clone());
-        let account = self
-            .answer(accounts.get_opt(self.object.account_name()))
-            .await?;
+        let account = self.ctx.ask(accounts.get_opt(self.object.account_name()));
+        let read = try_join(self.ctx.read_others(groups), account);
+        let ((), account) = read.await.map_err(Stop::Kubernetes)?;
         authorize::check(account.as_ref().map(Account::from).as_ref(), &self.object)
             .map_err(|_| Stop::Superseded("the grant is gone"))?;
-        self.may_start().map(drop)
+        let newest = M::registry(self.ctx).get(&name_of(&self.object));
+        let newest = newest.ok_or(Stop::Superseded("the object is gone"))?;
+        self.same_intention(&Facts::of(&**newest))?;
+        if newest.written_claims() != self.object.written_claims() {
+            return Err(Stop::Superseded("the ledger was changed"));
+        }
+        if self.claims_on(groups) != *planned {
+            return Err(Stop::Superseded("another object changed its claims"));
+        }
+        // What was asked meanwhile took time as well (S5).
+        let too_old = |at| self.ctx.now().saturating_sub(at) >= self.ctx.timing.view_age_max;
+        if self.looked_at.is_some_and(too_old) {
+            return Err(Stop::Superseded("the last look is too old"));
+        }
+        Ok(())
     }
 
     fn same_intention(&self, now: &Facts) -> Result<(), Stop> {
@@ -364,7 +394,7 @@ impl<'c, M: Managed> Pass<'c, M> {
     fn keep<N: Managed>(&self, found: Vec<Arc<Known<N>>>) -> Vec<Arc<Known<N>>> {
         let mut looked = self.looked.lock();
         for known in &found {
-            let key = (std::any::type_name::<N>(), name_of::<N>(known));
+            let key = (std::any::type_name::<N>(), name_of(&***known));
             let kept: Arc<dyn Any + Send + Sync> = known.clone();
             looked.insert(key, kept);
         }

@@ -174,6 +174,39 @@ impl<M: Managed> Registry<M> {
         lacks.iter().filter_map(|name| inner.forget(name)).collect()
     }
 
+    /// Whether what is known of an object is as new as this version of it.
+    pub fn knows(&self, name: &Name, uid: &str, version: u64) -> bool {
+        let inner = self.0.lock();
+        let entry = inner.objects.get(name);
+        entry.is_some_and(|entry| entry.facts.uid == uid && entry.version >= version)
+    }
+
+    /// Forgets what a whole list of this version lacks: whatever is known that is no newer and not among `uids`.
+    pub fn forget_but(&self, uids: &BTreeSet<String>, version: u64) -> Vec<Gone> {
+        let mut inner = self.0.lock();
+        let names: Vec<_> = inner.objects.keys().cloned().collect();
+        inner.forget_lacking(&names, uids, version)
+    }
+
+    /// The same with a list of those whose own group this is.
+    pub fn forget_on(&self, group: &GroupId, uids: &BTreeSet<String>, version: u64) -> Vec<Gone> {
+        let mut inner = self.0.lock();
+        let names = inner.on.get(group).cloned().unwrap_or_default();
+        inner.forget_lacking(&names, uids, version)
+    }
+
+    /// What the objects on this group, or naming it, claim, as far as it can be compared: all but the one with this uid.
+    pub fn claims(&self, group: &GroupId, but: &str) -> Vec<(Name, u64)> {
+        let inner = self.0.lock();
+        let names = [&inner.on, &inner.naming].map(|index| index.get(group));
+        let names = names.into_iter().flatten().flatten();
+        let entries = names.filter_map(|name| Some((name, inner.objects.get(name)?)));
+        let others = entries.filter(|(_, entry)| entry.facts.uid != but);
+        others
+            .map(|(name, entry)| (name.clone(), entry.claims))
+            .collect()
+    }
+
     /// The newest version of one object.
     pub fn get(&self, name: &Name) -> Option<Arc<Known<M>>> {
         let mut inner = self.0.lock();
@@ -331,6 +364,23 @@ impl<M: Managed> Inner<M> {
         })
     }
 
+    fn forget_lacking(
+        &mut self,
+        names: &[Name],
+        uids: &BTreeSet<String>,
+        version: u64,
+    ) -> Vec<Gone> {
+        let lacks = names.iter().filter(|name| {
+            let entry = self.objects.get(*name);
+            entry.is_some_and(|entry| entry.version <= version && !uids.contains(&entry.facts.uid))
+        });
+        let lacks: Vec<_> = lacks.collect();
+        lacks
+            .into_iter()
+            .filter_map(|name| self.forget(name))
+            .collect()
+    }
+
     /// Who asks knows itself better: it wrote a version that nobody has parsed yet.
     fn parse(&mut self, names: &[Name], but: &str) -> Vec<Arc<Known<M>>> {
         let other = |name| {
@@ -412,23 +462,22 @@ fn leave(index: &mut BTreeMap<GroupId, Vec<Name>>, group: &GroupId, name: &Name)
 }
 
 /// The name of an object.
-pub fn name_of<M: Managed>(object: &M) -> Name {
+pub fn name_of(object: &impl ResourceExt) -> Name {
+    let meta = object.meta();
     Name {
-        namespace: object
-            .meta()
-            .namespace
-            .as_deref()
-            .unwrap_or_default()
-            .into(),
-        name: object.meta().name.as_deref().unwrap_or_default().into(),
+        namespace: meta.namespace.as_deref().unwrap_or_default().into(),
+        name: meta.name.as_deref().unwrap_or_default().into(),
     }
 }
 
-/// The resource version as a number; 0 if it is none.
+fn version<M: Managed>(object: &M) -> u64 {
+    number(object.meta().resource_version.as_deref())
+}
+
+/// A resource version as a number; 0 if it is none.
 ///
 /// Source: since Kubernetes 1.35, versions of one kind are decimal numbers that grow.
-fn version<M: Managed>(object: &M) -> u64 {
-    let version = object.meta().resource_version.as_deref();
+pub fn number(version: Option<&str>) -> u64 {
     version
         .and_then(|version| version.parse().ok())
         .unwrap_or(0)

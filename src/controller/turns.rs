@@ -35,6 +35,23 @@ impl GroupId {
     pub fn new(region: &str, product: &str, id: &str) -> Self {
         Self(format!("{region}/{product}/{id}").into())
     }
+
+    /// Its id.
+    #[must_use]
+    pub fn id(&self) -> &str {
+        self.parts().next().unwrap_or_default()
+    }
+
+    /// Whether it is a scaling group.
+    #[must_use]
+    pub fn is_scaling_group(&self) -> bool {
+        self.parts().nth(1) == Some("ESS")
+    }
+
+    /// From the last one.
+    fn parts(&self) -> impl Iterator<Item = &str> {
+        self.0.rsplitn(3, '/')
+    }
 }
 
 /// What is remembered about a group as long as objects are on it, or a call to it may still land.

@@ -94,8 +94,13 @@ where
         let uri = request.uri();
         if EVERYWHERE.contains(&uri.path()) {
             let query = uri.query().unwrap_or_default();
-            let selector = format!("fieldSelector=spec.accountName%3D{}", self.account);
-            let narrowed = format!("{}?{query}&{selector}", uri.path());
+            // A selector that is there already is narrowed further.
+            let account = format!("fieldSelector=spec.accountName%3D{}", self.account);
+            let query = match query.contains("fieldSelector=") {
+                true => query.replace("fieldSelector=", &format!("{account}%2C")),
+                false => format!("{query}&{account}"),
+            };
+            let narrowed = format!("{}?{query}", uri.path());
             *request.uri_mut() = narrowed.parse().unwrap();
         }
         Box::pin(self.inner.call(request))

@@ -24,7 +24,7 @@ use super::{
         managed::age,
         pass::Pass,
         stop::Stop,
-        turns::{GroupMemory, Turn},
+        turns::{GroupId, GroupMemory, Turn},
     },
     activity::{self, ANY_ACTIVITY},
     managed::fed_group,
@@ -193,6 +193,14 @@ impl Step<ScalingGroupAttachment> for Attach<'_> {
         &self.group.cloud
     }
 
+    fn takes_away(&self) -> bool {
+        self.force == Force::Yes
+    }
+
+    fn moves(&self, batch: &[AttachmentKey]) -> BTreeSet<GroupId> {
+        moved(self.group, self.force, batch)
+    }
+
     fn manner(&self) -> Manner {
         manner(self.family, true)
     }
@@ -206,7 +214,6 @@ impl Step<ScalingGroupAttachment> for Attach<'_> {
         if self.force == Force::Yes {
             see_that_nobody_uses(pass, self.group, &batch).await?;
         }
-        pass.still_wanted()?;
         let others: Vec<_> = pass
             .neighbours()
             .iter()
@@ -260,6 +267,14 @@ impl Step<ScalingGroupAttachment> for Undo<'_> {
         &self.group.cloud
     }
 
+    fn takes_away(&self) -> bool {
+        true
+    }
+
+    fn moves(&self, batch: &[AttachmentKey]) -> BTreeSet<GroupId> {
+        moved(self.group, self.force, batch)
+    }
+
     fn manner(&self) -> Manner {
         manner(self.family, false)
     }
@@ -288,7 +303,6 @@ impl Step<ScalingGroupAttachment> for Undo<'_> {
         if self.force == Force::Yes {
             see_that_nobody_uses(pass, self.group, &batch).await?;
         }
-        pass.still_wanted_for_sure().await?;
         let observed = observe(pass, self.group, self.parsed, Freshness::now()).await?;
         let observed = observed.ok_or(Stop::Superseded("the scaling group is no longer listed"))?;
         if !observed.open() {
@@ -343,6 +357,13 @@ fn followed(mut answer: Answer, force: Force) -> Answer {
         answer.reference = Some(ANY_ACTIVITY.to_owned());
     }
     answer
+}
+
+/// The groups that a call moves instances in or out of.
+fn moved(group: &Group, force: Force, batch: &[AttachmentKey]) -> BTreeSet<GroupId> {
+    let region = group.cloud.region();
+    let moved = batch.iter().filter(|_| force == Force::Yes);
+    moved.map(|key| fed_group(region, key)).collect()
 }
 
 /// Waits for the turns on the groups that forced calls will move instances in or out of (S6).

@@ -8,6 +8,7 @@ use server_group_core::{attachment::AttachmentKey, grant};
 
 use super::super::{
     Context,
+    fresh::Joined,
     managed::{Managed, held_shown, number, shown},
     memory::Memories,
     queue::Kind,
@@ -30,6 +31,7 @@ pub(super) fn fed_group(region: &str, key: &AttachmentKey) -> GroupId {
 
 impl Managed for ScalingGroupAttachment {
     type Key = AttachmentKey;
+    const GROUP_FIELD: &str = "spec.scalingGroupId";
     const KIND: Kind = Kind::Attachment;
 
     fn registry(ctx: &Context) -> &Registry<Self> {
@@ -38,6 +40,10 @@ impl Managed for ScalingGroupAttachment {
 
     fn memories(ctx: &Context) -> &Memories<AttachmentKey> {
         &ctx.attachment_memories
+    }
+
+    fn lists(ctx: &Context) -> &Joined {
+        &ctx.attachment_lists
     }
 
     fn account_name(&self) -> &str {

@@ -135,17 +135,20 @@ impl Step<ScalingGroupAttachment> for Blind<'_> {
         &self.group.cloud
     }
 
+    fn takes_away(&self) -> bool {
+        true
+    }
+
     fn manner(&self) -> Manner {
         manner(self.family, false)
     }
 
     async fn prepare(
         &mut self,
-        pass: &mut Pass<'_, ScalingGroupAttachment>,
+        _pass: &mut Pass<'_, ScalingGroupAttachment>,
         batch: Vec<AttachmentKey>,
         _repeating: bool,
     ) -> Result<Vec<AttachmentKey>, Stop> {
-        pass.still_wanted_for_sure().await?;
         Ok(batch)
     }
 

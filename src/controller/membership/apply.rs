@@ -213,7 +213,6 @@ impl Step<ServerGroupMembership> for Add<'_> {
         mut batch: Vec<ServerKey>,
         _repeating: bool,
     ) -> Result<Vec<ServerKey>, Stop> {
-        pass.still_wanted()?;
         // Rows do not matter here: an addition to what another object registered meanwhile is what must not happen.
         let nobody = Rows::new();
         let others: Vec<_> = pass
@@ -256,6 +255,10 @@ struct Remove<'g> {
 impl Step<ServerGroupMembership> for Remove<'_> {
     fn cloud(&self) -> &Cloud {
         &self.group.cloud
+    }
+
+    fn takes_away(&self) -> bool {
+        true
     }
 
     fn manner(&self) -> Manner {
@@ -327,6 +330,10 @@ impl Step<ServerGroupMembership> for Drain<'_> {
         &self.group.cloud
     }
 
+    fn takes_away(&self) -> bool {
+        true
+    }
+
     fn manner(&self) -> Manner {
         weight_manner(self.group)
     }
@@ -371,6 +378,10 @@ struct Reweigh<'g> {
 impl Step<ServerGroupMembership> for Reweigh<'_> {
     fn cloud(&self) -> &Cloud {
         &self.group.cloud
+    }
+
+    fn takes_away(&self) -> bool {
+        true
     }
 
     fn manner(&self) -> Manner {
@@ -439,13 +450,12 @@ async fn set_weights(
         .await
 }
 
-/// Checks for sure that the plan is still wanted, and looks at the group again.
+/// Looks at the group again.
 async fn look_again(
     pass: &mut Pass<'_, ServerGroupMembership>,
     group: &Group,
     parsed: &Parsed,
 ) -> Result<World, Stop> {
-    pass.still_wanted_for_sure().await?;
     let observed = observe(pass, group, parsed, Look::Now)
         .await?
         .ok_or(Stop::Superseded("the group is gone"))?;

@@ -8,6 +8,7 @@ use server_group_core::{grant, server::ServerKey};
 
 use super::super::{
     Context,
+    fresh::Joined,
     managed::{Managed, held_shown, number, shown},
     memory::Memories,
     queue::Kind,
@@ -33,6 +34,7 @@ fn drain(written: &status::Draining) -> Option<(ServerKey, Draining)> {
 
 impl Managed for ServerGroupMembership {
     type Key = ServerKey;
+    const GROUP_FIELD: &str = "spec.serverGroup.id";
     const KIND: Kind = Kind::Membership;
 
     fn registry(ctx: &Context) -> &Registry<Self> {
@@ -41,6 +43,10 @@ impl Managed for ServerGroupMembership {
 
     fn memories(ctx: &Context) -> &Memories<ServerKey> {
         &ctx.membership_memories
+    }
+
+    fn lists(ctx: &Context) -> &Joined {
+        &ctx.membership_lists
     }
 
     fn account_name(&self) -> &str {

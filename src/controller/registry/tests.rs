@@ -246,3 +246,40 @@ fn neither_managed_fields_nor_what_kubectl_leaves_behind_is_kept() {
     let annotations: Vec<_> = known.annotations().keys().collect();
     assert_eq!(annotations, ["kept"]);
 }
+
+#[test]
+fn a_whole_list_forgets_what_it_lacks_unless_that_is_newer() {
+    let registry = Memberships::default();
+    for (name, version) in [("a", 5), ("b", 6), ("c", 9)] {
+        registry.learn(membership(name, version, json!({})));
+    }
+    let elsewhere = json!({"spec": {"serverGroup": {"id": "rsp-2"}}});
+    registry.learn(membership("d", 5, elsewhere));
+    let listed = BTreeSet::from(["uid-a".to_owned()]);
+    let names =
+        |gone: Vec<Gone>| -> Vec<_> { gone.iter().map(|gone| gone.name.to_string()).collect() };
+    let gone = registry.forget_on(&group("CLB", "rsp-1"), &listed, 8);
+    assert_eq!(names(gone), ["ns/b"], "c was made after the list");
+    assert_eq!(names(registry.forget_but(&listed, 8)), ["ns/d"]);
+    assert!(registry.knows(&name("c"), "uid-c", 9));
+    assert!(!registry.knows(&name("c"), "uid-c", 10));
+    assert!(!registry.knows(&name("c"), "another", 9));
+}
+
+#[test]
+fn the_claims_of_others_change_with_what_they_list_and_have_open_and_not_with_what_they_say() {
+    let registry = Memberships::default();
+    let on = group("CLB", "rsp-1");
+    let claims = || registry.claims(&on, "uid-us");
+    registry.learn(membership("us", 1, json!({})));
+    assert_eq!(claims(), []);
+    registry.learn(membership("other", 2, json!({})));
+    let listed = claims();
+    assert_eq!(listed.len(), 1);
+    let said = json!({"status": {"summary": "all is well"}});
+    registry.learn(membership("other", 3, said));
+    assert_eq!(claims(), listed);
+    let open = json!({"status": {"operation": {"id": "1", "action": "a", "phase": "Intended", "epoch": 1, "servers": []}}});
+    registry.learn(membership("other", 4, open));
+    assert_ne!(claims(), listed);
+}

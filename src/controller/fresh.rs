@@ -1,0 +1,289 @@
+//! Reads of what others claim and have open that are as new as the question: a watch may have stalled.
+//!
+//! Two objects on one group have two resource versions, so two leaders can write an intent at the same moment, and a watch
+//! may be behind both. An intent followed by a consistent read of the others is what keeps them apart: at least one of the
+//! two sees the other one's. What is read goes into the registry, which never takes an older version for a newer one.
+//!
+//! Who has a group for its own is found by a field selector, in one short list. Who *names* a server group is not: the
+//! API server selects by no list. So the kind is listed as a whole, without what is in it, and what turns out to be newer
+//! than what is known is read. Such lists are joined ([decision 14](../../docs/decisions/0014-joined-lists.md)).
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fmt::Debug,
+    sync::atomic::{AtomicU64, Ordering},
+};
+
+use futures::{
+    FutureExt,
+    future::{BoxFuture, try_join, try_join_all},
+};
+use kube::{
+    Api, ResourceExt,
+    api::{ListParams, ObjectList},
+};
+use serde::de::DeserializeOwned;
+use tokio::sync::Mutex;
+
+use super::{
+    Context,
+    managed::Managed,
+    registry::{Gone, name_of, number},
+    turns::GroupId,
+};
+use crate::api::{CloudAccount, ScalingGroupAttachment, ServerGroupMembership};
+
+/// Objects in a page: one may have 330 KB.
+const PAGE: u32 = 100;
+
+/// Objects in a page without what is in them.
+const PAGE_OF_METADATA: u32 = 500;
+
+/// Lists of one kind. Whoever asks while one is under way is served by the next, together with all who wait for that.
+#[derive(Debug, Default)]
+pub struct Joined {
+    begun: AtomicU64,
+    /// The number of the last one that ended well. Held while one is under way.
+    ended: Mutex<u64>,
+}
+
+impl Joined {
+    /// Waits for a list that begins after this moment.
+    ///
+    /// # Errors
+    ///
+    /// What `list` ends with; who waits behind it tries for itself.
+    pub async fn next<E>(&self, list: impl Future<Output = Result<(), E>>) -> Result<(), E> {
+        let before = self.begun.load(Ordering::SeqCst);
+        let mut ended = self.ended.lock().await;
+        if *ended > before {
+            return Ok(());
+        }
+        let number = self.begun.fetch_add(1, Ordering::SeqCst) + 1;
+        list.await?;
+        *ended = number;
+        Ok(())
+    }
+}
+
+impl Context {
+    /// Reads anew who is on these groups, and who names them.
+    ///
+    /// # Errors
+    ///
+    /// Kubernetes did not answer, or not with all of it.
+    pub async fn read_others(&self, groups: &BTreeSet<GroupId>) -> Result<(), kube::Error> {
+        let on = try_join_all(groups.iter().map(|group| self.read_on(group)));
+        let naming = async {
+            // Only server groups are named by objects whose own group is another.
+            match groups.iter().all(GroupId::is_scaling_group) {
+                true => Ok(()),
+                false => self.compare_jointly::<ScalingGroupAttachment>().await,
+            }
+        };
+        try_join(on, naming).await.map(drop)
+    }
+
+    async fn read_on(&self, group: &GroupId) -> Result<(), kube::Error> {
+        match group.is_scaling_group() {
+            true => self.read_on_of::<ScalingGroupAttachment>(group).await,
+            false => self.read_on_of::<ServerGroupMembership>(group).await,
+        }
+    }
+
+    async fn read_on_of<M: Managed>(&self, group: &GroupId) -> Result<(), kube::Error> {
+        match self.list_on::<M>(group).await {
+            // A server from before 1.31 selects by no field of ours.
+            Err(kube::Error::Api(status)) if status.code == 400 => {
+                self.compare_jointly::<M>().await
+            }
+            listed => listed,
+        }
+    }
+
+    async fn compare_jointly<M: Managed>(&self) -> Result<(), kube::Error> {
+        M::lists(self).next(self.compare::<M>()).await
+    }
+
+    /// Lists the objects whose own group this is.
+    async fn list_on<M: Managed>(&self, group: &GroupId) -> Result<(), kube::Error> {
+        let selector = format!("{}={}", M::GROUP_FIELD, group.id());
+        let params = ListParams::default().limit(PAGE).fields(&selector);
+        let (mut uids, mut version) = (BTreeSet::new(), 0);
+        pages(self, params, listed(self.objects::<M>()), |page| {
+            version = number(page.metadata.resource_version.as_deref());
+            for object in page.items {
+                uids.insert(object.uid().unwrap_or_default());
+                self.saw(object);
+            }
+        })
+        .await?;
+        self.left_out::<M>(M::registry(self).forget_on(group, &uids, version));
+        Ok(())
+    }
+
+    /// Compares what is known of a whole kind with what there is, and reads what is newer.
+    ///
+    /// # Errors
+    ///
+    /// As [`Context::read_others`].
+    pub async fn compare<M: Managed>(&self) -> Result<(), kube::Error> {
+        let params = ListParams::default().limit(PAGE_OF_METADATA);
+        let (mut listed, mut version) = (BTreeMap::new(), 0);
+        let api = self.objects::<M>();
+        pages(
+            self,
+            params,
+            move |params| {
+                let api = api.clone();
+                async move { api.list_metadata(&params).await }.boxed()
+            },
+            |page| {
+                version = number(page.metadata.resource_version.as_deref());
+                for object in &page.items {
+                    let newest = number(object.metadata.resource_version.as_deref());
+                    listed.insert(object.uid().unwrap_or_default(), (name_of(object), newest));
+                }
+            },
+        )
+        .await?;
+        let registry = M::registry(self);
+        for (uid, (name, newest)) in &listed {
+            if registry.knows(name, uid, *newest) {
+                continue;
+            }
+            let api = Api::<M>::namespaced(self.client.clone(), &name.namespace);
+            // One that has gone since is none that was there before.
+            if let Some(object) = self.ask(api.get_opt(&name.name)).await? {
+                self.saw(object);
+            }
+        }
+        let listed = listed.into_keys().collect();
+        self.left_out::<M>(registry.forget_but(&listed, version));
+        Ok(())
+    }
+
+    /// A whole list without them was as new as what is known of these: they are gone.
+    fn left_out<M: Managed>(&self, lacks: Vec<Gone>) {
+        for gone in lacks {
+            self.gone::<M>(gone);
+        }
+    }
+
+    /// Brings everything that is known up to this moment: a watch may have stalled before somebody else's last writes.
+    ///
+    /// # Errors
+    ///
+    /// As [`Context::read_others`].
+    pub async fn catch_up(&self) -> Result<(), kube::Error> {
+        let accounts = Api::<CloudAccount>::all(self.client.clone());
+        let (mut names, mut version) = (BTreeSet::new(), 0);
+        let params = ListParams::default().limit(PAGE);
+        pages(self, params, listed(accounts), |page| {
+            version = number(page.metadata.resource_version.as_deref());
+            for account in &page.items {
+                names.insert(account.name_any());
+                self.accounts.learn(account);
+            }
+        })
+        .await?;
+        self.accounts.keep(&names, version);
+        self.compare::<ServerGroupMembership>().await?;
+        self.compare::<ScalingGroupAttachment>().await
+    }
+
+    fn objects<M: Managed>(&self) -> Api<M> {
+        match &self.namespace {
+            Some(namespace) => Api::namespaced(self.client.clone(), namespace),
+            None => Api::all(self.client.clone()),
+        }
+    }
+}
+
+/// Reads one page of whole objects.
+fn listed<K>(
+    api: Api<K>,
+) -> impl Fn(ListParams) -> BoxFuture<'static, Result<ObjectList<K>, kube::Error>>
+where
+    K: Clone + Debug + DeserializeOwned + Send + Sync + 'static,
+{
+    move |params| {
+        let api = api.clone();
+        async move { api.list(&params).await }.boxed()
+    }
+}
+
+/// Reads a list page by page. One that ends before its last page is an error, never a short list.
+async fn pages<K: Clone>(
+    ctx: &Context,
+    mut params: ListParams,
+    read: impl Fn(ListParams) -> BoxFuture<'static, Result<ObjectList<K>, kube::Error>>,
+    mut take: impl FnMut(ObjectList<K>),
+) -> Result<(), kube::Error> {
+    loop {
+        let page = ctx.ask(read(params.clone())).await?;
+        params.continue_token = page
+            .metadata
+            .continue_
+            .clone()
+            .filter(|next| !next.is_empty());
+        take(page);
+        if params.continue_token.is_none() {
+            return Ok(());
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{convert::Infallible, sync::Arc};
+
+    use tokio::sync::{Notify, Semaphore};
+
+    use super::*;
+
+    #[tokio::test]
+    async fn who_asks_while_a_list_is_under_way_is_served_by_the_next_together_with_all_who_wait() {
+        let (lists, gate) = (Arc::new(Joined::default()), Arc::new(Semaphore::new(0)));
+        let (count, arrived) = (Arc::new(AtomicU64::new(0)), Arc::new(Notify::new()));
+        let ask = || {
+            let (lists, gate) = (Arc::clone(&lists), Arc::clone(&gate));
+            let (count, arrived) = (Arc::clone(&count), Arc::clone(&arrived));
+            tokio::spawn(async move {
+                let list = async {
+                    count.fetch_add(1, Ordering::SeqCst);
+                    arrived.notify_one();
+                    gate.acquire().await.unwrap().forget();
+                    Ok::<_, Infallible>(())
+                };
+                lists.next(list).await.unwrap();
+            })
+        };
+        let first = ask();
+        arrived.notified().await;
+        // These asked after it began: what it shows may be from before their intents.
+        let others = [ask(), ask(), ask()];
+        tokio::task::yield_now().await;
+        gate.add_permits(1);
+        first.await.unwrap();
+        arrived.notified().await;
+        gate.add_permits(1);
+        for other in others {
+            other.await.unwrap();
+        }
+        assert_eq!(count.load(Ordering::SeqCst), 2);
+    }
+
+    #[tokio::test]
+    async fn a_list_that_fails_serves_nobody() {
+        let lists = Joined::default();
+        lists.next(async { Err(()) }).await.unwrap_err();
+        let mut asked = false;
+        let list = async {
+            asked = true;
+            Ok::<_, ()>(())
+        };
+        lists.next(list).await.unwrap();
+        assert!(asked);
+    }
+}
