@@ -237,8 +237,14 @@ async fn attempt<M: Pipeline>(pass: &mut Pass<'_, M>) -> Result<Judged, Stop> {
         if pass.abandoned() || (!open && (stays || nothing_to_release)) {
             return Err(pass.let_go().await?);
         }
-    } else if pass.object.suspended() && !open {
-        return Ok(pass.resting());
+    } else {
+        // Somebody may have replaced the object by one that says nothing of it.
+        if open || !pass.record.ledger.registered.is_empty() {
+            pass.hold_by_finalizer().await?;
+        }
+        if pass.object.suspended() && !open {
+            return Ok(pass.resting());
+        }
     }
     M::converge(pass).await
 }

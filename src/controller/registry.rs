@@ -483,9 +483,14 @@ pub fn number(version: Option<&str>) -> u64 {
         .unwrap_or(0)
 }
 
-/// Spec, deletion and annotations. The finalizer is of our own making, and so is status.
+/// Spec, deletion and annotations. The finalizer is of our own making, and so is status; but a finalizer that is missing
+/// beside a ledger was taken away.
 fn asks<M: Managed>(object: &M) -> u64 {
     let mut hasher = DefaultHasher::new();
+    let held = object.finalizers().iter().any(|held| held == FINALIZER);
+    let (ledger, operation) = object.written_claims();
+    let registered = ledger.is_some_and(|ledger| !ledger.registered.is_empty());
+    (!held && (registered || operation.is_some())).hash(&mut hasher);
     object.meta().generation.hash(&mut hasher);
     object.meta().annotations.hash(&mut hasher);
     hasher.finish()

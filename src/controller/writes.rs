@@ -26,9 +26,8 @@ impl<M: Managed> Pass<'_, M> {
             }
             let name = self.object.name_any();
             let (api, params) = (self.api(), PostParams::default());
-            let written = self
-                .answer(api.replace_status(&name, &params, &next))
-                .await?;
+            let written = self.written(api.replace_status(&name, &params, &next));
+            let written = written.await?;
             self.wrote(written);
             self.written_operation.clone_from(&self.record.operation);
         }
@@ -36,7 +35,7 @@ impl<M: Managed> Pass<'_, M> {
         Ok(())
     }
 
-    /// Makes sure that a deletion waits for the release of what is about to be registered.
+    /// Makes sure that a deletion waits for the release of what is registered, or about to be, and for calls under way.
     ///
     /// # Errors
     ///
@@ -79,9 +78,29 @@ impl<M: Managed> Pass<'_, M> {
         let name = self.object.name_any();
         let api = self.api();
         let (params, patch) = (PatchParams::default(), Patch::Merge(&patch));
-        let written = self.answer(api.patch(&name, &params, &patch)).await?;
+        let written = self.written(api.patch(&name, &params, &patch)).await?;
         self.wrote(written);
         Ok(())
+    }
+
+    /// What a write of the object came to. That it is not found proves nothing: whether the object is gone is what a read
+    /// of it says.
+    async fn written(
+        &self,
+        request: impl Future<Output = Result<M, kube::Error>>,
+    ) -> Result<M, Stop> {
+        let written = self.answer(request).await;
+        if !matches!(written, Err(Stop::Gone)) {
+            return written;
+        }
+        let name = self.object.name_any();
+        let there = self.answer(self.api().get_opt(&name)).await?;
+        let there = there.filter(|there| there.uid() == self.object.uid());
+        let there = there.ok_or(Stop::Gone)?;
+        self.ctx.saw(there);
+        Err(Stop::Superseded(
+            "a write was answered with 404, but the object is there",
+        ))
     }
 
     fn wrote(&mut self, written: M) {
@@ -99,16 +118,13 @@ impl<M: Managed> Pass<'_, M> {
         &self,
         request: impl Future<Output = Result<T, kube::Error>>,
     ) -> Result<T, Stop> {
-        match self.ctx.ask_kubernetes(request).await {
-            Some(Ok(answer)) => Ok(answer),
-            Some(Err(kube::Error::Api(status))) if status.is_conflict() => {
+        match self.ctx.ask(request).await {
+            Ok(answer) => Ok(answer),
+            Err(kube::Error::Api(status)) if status.is_conflict() => {
                 Err(Stop::Superseded("somebody else wrote the object"))
             }
-            Some(Err(kube::Error::Api(status))) if status.is_not_found() => Err(Stop::Gone),
-            Some(Err(error)) => Err(Stop::Kubernetes(error)),
-            None => Err(Stop::Kubernetes(kube::Error::Service(
-                "the API server did not answer in time".into(),
-            ))),
+            Err(kube::Error::Api(status)) if status.is_not_found() => Err(Stop::Gone),
+            Err(error) => Err(Stop::Kubernetes(error)),
         }
     }
 }

@@ -1,7 +1,8 @@
 //! Writes to Kubernetes that do not come out as they should, and what somebody else writes over them.
 
+use kube::ResourceExt;
 use serde_json::json;
-use server_group_operator::api::ServerGroupMembership;
+use server_group_operator::api::{FINALIZER, ServerGroupMembership};
 use server_group_sim::world::Product;
 
 use crate::{
@@ -39,4 +40,23 @@ async fn an_object_one_write_of_which_was_answered_with_404_is_looked_after_as_e
             (stage.simulator.world().serving("rsp-web") == 2).then_some(())
         })
         .await;
+}
+
+/// As `kubectl replace` of a manifest does. A deletion would leave everything behind.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_finalizer_that_somebody_took_away_is_put_back_at_rest() {
+    let stage = Stage::new("stripped").await;
+    stage
+        .simulator
+        .world()
+        .create_group(Product::Clb, "rsp-web");
+    // Nobody looks for drift meanwhile.
+    at_rest(&stage, 86400).await;
+    let held = |web: &Membership| web.finalizers().iter().any(|held| held == FINALIZER);
+    let strip = json!({"metadata": {"finalizers": null}});
+    stage.merge::<Membership>("web", &strip).await;
+    stage.until("that it is held again", "web", held).await;
+    let suspended = json!({"spec": {"suspend": true}, "metadata": {"finalizers": null}});
+    stage.merge::<Membership>("web", &suspended).await;
+    stage.until("that it is held again", "web", held).await;
 }
