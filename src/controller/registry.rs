@@ -20,6 +20,7 @@ use super::{
     record::Record,
     turns::GroupId,
 };
+use crate::api::FINALIZER;
 
 /// `kubectl apply` leaves the whole object here once more. Nothing reads it, and no write of ours carries it back: a
 /// write of status changes no annotation.
