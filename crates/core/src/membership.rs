@@ -325,8 +325,10 @@ impl World {
         self.shows_serving(key, row) && !self.may_be_taken.contains(key)
     }
 
-    /// What is told of a member: what may still happen to it by time alone is no part of that.
-    fn shows_serving(&self, key: &ServerKey, row: &Row) -> bool {
+    /// Whether a member serves as far as the view shows, whatever may still take it. It is counted on by nobody, and does
+    /// not leave for free either: it may be the last one all the same.
+    #[must_use]
+    pub fn shows_serving(&self, key: &ServerKey, row: &Row) -> bool {
         row.state == State::Available && row.weight != Some(0) && !self.unsettled.contains(key)
     }
 
@@ -421,15 +423,16 @@ pub fn plan(world: &World) -> Plan {
     let mut budget = Budget::new(world);
     let mut room = LEDGER_MAX.saturating_sub(world.ledger.len());
     for (key, change) in allowed {
-        let stops_serving = world
-            .rows
-            .get(&key)
-            .is_some_and(|row| world.serves(&key, row));
+        let row = world.rows.get(&key);
+        let stops_serving = row.is_some_and(|row| world.serves(&key, row));
+        let may_serve = row.is_some_and(|row| world.shows_serving(&key, row));
+        let silences = change.leads_out() || matches!(change, Change::Reweigh(0));
         let objection = match change {
             Change::Add | Change::Adopt if world.ledger.holds(&key) => None,
             Change::Add | Change::Adopt => (!take(&mut room)).then_some(Hold::LedgerFull),
             Change::Reweigh(0) if stops_serving => budget.silence(),
             Change::Drain(_) | Change::Remove if stops_serving => budget.remove(),
+            _ if silences && may_serve => budget.lose_what_is_not_counted(),
             Change::Reweigh(_) | Change::Restore(_) | Change::Drain(_) | Change::Remove => None,
         };
         match (objection, change) {
@@ -560,6 +563,7 @@ fn take(room: &mut usize) -> bool {
 struct Budget {
     replaced: usize,
     above_floor: usize,
+    floor_stands: bool,
 }
 
 impl Budget {
@@ -568,6 +572,7 @@ impl Budget {
         Self {
             replaced: serving.replaced(world.dip()),
             above_floor: serving.above(world.floor()),
+            floor_stands: serving.total >= world.floor(),
         }
     }
 
@@ -582,6 +587,11 @@ impl Budget {
         self.above_floor -= 1;
         self.replaced -= 1;
         None
+    }
+
+    /// One more that may serve, and that nobody counts on: others have to be enough without it.
+    fn lose_what_is_not_counted(&self) -> Option<Hold> {
+        (!self.floor_stands).then_some(Hold::LastServing)
     }
 
     /// One more listed member that is to be sent nothing.

@@ -361,6 +361,15 @@ fn a_member_that_a_late_call_may_take_does_not_count_as_serving() {
 }
 
 #[test]
+fn who_may_be_taken_by_a_late_call_is_not_removed_as_if_it_served_nobody() {
+    check(
+        "want b; have a b; own a b; late a b",
+        "hold a LastServing",
+    );
+    check("want b c; have a b c; own a b c; late a b", "remove a");
+}
+
+#[test]
 fn what_was_accepted_is_not_sent_again_while_the_list_lags() {
     check("want a b; have b; own a b; awaited a", "hold a InFlight");
     check("want b; have a b; own a b; awaited a", "hold a InFlight");
