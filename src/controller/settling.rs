@@ -167,6 +167,20 @@ impl<M: Managed> Pass<'_, M> {
         now >= since + gap
     }
 
+    /// Whether the group's own call has said that it does not exist, and not long enough ago for a second answer to count.
+    pub fn gone_lately(&mut self) -> bool {
+        let end = self
+            .memory
+            .lock()
+            .gone_since
+            .map(|since| since + self.ctx.timing.gone_gap);
+        let waits = end.filter(|end| self.ctx.now() < *end);
+        if let Some(end) = waits {
+            self.wake_at(end);
+        }
+        waits.is_some()
+    }
+
     /// Whether a scaling group's own call, which says so just now, has said twice, far enough apart, that it does not exist.
     pub fn scaling_group_is_gone(&mut self, id: &str) -> bool {
         let (now, gap) = (self.ctx.now(), self.ctx.timing.gone_gap);

@@ -67,16 +67,39 @@ pub(super) async fn apply(
     ] {
         undo(pass, group, parsed, undoing, names, &mut applied).await?;
     }
-    // Attached again at once: an object that is deleted meanwhile leaves it as it is.
-    let swap = &planned.swap;
-    let swapped = undo(pass, group, parsed, Undoing::Swap, swap, &mut applied).await?;
+    // One family after the other, each attached again at once: an object that is deleted meanwhile leaves it as it is, and
+    // what stops another family does not keep this one detached.
+    for family in Family::ALL {
+        let names = of_family(family, &planned.swap).into_iter().collect();
+        swap(pass, group, parsed, family, &names, &mut applied).await?;
+    }
+    Ok(applied)
+}
+
+/// Gives attachments of one family another weight: detaches them, and attaches them again.
+async fn swap(
+    pass: &mut Pass<'_, ScalingGroupAttachment>,
+    group: &Group,
+    parsed: &Parsed,
+    family: Family,
+    names: &BTreeSet<AttachmentKey>,
+    applied: &mut Applied,
+) -> Result<(), Stop> {
+    if names.is_empty() || applied.stopped.is_some() {
+        return Ok(());
+    }
+    // What would not be attached again is not detached.
+    if let Some(refused) = pass.still_refused(cloud::attachment_action(family, true)) {
+        applied.refused.get_or_insert(refused);
+        return Ok(());
+    }
+    let swapped = undo(pass, group, parsed, Undoing::Swap, names, applied).await?;
     let weights = swapped.into_iter().filter_map(|key| {
         let weight = *parsed.get(&key)?;
         Some((key, weight))
     });
-    let weights = weights.collect();
-    attach(pass, group, &weights, &mut applied, &mut accepted).await?;
-    Ok(applied)
+    let (weights, mut accepted) = (weights.collect(), BTreeSet::new());
+    attach(pass, group, &weights, applied, &mut accepted).await
 }
 
 /// Makes attachments that are in the ledger, and adds to `accepted` what the cloud accepted.
