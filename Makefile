@@ -22,6 +22,11 @@ part = echo "==> $(1)"; $(2); mkdir -p .run; \
 
 run-tests = $(call part,tests,.ci/cargo-test --workspace --locked --no-fail-fast)
 
+# The bench as far as it can fail, with what the tests were built of: to build anything else would take longer than to measure it.
+many-objects = cargo build --quiet --workspace --all-targets --locked; \
+	built=$${CARGO_TARGET_DIR:-target}/debug; \
+	$$built/capacity --operator $$built/server-group-operator --brief 250 1000
+
 .PHONY: help
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-15s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -32,6 +37,8 @@ test: ## Check everything, as CI does; the first run also builds its tools
 	@# The servers are built by another compiler, so the first lints need not wait for them.
 	@$(MAKE) --no-print-directory --jobs=2 control-plane lint
 	@$(run-tests)
+	@# Alone: processor time is part of it.
+	@$(call part,many objects,$(many-objects))
 	@$(call part,vendor SDKs,crates/sim/sdk-test/run.sh)
 	@$(call part,recorded requests,cargo test --locked --test vectors -- --nocapture | grep ' left out')
 	@echo; grep --invert-match '^ *0 s' $(PARTS); echo; cat .run/summary

@@ -20,6 +20,8 @@ use crate::{
 pub struct Plan {
     /// Objects.
     pub size: usize,
+    /// Whether to stop before what no goal is gated for: edits, takeovers, and the usual interval.
+    pub brief: bool,
     /// Single edits.
     pub edits: usize,
     /// Whether it also rests with the interval that objects have when they name none.
@@ -75,6 +77,10 @@ async fn measure_into(figures: &mut Figures, program: &Program, plan: &Plan) -> 
     leader.ended(Signal::Terminate).await?;
     let (mut leader, sweep) = stage.sweep(Until::LookedAt).await?;
     figures.restart = Some(sweep);
+    if plan.brief {
+        leader.signal(Signal::Terminate).await?;
+        return leader.ended(Signal::Terminate).await;
+    }
     say(size, "single edits");
     figures.first_call = Some(stage.edits(&leader, plan.edits).await?);
     leader.still_runs()?;
