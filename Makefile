@@ -39,6 +39,10 @@ test: ## Check everything, as CI does; the first run also builds its tools
 	@$(run-tests)
 	@# Alone: processor time is part of it.
 	@$(call part,many objects,$(many-objects))
+	@$(call part,simulation built,$(MAKE) --no-print-directory simulation)
+	@$(call part,3000 schedules,$(SIMULATION) --schedules 3000)
+	@$(call part,single faults,$(SIMULATION) --single)
+	@$(call part,schedules twice,$(MAKE) --no-print-directory simulate-twice)
 	@$(call part,vendor SDKs,crates/sim/sdk-test/run.sh)
 	@$(call part,recorded requests,cargo test --locked --test vectors -- --nocapture | grep ' left out')
 	@echo; grep --invert-match '^ *0 s' $(PARTS); echo; cat .run/summary
@@ -101,6 +105,20 @@ sdk-test: ## Drive the simulated cloud with the vendor's own SDKs; the first run
 .PHONY: sim
 sim: ## Run the simulated cloud by hand
 	@cargo run --quiet --locked --package server-group-sim --bin server-group-sim
+
+SIMULATION = $${CARGO_TARGET_DIR:-target}/simulation/simulation
+
+.PHONY: simulation
+simulation:
+	@cargo build --quiet --locked --profile simulation --package simulation
+
+.PHONY: simulate
+simulate: simulation ## Play the operator in virtual time; SCHEDULES=n SEED_FROM=n WORKLOADS=a,b SEED=n PLAN=file, see docs/simulation.md
+	@$(SIMULATION)
+
+.PHONY: simulate-twice
+simulate-twice: simulation ## Play 200 schedules in two processes: the same seed is the same schedule
+	@diff <($(SIMULATION) --digests --schedules 200) <($(SIMULATION) --digests --schedules 200)
 
 # How many objects, of ten members each, `make capacity` measures the operator with.
 SIZES ?= 1000 2000 4000 10000

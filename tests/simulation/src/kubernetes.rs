@@ -197,9 +197,10 @@ impl Request {
     }
 }
 
-const KNOWN: [&str; 7] = [
+const KNOWN: [&str; 8] = [
     "allowWatchBookmarks",
     "continue",
+    "fieldSelector",
     "fieldManager",
     "limit",
     "resourceVersion",

@@ -362,10 +362,7 @@ fn a_member_that_a_late_call_may_take_does_not_count_as_serving() {
 
 #[test]
 fn who_may_be_taken_by_a_late_call_is_not_removed_as_if_it_served_nobody() {
-    check(
-        "want b; have a b; own a b; late a b",
-        "hold a LastServing",
-    );
+    check("want b; have a b; own a b; late a b", "hold a LastServing");
     check("want b c; have a b c; own a b c; late a b", "remove a");
 }
 

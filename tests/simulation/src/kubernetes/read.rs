@@ -113,10 +113,12 @@ impl Cluster {
         let version = token.as_ref().map_or(self.version(), |token| token.version);
         let all: BTreeMap<String, &Arc<Value>> =
             self.store.within_at(version, &kind.plural, namespace);
+        let selector = request.query.get("fieldSelector");
         let after = token.map(|token| token.after);
         let mut rest = all
             .iter()
-            .filter(|(key, _)| after.as_ref().is_none_or(|after| *key > after));
+            .filter(|(key, _)| after.as_ref().is_none_or(|after| *key > after))
+            .filter(|(_, object)| selector.is_none_or(|selector| selected(object, selector)));
         let limit = match request.query.get("limit") {
             Some(limit) => limit
                 .parse()
@@ -152,4 +154,17 @@ impl Cluster {
             body: json!({"kind": list, "apiVersion": api_version, "metadata": metadata, "items": items}),
         })
     }
+}
+
+/// Whether an object has what a selector such as `spec.accountName=default,metadata.name=web` wants.
+fn selected(object: &Value, selector: &str) -> bool {
+    selector
+        .split(',')
+        .filter(|term| !term.is_empty())
+        .all(|term| {
+            let (path, wanted) = term.split_once('=').expect("only equality is imitated");
+            let path = path.trim_start_matches('.').replace('.', "/");
+            let found = object.pointer(&format!("/{path}")).and_then(Value::as_str);
+            found.unwrap_or_default() == wanted.trim_start_matches('=')
+        })
 }

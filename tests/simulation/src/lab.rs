@@ -1,0 +1,840 @@
+//! The world of one schedule: Kubernetes, the cloud, replicas, and an agenda of what happens when.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
+
+use futures::FutureExt;
+use serde_json::{Value, json};
+use server_group_sim::{
+    Offline, Options,
+    fault::{Fault, What as CloudFault},
+    world::Ending,
+};
+use tokio::sync::{mpsc, oneshot};
+
+use crate::{
+    clock::{Clock, date},
+    cluster_edits::edit,
+    dice::Dice,
+    effect::{Effect, Sort},
+    gate::{Ask, Question, Reply},
+    kubernetes::{Answer, Cluster, Served, Watch},
+    oracle::{Landing, Oracles},
+    plan::{Deed, Happening, Name, What, When},
+    replica::{Replica, Start},
+    trouble::Troubles,
+};
+
+/// The usual way to Kubernetes or back, at most.
+const NEAR: Duration = Duration::from_millis(8);
+/// The usual way to the cloud or back, at most.
+const FAR: Duration = Duration::from_millis(60);
+/// A long way, at most.
+const LONG: Duration = Duration::from_millis(400);
+/// A long way to the cloud, at most.
+const VERY_LONG: Duration = Duration::from_secs(5);
+/// The usual lag of a watch, at most.
+const LAG: Duration = Duration::from_millis(40);
+/// After how long a watch without news says how far it is.
+const BOOKMARK: Duration = Duration::from_secs(60);
+/// After how long a watch ends by itself.
+const WATCH_ENDS: Duration = Duration::from_secs(280);
+/// Effects within one second of virtual time beyond which something spins.
+const SPINS: usize = 600;
+
+/// The world of one schedule.
+pub struct Lab {
+    /// Virtual time.
+    pub clock: Clock,
+    /// Kubernetes.
+    pub cluster: Cluster,
+    /// The cloud.
+    pub cloud: Offline,
+    /// The rules, and what they need to know.
+    pub oracles: Oracles,
+    /// What happens besides.
+    pub troubles: Troubles,
+    /// What happened, as far as a person wants to know.
+    pub trace: Vec<String>,
+    /// How many effects there were.
+    pub effects: usize,
+    /// The names of the effects since the workload was armed, with their sorts.
+    pub named: Vec<(Name, Sort)>,
+    digest: u64,
+    dice: Dice,
+    elects: bool,
+    replicas: BTreeMap<usize, Replica>,
+    paused: BTreeMap<usize, Duration>,
+    started: usize,
+    agenda: BTreeMap<(Duration, u64), Todo>,
+    scheduled: u64,
+    counts: BTreeMap<(usize, String), u64>,
+    streams: BTreeMap<u64, Stream>,
+    opened: u64,
+    told: usize,
+    audited: usize,
+    unlisted_until: Duration,
+    hanging: Vec<oneshot::Sender<Reply>>,
+    stalls: BTreeMap<(usize, String), Duration>,
+    second: (u64, usize),
+    quiet: bool,
+}
+
+enum Todo {
+    Arrive(Box<Arriving>),
+    Answer(oneshot::Sender<Reply>, Reply, Option<Name>),
+    Land(Box<Arriving>),
+    Line(u64),
+    EndStream(u64),
+    Bookmarks,
+    LookAround,
+    Happen(What),
+    Start(Start),
+    Wake(usize),
+    Sweep(String),
+}
+
+struct Arriving {
+    effect: Effect,
+    name: Name,
+    question: Question,
+    reply: Option<oneshot::Sender<Reply>>,
+    left: Duration,
+}
+
+struct Stream {
+    replica: usize,
+    resource: String,
+    watch: Watch,
+    lines: mpsc::UnboundedSender<String>,
+    scheduled: bool,
+    spoke: u64,
+}
+
+impl Lab {
+    /// An empty world.
+    ///
+    /// `quiet`: every way takes the same short time.
+    #[must_use]
+    pub fn new(seed: u64, elects: bool, quiet: bool) -> Self {
+        let clock = Clock::default();
+        let (elapsed, wall) = (clock.clone(), clock.clone());
+        let clock_of_cloud =
+            server_group_sim::Clock::new(move || elapsed.now(), move || wall.date());
+        let options = Options {
+            seed,
+            ..Options::default()
+        };
+        let mut lab = Self {
+            clock,
+            cluster: Cluster::new(),
+            cloud: Offline::new(options, clock_of_cloud),
+            oracles: Oracles::default(),
+            troubles: Troubles::default(),
+            trace: Vec::new(),
+            effects: 0,
+            named: Vec::new(),
+            digest: 0xcbf2_9ce4_8422_2325,
+            dice: Dice::new(seed),
+            elects,
+            replicas: BTreeMap::new(),
+            paused: BTreeMap::new(),
+            started: 0,
+            agenda: BTreeMap::new(),
+            scheduled: 0,
+            counts: BTreeMap::new(),
+            streams: BTreeMap::new(),
+            opened: 0,
+            told: 0,
+            audited: 0,
+            unlisted_until: Duration::ZERO,
+            hanging: Vec::new(),
+            stalls: BTreeMap::new(),
+            second: (0, 0),
+            quiet,
+        };
+        lab.schedule(BOOKMARK, Todo::Bookmarks);
+        lab
+    }
+
+    /// Virtual time since the beginning.
+    #[must_use]
+    pub fn now(&self) -> Duration {
+        self.clock.now()
+    }
+
+    /// A number that stands for everything that happened.
+    #[must_use]
+    pub const fn digest(&self) -> u64 {
+        self.digest
+    }
+
+    /// How many replicas run.
+    #[must_use]
+    pub fn running(&self) -> usize {
+        self.replicas.len()
+    }
+
+    /// Has a replica started so much later.
+    pub fn start_in(&mut self, delay: Duration) {
+        self.started += 1;
+        let start = Start {
+            number: self.started,
+            at: self.now() + delay,
+            seed: self.dice.of("replica", self.started as u64).u64(..),
+            elects: self.elects,
+        };
+        self.schedule(start.at, Todo::Start(start));
+    }
+
+    /// Has something happen at a moment.
+    pub fn happen_at(&mut self, at: Duration, what: What) {
+        self.schedule(at, Todo::Happen(what));
+    }
+
+    /// From now on things go wrong, as `troubles` have it.
+    pub fn arm(&mut self, mut troubles: Troubles) {
+        troubles.arm();
+        for at in troubles.times() {
+            self.schedule(at, Todo::LookAround);
+        }
+        self.troubles = troubles;
+    }
+
+    fn schedule(&mut self, at: Duration, todo: Todo) {
+        self.scheduled += 1;
+        self.agenda.insert((at, self.scheduled), todo);
+    }
+
+    /// Notes something that happened; what is `told` is for a person too.
+    fn note(&mut self, told: bool, text: impl FnOnce() -> String) {
+        let now = self.now();
+        let text = text();
+        let mut hash = self.digest;
+        for byte in text.bytes().chain(now.as_micros().to_le_bytes()) {
+            hash = (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3);
+        }
+        self.digest = hash;
+        if told {
+            self.trace
+                .push(format!("{:10.3} s  {text}", now.as_secs_f64()));
+        }
+    }
+
+    /// Tells a person something about the schedule itself.
+    pub fn remark(&mut self, text: &str) {
+        self.note(true, || text.to_owned());
+    }
+
+    /// Lets everything happen that happens until `then`, or until a rule is broken.
+    pub fn run_until(&mut self, then: Duration) {
+        while self.oracles.broken().is_none() {
+            self.let_replicas_go_on(then);
+            let Some(entry) = self.agenda.first_entry() else {
+                self.clock.reach(then);
+                return;
+            };
+            let at = entry.key().0;
+            if at > then {
+                self.clock.reach(then);
+                return;
+            }
+            let todo = entry.remove();
+            self.clock.reach(at);
+            self.act(todo);
+            self.look_around();
+            if let Some(how) = crate::panics::take() {
+                self.oracles.breaks(format!("panic: {how}"));
+            }
+        }
+    }
+
+    /// Each replica goes on until the next thing on the agenda, or until one asks something that comes before that.
+    fn let_replicas_go_on(&mut self, then: Duration) {
+        let numbers: Vec<_> = self.replicas.keys().copied().collect();
+        for number in numbers {
+            if self.paused.contains_key(&number) {
+                continue;
+            }
+            self.replicas[&number].settle();
+            self.collect(number);
+            loop {
+                let next = self
+                    .agenda
+                    .first_key_value()
+                    .map_or(then, |((at, _), _)| *at);
+                let Some(replica) = self.replicas.get(&number) else {
+                    break;
+                };
+                if replica.now() >= next.min(then) {
+                    break;
+                }
+                replica.run_until(next.min(then));
+                replica.settle();
+                self.collect(number);
+            }
+            self.bury(number);
+        }
+    }
+
+    /// A replica that ended by itself is started again, as by a kubelet.
+    fn bury(&mut self, number: usize) {
+        if self.replicas.get(&number).is_some_and(Replica::has_ended)
+            && let Some(replica) = self.replicas.remove(&number)
+        {
+            let why = replica.ended();
+            self.streams.retain(|_, stream| stream.replica != number);
+            self.note(true, || format!("replica {number} ended: {why}"));
+            self.start_in(Duration::from_secs(2));
+        }
+    }
+
+    /// Takes in what a replica asked.
+    fn collect(&mut self, number: usize) {
+        let Some(replica) = self.replicas.get(&number) else {
+            return;
+        };
+        for (left, ask) in replica.asks() {
+            let Ask {
+                question, reply, ..
+            } = ask;
+            let effect = Effect::of(&question);
+            let count = self
+                .counts
+                .entry((number, effect.asks.clone()))
+                .or_default();
+            *count += 1;
+            let name = Name {
+                replica: number,
+                asks: effect.asks.clone(),
+                nth: *count,
+            };
+            let left = left.max(self.now());
+            let way = self.way(&name, effect.sort, "there");
+            self.effects += 1;
+            let second = left.as_secs();
+            match self.second.0 == second {
+                true => self.second.1 += 1,
+                false => self.second = (second, 1),
+            }
+            if self.second.1 > SPINS {
+                let text = format!(
+                    "nothing spins: more than {SPINS} requests in one second, the last: {name}"
+                );
+                self.oracles.breaks(text);
+            }
+            if effect.sort == Sort::CloudChange {
+                self.oracles
+                    .sent(&name, &effect, left, &self.cluster, &self.cloud);
+            }
+            let arriving = Arriving {
+                effect,
+                name,
+                question,
+                reply: Some(reply),
+                left,
+            };
+            self.schedule(left + way, Todo::Arrive(Box::new(arriving)));
+        }
+    }
+
+    fn way(&self, name: &Name, sort: Sort, leg: &str) -> Duration {
+        let (usual, long) = match sort {
+            Sort::CloudRead | Sort::CloudChange => (FAR, VERY_LONG),
+            _ => (NEAR, LONG),
+        };
+        if self.quiet {
+            return usual / 2;
+        }
+        let what = format!("{leg} {} {}", name.replica, name.asks);
+        self.dice.leg(&what, name.nth, usual, long)
+    }
+
+    fn act(&mut self, todo: Todo) {
+        match todo {
+            Todo::Arrive(arriving) => self.arrive(*arriving),
+            Todo::Answer(sender, reply, change) => {
+                let heard = !matches!(reply, Reply::Broken);
+                if sender.send(reply).is_ok()
+                    && heard
+                    && let Some(name) = change
+                {
+                    self.oracles.answered(&name);
+                }
+            }
+            Todo::Land(arriving) => {
+                let name = arriving.name.clone();
+                self.note(true, || format!("late: {name}"));
+                self.carry_out(&arriving, None);
+            }
+            Todo::Line(stream) => self.line(stream),
+            Todo::EndStream(stream) => _ = self.streams.remove(&stream),
+            Todo::Bookmarks => self.bookmarks(),
+            Todo::LookAround => {}
+            Todo::Happen(what) => self.happen(&what, None),
+            Todo::Start(start) => {
+                self.note(true, || format!("replica {} starts", start.number));
+                let start = Start {
+                    at: self.now(),
+                    ..start
+                };
+                self.replicas.insert(start.number, Replica::start(&start));
+            }
+            Todo::Wake(number) => {
+                self.paused.remove(&number);
+                let now = self.now();
+                if let Some(replica) = self.replicas.get(&number) {
+                    replica.wake_at(now);
+                    self.note(true, || format!("replica {number} goes on"));
+                }
+            }
+            Todo::Sweep(namespace) => {
+                let now = self.clock.date();
+                self.cluster.namespace_controller(now, &namespace);
+                let there = self
+                    .cluster
+                    .object("namespaces", None, &namespace)
+                    .is_some();
+                if there {
+                    self.schedule(self.now() + Duration::from_secs(1), Todo::Sweep(namespace));
+                }
+            }
+        }
+    }
+
+    fn arrive(&mut self, mut arriving: Arriving) {
+        let trouble = self.troubles.at(&arriving.name, arriving.effect.sort);
+        if self.troubles.armed() {
+            self.named
+                .push((arriving.name.clone(), arriving.effect.sort));
+        }
+        let notable = matches!(arriving.effect.sort, Sort::CloudChange | Sort::Write);
+        let told = notable || trouble.is_some();
+        let text = match &trouble {
+            None => arriving.name.to_string(),
+            Some(what) => format!(
+                "{}",
+                Happening {
+                    when: When::Effect(arriving.name.clone()),
+                    what: what.clone()
+                }
+            ),
+        };
+        self.note(told, || text);
+        let number = arriving.name.replica;
+        match trouble {
+            None => self.answer(arriving, None),
+            Some(What::LoseRequest { hangs }) => self.lose(arriving.reply.take(), hangs),
+            Some(What::LoseAnswer { hangs }) => {
+                self.carry_out(&arriving, None);
+                self.lose(arriving.reply.take(), hangs);
+            }
+            Some(What::Late(millis)) => {
+                self.lose(arriving.reply.take(), false);
+                let due = self.now() + Duration::from_millis(millis);
+                self.schedule(due, Todo::Land(Box::new(arriving)));
+            }
+            Some(What::CrashBefore(back)) => {
+                self.crash(number, back);
+            }
+            Some(What::CrashAfter(back)) => {
+                self.carry_out(&arriving, None);
+                self.crash(number, back);
+            }
+            Some(What::Pause(millis)) => {
+                self.pause(number, millis);
+                self.answer(arriving, None);
+            }
+            Some(What::Unlisted(millis)) => {
+                self.answer(arriving, None);
+                self.unlisted_until = self.now() + Duration::from_millis(millis);
+            }
+            Some(
+                what @ (What::Refuse(_) | What::Throttle | What::Fail | What::Stale | What::Torn),
+            ) => {
+                self.answer(arriving, Some(&what));
+            }
+            Some(what) => {
+                // Just before it arrives.
+                self.happen(&what, Some(number));
+                self.answer(arriving, None);
+            }
+        }
+    }
+
+    fn lose(&mut self, reply: Option<oneshot::Sender<Reply>>, hangs: bool) {
+        let Some(reply) = reply else { return };
+        if hangs {
+            self.hanging.push(reply);
+        } else {
+            let at = self.now() + NEAR;
+            self.schedule(at, Todo::Answer(reply, Reply::Broken, None));
+        }
+    }
+
+    fn crash(&mut self, number: usize, back: u64) {
+        drop(self.replicas.remove(&number));
+        self.paused.remove(&number);
+        self.streams.retain(|_, stream| stream.replica != number);
+        self.start_in(Duration::from_millis(back));
+    }
+
+    fn pause(&mut self, number: usize, millis: u64) {
+        let until = self.now() + Duration::from_millis(millis);
+        self.paused.insert(number, until);
+        self.schedule(until, Todo::Wake(number));
+    }
+
+    fn answer(&mut self, mut arriving: Arriving, trouble: Option<&What>) {
+        let reply = self.carry_out(&arriving, trouble);
+        let at = self.now() + self.way(&arriving.name, arriving.effect.sort, "back");
+        if let Some(sender) = arriving.reply.take() {
+            let change = arriving.effect.sort == Sort::CloudChange;
+            let change = change.then(|| arriving.name.clone());
+            self.schedule(at, Todo::Answer(sender, reply, change));
+        }
+    }
+
+    /// What a server does with a request.
+    fn carry_out(&mut self, arriving: &Arriving, trouble: Option<&What>) -> Reply {
+        match &arriving.question {
+            Question::Kubernetes(request) => {
+                if let Some(What::Refuse(code)) = trouble {
+                    return Reply::Kubernetes(refusal(*code));
+                }
+                let by = format!("replica {}", arriving.name.replica);
+                match self.cluster.serve(self.clock.date(), &by, request) {
+                    Served::Answer(answer) => Reply::Kubernetes(answer),
+                    Served::Watch(watch) => Reply::Watch(self.open(arriving, watch)),
+                }
+            }
+            Question::Cloud(request) => {
+                let before = self.prepare(arriving, trouble);
+                let mut copy = axum::http::Request::builder()
+                    .method(request.method())
+                    .uri(request.uri());
+                if let Some(headers) = copy.headers_mut() {
+                    headers.clone_from(request.headers());
+                }
+                let copy = copy
+                    .body(request.body().clone())
+                    .expect("a copy of a request");
+                let answered = self.cloud.call(copy).now_or_never();
+                self.cloud.world().faults.truncate(before);
+                let answered = answered.expect("nothing in the cloud waits");
+                self.landed(arriving, trouble);
+                answered.map_or(Reply::Broken, Reply::Cloud)
+            }
+        }
+    }
+
+    /// Has the cloud do what a trouble wants; returns how many faults there were before.
+    fn prepare(&mut self, arriving: &Arriving, trouble: Option<&What>) -> usize {
+        let unlisted = self.now() < self.unlisted_until;
+        let mut world = self.cloud.world();
+        let before = world.faults.len();
+        let action = arriving.effect.action.as_str();
+        let fault = match trouble {
+            Some(What::Throttle) => Some(CloudFault::ThrottleFor { seconds: 2.0 }),
+            Some(What::Stale) => Some(CloudFault::Stale),
+            Some(What::Torn) => Some(CloudFault::Truncate),
+            _ if unlisted && action == "DescribeScalingActivities" => Some(CloudFault::Stale),
+            _ => None,
+        };
+        if let Some(fault) = fault {
+            world.faults.push(Fault::on(action, fault));
+        }
+        if matches!(trouble, Some(What::Fail)) {
+            match action {
+                "AttachServerGroups" | "DetachServerGroups" => {
+                    world.endings.push_front(Ending::Failed)
+                }
+                _ => world.failing_jobs += 1,
+            }
+        }
+        before
+    }
+
+    /// Shows the oracles what a request to the cloud did.
+    fn landed(&mut self, arriving: &Arriving, trouble: Option<&What>) {
+        let world = self.cloud.look();
+        let entries = world.audit[self.audited.min(world.audit.len())..].to_vec();
+        self.audited = world.audit.len();
+        drop(world);
+        let landing = Landing {
+            name: &arriving.name,
+            effect: &arriving.effect,
+            left: arriving.left,
+            at: self.now(),
+            honest: !matches!(trouble, Some(What::Stale | What::Torn)),
+        };
+        for entry in &entries {
+            if entry.changes || entry.serving.iter().any(|s| s.before != s.after) {
+                let text = format!(
+                    "  cloud: {} {} {:?} {}",
+                    entry.action,
+                    entry.resource,
+                    entry.names,
+                    entry
+                        .serving
+                        .iter()
+                        .map(|s| format!("{} serving {}→{}", s.group, s.before, s.after))
+                        .collect::<Vec<_>>()
+                        .join(" ")
+                );
+                let text = match &entry.code {
+                    Some(code) => format!("{text} refused: {code}"),
+                    None => text,
+                };
+                self.note(true, || text);
+            }
+        }
+        self.oracles
+            .landed(&landing, &entries, &self.cluster, &self.cloud);
+    }
+
+    fn open(&mut self, arriving: &Arriving, watch: Watch) -> mpsc::UnboundedReceiver<String> {
+        let (lines, receiver) = mpsc::unbounded_channel();
+        self.opened += 1;
+        let resource = arriving.name.asks.trim_start_matches("watch ").to_owned();
+        let stream = Stream {
+            replica: arriving.name.replica,
+            resource,
+            watch,
+            lines,
+            scheduled: false,
+            spoke: 0,
+        };
+        self.streams.insert(self.opened, stream);
+        self.schedule(self.now() + WATCH_ENDS, Todo::EndStream(self.opened));
+        receiver
+    }
+
+    /// A watch shows its next event.
+    fn line(&mut self, number: u64) {
+        let Some(stream) = self.streams.get_mut(&number) else {
+            return;
+        };
+        stream.scheduled = false;
+        stream.spoke += 1;
+        let Some(line) = self.cluster.next(&mut stream.watch) else {
+            return;
+        };
+        let open = stream.lines.send(format!("{line}\n")).is_ok();
+        if !open || line["type"] == "ERROR" {
+            self.streams.remove(&number);
+        }
+    }
+
+    /// What follows from what was done: lines for watches, and what the oracles see.
+    fn look_around(&mut self) {
+        while self.told < self.cluster.history().len() {
+            let change = &self.cluster.history()[self.told];
+            self.told += 1;
+            self.oracles.changed(change, self.clock.now());
+        }
+        let now = self.now();
+        let news: Vec<_> = self
+            .streams
+            .iter()
+            .filter(|(_, stream)| !stream.scheduled && self.cluster.pending(&stream.watch))
+            .map(|(number, _)| *number)
+            .collect();
+        for number in news {
+            let at = self.shown_at(number);
+            self.schedule(at, Todo::Line(number));
+        }
+        if let Some(what) = self.troubles.due(now) {
+            for what in what {
+                self.happen(&what, None);
+            }
+        }
+    }
+
+    /// When a watch shows its next event.
+    fn shown_at(&mut self, number: u64) -> Duration {
+        let now = self.now();
+        let stream = self.streams.get_mut(&number).expect("it is open");
+        stream.scheduled = true;
+        let lag = match self.quiet {
+            true => LAG / 2,
+            false => {
+                let what = format!("lag {} {}", stream.replica, stream.resource);
+                self.dice.leg(&what, stream.spoke, LAG, LONG)
+            }
+        };
+        let stalled = self.stalls.get(&(stream.replica, stream.resource.clone()));
+        (now + lag).max(stalled.copied().unwrap_or_default())
+    }
+
+    /// Watches without news say how far they are.
+    fn bookmarks(&mut self) {
+        for stream in self.streams.values_mut() {
+            if !self.cluster.pending(&stream.watch) {
+                let line = self.cluster.bookmark(&mut stream.watch);
+                _ = stream.lines.send(format!("{line}\n"));
+            }
+        }
+        self.schedule(self.now() + BOOKMARK, Todo::Bookmarks);
+    }
+
+    /// Lets something happen that is about no request. `replica`: which one it is about.
+    pub fn happen(&mut self, what: &What, replica: Option<usize>) {
+        let now = self.now();
+        let replica = replica.or_else(|| self.replicas.keys().next().copied());
+        if !matches!(what, What::Deed(_)) || replica.is_none() {
+            self.note(true, || serde_json::to_string(what).unwrap_or_default());
+        }
+        match (what, replica) {
+            (What::Deed(deed), _) => self.deed(deed),
+            (What::Stall(resource, millis), Some(replica)) => {
+                let until = now + Duration::from_millis(*millis);
+                self.stalls.insert((replica, resource.clone()), until);
+            }
+            (What::Compact, _) => {
+                self.cluster.compact(self.cluster.version());
+                let all: Vec<_> = self.streams.keys().copied().collect();
+                for stream in all {
+                    self.streams.remove(&stream);
+                }
+            }
+            (What::ClockJump(millis), Some(replica)) => {
+                let ahead = jiff::SignedDuration::from_millis(*millis);
+                self.replicas[&replica].set_wall_clock(ahead);
+            }
+            (What::CrashBefore(back) | What::CrashAfter(back), Some(replica)) => {
+                self.crash(replica, *back)
+            }
+            (What::Pause(millis), Some(replica)) => self.pause(replica, *millis),
+            _ => {}
+        }
+    }
+
+    fn deed(&mut self, deed: &Deed) {
+        self.note(true, || {
+            format!(
+                "somebody: {}",
+                serde_json::to_string(deed).unwrap_or_default()
+            )
+        });
+        if edit(&mut self.cluster, self.clock.date(), deed) {
+            if let Deed::DeleteNamespace(namespace) = deed {
+                self.schedule(
+                    self.now() + Duration::from_secs(1),
+                    Todo::Sweep(namespace.clone()),
+                );
+            }
+            self.oracles.person(deed, self.now());
+            return;
+        }
+        let mut world = self.cloud.world();
+        match deed {
+            Deed::PutMember(group, id) if world.groups.contains_key(group) => {
+                let port = port_of(
+                    &world.groups[group]
+                        .members
+                        .keys()
+                        .map(|key| key.2)
+                        .collect(),
+                );
+                world.put_member(group, id, "", port, 100);
+            }
+            Deed::TakeMember(group, id) if world.groups.contains_key(group) => {
+                world.delete_member(group, id)
+            }
+            Deed::ScaleOut(group, id) if world.scaling_groups.contains_key(group) => {
+                world.start_instance(group, id)
+            }
+            Deed::ScaleIn(group, id) if world.scaling_groups.contains_key(group) => {
+                world.stop_instance(group, id)
+            }
+            _ => {}
+        }
+        drop(world);
+        self.oracles.person(deed, self.now());
+    }
+
+    /// Shows the oracles what there is before anything happens.
+    pub fn look_at_setup(&mut self) {
+        self.look_around();
+    }
+
+    /// Adds to the trace how everything stands.
+    pub fn tell_state(&mut self) {
+        let kinds = ["servergroupmemberships", "scalinggroupattachments"];
+        let objects: Vec<_> = kinds
+            .iter()
+            .flat_map(|kind| self.cluster.objects(kind))
+            .map(|object| {
+                format!(
+                    "{} {}: spec {} status {}",
+                    object["kind"], object["metadata"]["name"], object["spec"], object["status"]
+                )
+            })
+            .collect();
+        let groups: Vec<_> = self
+            .cloud
+            .look()
+            .groups
+            .iter()
+            .map(|(id, group)| {
+                let members: Vec<_> = group
+                    .members
+                    .iter()
+                    .map(|(key, member)| {
+                        format!(
+                            "{}:{} {} {}",
+                            key.0,
+                            key.2,
+                            member.status.name(),
+                            member.weight
+                        )
+                    })
+                    .collect();
+                format!("{id}: {}", members.join(", "))
+            })
+            .collect();
+        self.trace.extend(objects);
+        self.trace.extend(groups);
+    }
+
+    /// Ends all troubles: what was stalled goes on, nothing is lost any more.
+    pub fn calm(&mut self) {
+        self.stalls.clear();
+        self.unlisted_until = Duration::ZERO;
+        self.troubles.end();
+        self.hanging.clear();
+        self.look_around();
+        let waiting: Vec<_> = self.streams.keys().copied().collect();
+        for number in waiting {
+            self.schedule(self.now() + LAG, Todo::Line(number));
+        }
+    }
+}
+
+fn port_of(ports: &BTreeSet<u16>) -> u16 {
+    ports.first().copied().unwrap_or(80)
+}
+
+/// An answer of a server that is in trouble.
+fn refusal(code: u16) -> Answer {
+    let reason = match code {
+        404 => "NotFound",
+        409 => "Conflict",
+        429 => "TooManyRequests",
+        _ => "InternalError",
+    };
+    let body: Value = json!({
+        "kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Failure",
+        "message": "as the schedule wants it", "reason": reason, "code": code,
+    });
+    Answer { code, body }
+}
+
+/// A moment as a date, for objects that are made before a schedule begins.
+#[must_use]
+pub fn beginning() -> jiff::Timestamp {
+    date(Duration::ZERO)
+}
