@@ -16,6 +16,8 @@ use crate::{
 
 /// How long everything may take until it is ready for the first time.
 const BEGINS: Duration = Duration::from_secs(180);
+/// How long faults may still befall what follows from the last deed.
+const SETTLES_IN: Duration = Duration::from_secs(8);
 /// When troubles end.
 const TROUBLED: Duration = Duration::from_secs(240);
 /// After how long the last call that was lost can land no more, and what follows from that has been seen.
@@ -97,6 +99,10 @@ impl Schedule {
         let end = lab.now() + TROUBLED;
         while lab.oracles.broken().is_none() && lab.troubles.pending() && lab.now() < end {
             lab.run_until(lab.now() + Duration::from_secs(1));
+        }
+        // What follows from the last of these is troubled too.
+        if lab.oracles.broken().is_none() {
+            lab.run_until(lab.now() + SETTLES_IN);
         }
         lab.remark("from now on nothing goes wrong");
         lab.calm();

@@ -71,6 +71,7 @@ impl Troubles {
 
     /// Nothing goes wrong any more.
     pub fn end(&mut self) {
+        self.armed = false;
         self.drawn.clear();
         self.planned.clear();
         self.timed.clear();

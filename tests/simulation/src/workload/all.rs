@@ -209,10 +209,17 @@ fn last_ones(lab: &mut Lab) {
         "rsp-x",
         json!({"servers": servers("rsp-x", &[0], None)}),
     );
+    // So that the other one may go without leaving nothing attached.
+    group(lab, "sgp-gw-y");
     scaling_group(lab, "asg-1", &[10, 11]);
     let object = attachment("f");
     let force = json!({"forceAttach": true, "forceDetach": true});
-    let body = make_attachment(&object, "asg-1", json!([feed("rsp-x", 80, 50)]), force);
+    let body = make_attachment(
+        &object,
+        "asg-1",
+        json!([feed("rsp-x", 80, 50), feed("sgp-gw-y", 0, 0)]),
+        force,
+    );
     create(lab, &object, body);
 }
 
@@ -225,8 +232,8 @@ fn leaving(random: &mut fastrand::Rng) -> Deed {
         )
     };
     match random.u32(0..10) {
-        0..3 => feeds(json!([])),
-        3 => feeds(json!([feed("rsp-x", 80, 50)])),
+        0..3 => feeds(json!([feed("sgp-gw-y", 0, 0)])),
+        3 => feeds(json!([feed("rsp-x", 80, 50), feed("sgp-gw-y", 0, 0)])),
         4 | 5 => Deed::Delete(membership("a")),
         6 => again("rsp-x", "a", &[0]),
         7 => lists(&[1]),
