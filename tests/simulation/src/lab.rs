@@ -633,6 +633,9 @@ impl Lab {
 
     /// What follows from what was done: lines for watches, and what the oracles see.
     fn look_around(&mut self) {
+        for what in self.troubles.due(self.now()).unwrap_or_default() {
+            self.happen(&what, None);
+        }
         while self.told < self.cluster.history().len() {
             let change = &self.cluster.history()[self.told];
             self.told += 1;
@@ -648,11 +651,6 @@ impl Lab {
         for number in news {
             let at = self.shown_at(number);
             self.schedule(at, Todo::Line(number));
-        }
-        if let Some(what) = self.troubles.due(now) {
-            for what in what {
-                self.happen(&what, None);
-            }
         }
     }
 

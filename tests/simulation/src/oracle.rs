@@ -188,6 +188,11 @@ impl Oracles {
                 self.breaks(text);
                 return;
             }
+            // A repetition with its token may find what the first one has begun.
+            let mut open = self.flights.get(&group).into_iter().flatten();
+            if open.any(|flight| flight.content == effect.content) {
+                continue;
+            }
             let world = cloud.look();
             let moved = world.activities.iter().find(|(_, activity)| {
                 activity.status == "InProgress"

@@ -81,6 +81,11 @@ pub fn all() -> Vec<Workload> {
             ..usual("last-ones", last_ones, leaving)
         },
         Workload {
+            replicas: 2,
+            troubles: UNLISTED,
+            ..usual("leaders-last-ones", last_ones, leaving)
+        },
+        Workload {
             deeds: 5,
             troubles: EVERYTHING,
             ..usual("feeds-alb", feeds_alb, feeding_alb)
