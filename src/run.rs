@@ -22,6 +22,7 @@ use crate::{
     controller::{
         Context, KUBERNETES_REQUESTS_MAX,
         accounts::Accounts,
+        book::Orphans,
         dispatch::dispatch,
         events::chain,
         fresh::Joined,
@@ -152,6 +153,7 @@ impl Operator {
             attachment_memories: Memories::default(),
             signals,
             turns: Turns::default(),
+            orphans: Orphans::default(),
             kubernetes: Semaphore::new(KUBERNETES_REQUESTS_MAX),
             instance: gethostname(),
         });

@@ -305,41 +305,7 @@ async fn one_batch<M: Managed>(
             {
                 pass.pause(attempt, &error).await;
             }
-            (_, Kind::BadMember | Kind::NamedGroupNotFound | Kind::Invalid) => {
-                return Ok(refused(pass, manner.action, &batch, &error, queue));
-            }
-            // One of several attachments is gone already; the others still have to go.
-            (_, Kind::MemberNotFound) if manner.service == Service::Ess => {
-                match halve(&batch) {
-                    Ok([left, right]) => {
-                        queue.push_front(right);
-                        queue.push_front(left);
-                    }
-                    Err(absent) => _ = done.absent.insert(absent),
-                }
-                return Ok(Next::Batch);
-            }
-            (_, Kind::MemberNotFound | Kind::AlreadyMember) => {
-                // The view is wrong, and nobody is at fault: sent once more it is halved, so that the rest goes through.
-                let names = batch.into_iter().collect();
-                pass.contradicted(manner.action, &names);
-                return Ok(Next::End(End::LookAgain));
-            }
-            (_, Kind::MemberBusy) => {
-                // The view says otherwise: it is looked at again, and sent once more before it is halved.
-                let (names, request) = (batch.into_iter().collect(), error.request_id.as_deref());
-                pass.failed_later(manner.action, &names, &told(&error), request);
-                return Ok(Next::End(End::LookAgain));
-            }
-            // A part may still fit: what does is found by halving.
-            (_, Kind::Quota) if batch.len() > 1 => {
-                return Ok(refused(pass, manner.action, &batch, &error, queue));
-            }
-            (_, Kind::Quota) => return Ok(Next::End(End::Quota(told(&error)))),
-            (_, Kind::Denied | Kind::LoadBalancerUnusable | Kind::ScalingGroupUnusable) => {
-                return Ok(Next::End(End::Refused(error)));
-            }
-            _ => return Ok(Next::End(End::Stopped(error.into()))),
+            _ => return Ok(turned_down(pass, manner, batch, error, queue, done)),
         }
     }
     Ok(Next::End(End::LookAgain))
@@ -369,6 +335,52 @@ fn given_up<K>(
     match unanswered {
         Some((sent, batch)) => Err(lost(sent, batch, why)),
         None => Ok(Next::End(End::Stopped(stop))),
+    }
+}
+
+/// What comes after a batch that was certainly not carried out.
+fn turned_down<M: Managed>(
+    pass: &mut Pass<'_, M>,
+    manner: Manner,
+    batch: Vec<M::Key>,
+    error: cloud::Error,
+    queue: &mut VecDeque<Vec<M::Key>>,
+    done: &mut Done<M::Key>,
+) -> Next {
+    match error.kind {
+        Kind::BadMember | Kind::NamedGroupNotFound | Kind::Invalid => {
+            refused(pass, manner.action, &batch, &error, queue)
+        }
+        // One of several attachments is gone already; the others still have to go.
+        Kind::MemberNotFound if manner.service == Service::Ess => {
+            match halve(&batch) {
+                Ok([left, right]) => {
+                    queue.push_front(right);
+                    queue.push_front(left);
+                }
+                Err(absent) => _ = done.absent.insert(absent),
+            }
+            Next::Batch
+        }
+        Kind::MemberNotFound | Kind::AlreadyMember => {
+            // The view is wrong, and nobody is at fault: sent once more it is halved, so that the rest goes through.
+            let names = batch.into_iter().collect();
+            pass.contradicted(manner.action, &names);
+            Next::End(End::LookAgain)
+        }
+        Kind::MemberBusy => {
+            // The view says otherwise: it is looked at again, and sent once more before it is halved.
+            let (names, request) = (batch.into_iter().collect(), error.request_id.as_deref());
+            pass.failed_later(manner.action, &names, &told(&error), request);
+            Next::End(End::LookAgain)
+        }
+        // A part may still fit: what does is found by halving.
+        Kind::Quota if batch.len() > 1 => refused(pass, manner.action, &batch, &error, queue),
+        Kind::Quota => Next::End(End::Quota(told(&error))),
+        Kind::Denied | Kind::LoadBalancerUnusable | Kind::ScalingGroupUnusable => {
+            Next::End(End::Refused(error))
+        }
+        _ => Next::End(End::Stopped(error.into())),
     }
 }
 

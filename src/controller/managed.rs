@@ -13,10 +13,11 @@ use server_group_core::{claim::Age, grant, reason::Hold};
 
 use super::{
     Context,
+    book::Open,
     fresh::Joined,
     memory::Memories,
     queue::Kind,
-    record::Record,
+    record::{Operation, Record},
     registry::Registry,
     report::{HELD_SHOWN, Report},
     turns::GroupId,
@@ -77,6 +78,10 @@ pub trait Managed:
 
     /// Ledger and id of the open operation, as they are written in status. One that settled is not open.
     fn written_claims(&self) -> (Option<&Ledger>, Option<&str>);
+    /// Whether status speaks of a call that is open or may still land.
+    fn speaks_of_calls(&self) -> bool;
+    /// What an operation of this object changes, group by group.
+    fn opens(&self, operation: &Operation<Self::Key>) -> Vec<(GroupId, Open)>;
     /// What its status remembers.
     fn record(&self) -> Record<Self::Key>;
     #[must_use]

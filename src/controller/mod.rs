@@ -9,6 +9,7 @@ pub mod announce;
 pub mod apply;
 pub mod attachment;
 pub mod authorize;
+pub mod book;
 pub mod carry_out;
 pub mod contention;
 pub mod dispatch;
@@ -92,6 +93,8 @@ pub struct Context {
     pub signals: signals::Signals,
     /// Turns on groups.
     pub turns: turns::Turns,
+    /// Calls whose object is gone.
+    pub orphans: book::Orphans,
     /// Requests to Kubernetes that may be under way at once: with more, its flow control turns some away.
     pub kubernetes: Semaphore,
     /// The name of this process in events, which is the pod's in a cluster.

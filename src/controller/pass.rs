@@ -334,10 +334,9 @@ impl<'c, M: Managed> Pass<'c, M> {
         let ((), account) = read.await.map_err(Stop::Kubernetes)?;
         authorize::check(account.as_ref().map(Account::from).as_ref(), &self.object)
             .map_err(|_| Stop::Superseded("the grant is gone"))?;
-        let newest = M::registry(self.ctx).get(&name_of(&self.object));
-        let newest = newest.ok_or(Stop::Superseded("the object is gone"))?;
-        self.same_intention(&Facts::of(&**newest))?;
-        if newest.written_claims() != self.object.written_claims() {
+        self.still_wanted()?;
+        let newer = M::registry(self.ctx).another_version(&self.object);
+        if newer.is_some_and(|newer| newer.written_claims() != self.object.written_claims()) {
             return Err(Stop::Superseded("the ledger was changed"));
         }
         if self.claims_on(groups) != *planned {
@@ -391,7 +390,7 @@ impl<'c, M: Managed> Pass<'c, M> {
     }
 
     /// Keeps objects parsed until the pass ends: it looks at them again before each batch.
-    fn keep<N: Managed>(&self, found: Vec<Arc<Known<N>>>) -> Vec<Arc<Known<N>>> {
+    pub(super) fn keep<N: Managed>(&self, found: Vec<Arc<Known<N>>>) -> Vec<Arc<Known<N>>> {
         let mut looked = self.looked.lock();
         for known in &found {
             let key = (std::any::type_name::<N>(), name_of(&***known));

@@ -15,6 +15,7 @@ use kube::ResourceExt;
 use parking_lot::Mutex;
 
 use super::{
+    book::Open,
     managed::{Facts, Managed},
     queue::{Level, Name, Takes},
     record::Record,
@@ -60,6 +61,10 @@ struct Entry<M: Managed> {
     /// Whether it may not act: a change of its account may be what it waits for.
     denied: bool,
     list: u64,
+    /// The operation that this process wrote into its status last.
+    wrote: Option<Box<str>>,
+    /// Whether its status speaks of a call that is open or may still land.
+    calls: bool,
     parsed: Weak<Known<M>>,
 }
 
@@ -101,6 +106,8 @@ pub struct News {
     pub asks: Option<Level>,
     /// Whether what it claims from the others on its group changed.
     pub claims: bool,
+    /// What one had open that had its name before and is gone.
+    pub orphaned: Vec<(GroupId, Open)>,
 }
 
 /// An object that is gone.
@@ -112,6 +119,8 @@ pub struct Gone {
     pub uid: String,
     /// What it took up at work.
     pub takes: Takes,
+    /// What it had open.
+    pub open: Vec<(GroupId, Open)>,
 }
 
 /// One of those that share something.
@@ -148,8 +157,25 @@ impl<M: Managed> Registry<M> {
     pub fn wrote(&self, object: M) -> Option<News> {
         let mut inner = self.0.lock();
         let known = inner.objects.get(&name_of(&object))?;
-        let same = known.facts.uid == object.uid().unwrap_or_default();
-        same.then(|| inner.learn(object)).flatten()
+        if known.facts.uid != object.uid().unwrap_or_default() {
+            return None;
+        }
+        let (name, wrote) = (name_of(&object), object.written_claims().1.map(Box::from));
+        let news = inner.learn(object);
+        if let Some(entry) = inner.objects.get_mut(&name) {
+            entry.wrote = wrote;
+        }
+        news
+    }
+
+    /// Whether this process wrote that operation into the status of the object.
+    pub fn wrote_operation(&self, name: &Name, id: &str) -> bool {
+        let inner = self.0.lock();
+        let wrote = inner
+            .objects
+            .get(name)
+            .and_then(|entry| entry.wrote.as_deref());
+        wrote == Some(id)
     }
 
     /// Forgets an object that is gone. One that was made anew under its name stays.
@@ -214,6 +240,14 @@ impl<M: Managed> Registry<M> {
         inner.objects.get_mut(name).and_then(Entry::parsed)
     }
 
+    /// The newest version of this object, if it is another one: only then is it parsed.
+    pub fn another_version(&self, object: &M) -> Option<Arc<Known<M>>> {
+        let mut inner = self.0.lock();
+        let entry = inner.objects.get_mut(&name_of(object))?;
+        let same = entry.version != 0 && entry.version == version(object);
+        (!same).then(|| entry.parsed()).flatten()
+    }
+
     /// What has to be known of one object before a call for it is sent.
     pub fn facts(&self, name: &Name) -> Option<Facts> {
         let inner = self.0.lock();
@@ -269,6 +303,7 @@ impl<M: Managed> Inner<M> {
         let facts = Facts::of(&object);
         let name = self.shared_name(&object);
         let known = self.objects.get_mut(&name);
+        let mut wrote = None;
         let before = match known {
             Some(entry) if entry.facts.uid == facts.uid => {
                 entry.list = list;
@@ -276,13 +311,15 @@ impl<M: Managed> Inner<M> {
                 if version != 0 && version <= entry.version {
                     return None;
                 }
+                wrote = entry.wrote.take();
                 Some((entry.asks, entry.claims))
             }
             _ => None,
         };
-        if before.is_none() {
-            self.forget(&name);
-        }
+        let gone = match before {
+            Some(_) => None,
+            None => self.forget(&name),
+        };
         object.meta_mut().managed_fields = None;
         if let Some(annotations) = &mut object.meta_mut().annotations {
             annotations.remove(LAST_APPLIED);
@@ -307,6 +344,8 @@ impl<M: Managed> Inner<M> {
             fresh,
             denied: denied(&object),
             list,
+            wrote,
+            calls: object.speaks_of_calls(),
             parsed: Weak::new(),
         };
         let level = if fresh { Level::Asked } else { Level::Sweep };
@@ -319,6 +358,7 @@ impl<M: Managed> Inner<M> {
                 None => Some(level),
             },
             claims: before.is_none_or(|(_, before)| before != claims),
+            orphaned: gone.map_or_else(Vec::new, |gone| gone.open),
         };
         self.index(&name, &entry);
         self.objects.insert(name, entry);
@@ -347,7 +387,8 @@ impl<M: Managed> Inner<M> {
     }
 
     fn forget(&mut self, name: &Name) -> Option<Gone> {
-        let (name, entry) = self.objects.remove_entry(name)?;
+        let (name, mut entry) = self.objects.remove_entry(name)?;
+        let known = entry.calls.then(|| entry.parsed()).flatten();
         for group in &entry.naming {
             leave(&mut self.naming, group, &name);
         }
@@ -362,6 +403,7 @@ impl<M: Managed> Inner<M> {
             name,
             uid: entry.facts.uid,
             takes: entry.takes,
+            open: known.map_or_else(Vec::new, |known| known.open()),
         })
     }
 

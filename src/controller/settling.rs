@@ -2,7 +2,6 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    sync::Arc,
     time::Duration,
 };
 
@@ -10,15 +9,15 @@ use jiff::Timestamp;
 use server_group_core::settle::{Settling, Waits};
 
 use super::{
+    book::Open,
     managed::Managed,
     pass::Pass,
     record::texts,
-    registry::Known,
     turns::{GroupMemory, Unsettled},
 };
 use crate::{api::status::Phase, timing::whole_second_after};
 
-/// The operations that the statuses of all objects on a group speak of, by id.
+/// The operations on a group that anything speaks of, by id.
 #[derive(Debug, Default)]
 pub struct Told {
     /// Those without an answer, as far as status says.
@@ -27,53 +26,59 @@ pub struct Told {
     pub followed: BTreeMap<String, Option<String>>,
 }
 
-/// An operation without an answer.
-#[derive(Debug)]
-pub struct Open {
-    /// Its id.
-    pub id: String,
-    /// The API action.
-    pub action: String,
-    /// What it names.
-    pub names: BTreeSet<String>,
+impl Told {
+    fn tell(&mut self, open: Open) {
+        if open.phase == Phase::Accepted {
+            self.followed.insert(open.local_id(), open.reference);
+        } else {
+            self.open.push(open);
+        }
+    }
 }
 
 impl<M: Managed> Pass<'_, M> {
-    /// What the status of this object, as it was read, and those of `others` tell.
-    pub fn told(&self, others: &[Arc<Known<M>>]) -> Told {
+    /// What the status of this object, as it was read, and the book of its group tell.
+    pub fn told(&self) -> Told {
         let mut told = Told::default();
-        let others = others
-            .iter()
-            .filter_map(|other| other.record().operation.as_ref());
-        for operation in self.written_operation.iter().chain(others) {
+        if let Some(operation) = &self.written_operation {
             let operation = self.turn.as_answered(&operation.id, operation.clone());
-            if operation.phase == Phase::Accepted {
-                let reference = operation.reference.clone();
-                told.followed.insert(operation.id.clone(), reference);
-            } else {
-                told.open.push(Open {
-                    id: operation.id.clone(),
-                    action: operation.action.clone(),
-                    names: texts(&operation.names).into_iter().collect(),
-                });
+            told.tell(Open {
+                id: operation.id,
+                action: operation.action,
+                phase: operation.phase,
+                names: texts(&operation.names).into_iter().collect(),
+                reference: operation.reference,
+                ..Open::default()
+            });
+        }
+        let group = self.object.group();
+        // What has settled here is over: of a call whose object is gone nobody else can tell that.
+        let settled = |open: &Open| self.turn.answered.contains(&open.local_id());
+        self.ctx.orphans.close(&group, settled);
+        for open in self.open_on(&group, &self.turn) {
+            // Whether instances are still moved is what ESS is asked.
+            if open.moved_by.is_none() || open.phase != Phase::Accepted {
+                told.tell(open);
             }
         }
         told
     }
 
-    /// Learns from the statuses of this object and of `others` what settled and may still land: facts that outlive the
-    /// process that found them (S6).
-    pub fn recall_what_may_land(&mut self, others: &[Arc<Known<M>>], cloud_now: Timestamp) {
+    /// Learns from the status of this object and from the book of its group what settled and may still land: facts that
+    /// outlive the process that found them (S6).
+    pub fn recall_what_may_land(&mut self, cloud_now: Timestamp) {
         self.cloud_now = Some(cloud_now);
         let now = self.ctx.now();
-        let ours = std::iter::once(&self.record);
-        for record in ours.chain(others.iter().map(|other| other.record())) {
-            for (action, until, names) in record.may_land() {
-                if until > cloud_now {
-                    let left = until.duration_since(cloud_now).unsigned_abs();
-                    let names = texts(names).into_iter().collect();
-                    self.turn.may_land(action, names, now + left);
-                }
+        let others = self.may_land_on(&self.object.group()).into_iter();
+        let others = others.filter_map(|late| Some((late.action, late.until?, late.names)));
+        let ours = self.record.may_land().map(|(action, until, names)| {
+            let names = texts(names).into_iter().collect();
+            (action.to_owned(), until, names)
+        });
+        for (action, until, names) in ours.chain(others) {
+            if until > cloud_now {
+                let left = until.duration_since(cloud_now).unsigned_abs();
+                self.turn.may_land(&action, names, now + left);
             }
         }
     }
@@ -91,13 +96,14 @@ impl<M: Managed> Pass<'_, M> {
         let now = self.ctx.now();
         let waits = self.waits();
         let Told { open, followed } = told;
-        let mut mentioned: BTreeSet<_> = open.iter().map(|open| open.id.clone()).collect();
-        for Open { id, action, names } in open {
+        let mut mentioned: BTreeSet<_> = open.iter().map(Open::local_id).collect();
+        for open in open {
+            let id = open.local_id();
             let running = self.running.as_ref() == Some(&id);
             if !running && !self.turn.answered.contains(&id) {
                 self.turn.unsettled.entry(id).or_insert_with(|| Unsettled {
-                    action,
-                    names,
+                    action: open.action,
+                    names: open.names,
                     settling: Settling::new(now),
                 });
             }

@@ -68,6 +68,7 @@ impl Context {
     }
 
     fn tell<M: Managed>(&self, news: News) {
+        self.orphans.take(news.orphaned);
         if news.claims {
             self.wake_others::<M>(&news.takes, &news.name);
         }
@@ -79,7 +80,14 @@ impl Context {
 
     /// Forgets an object that is gone, and its group with the last one on it.
     pub fn gone<M: Managed>(&self, gone: Gone) {
-        let Gone { name, uid, takes } = gone;
+        let Gone {
+            name,
+            uid,
+            takes,
+            open,
+        } = gone;
+        // Before its group may be forgotten.
+        self.orphans.take(open);
         self.forget::<M>(&uid, &takes.group);
         self.wake_others::<M>(&takes, &name);
         self.signals.send(Signal::Gone(key::<M>(name)));

@@ -299,7 +299,7 @@ async fn nothing_is_changed_while_the_thread_of_the_lease_is_late() {
     // A changing call may begin as long as its deadline lies within the lease: in the first two seconds. The lease itself
     // lasts longer than anything here, however slow the machine is.
     let mut timing = timing();
-    timing.lease_duration = Duration::from_secs(600);
+    timing.lease_duration = Duration::from_mins(10);
     timing.lease_renew_deadline = Duration::from_secs(599);
     timing.lease_retry = Duration::from_millis(100);
     timing.mutation_deadline = Duration::from_secs(598);

@@ -30,6 +30,7 @@ mod last_wishes;
 mod leader;
 mod membership;
 mod namespaces;
+mod orphans;
 mod ownership;
 mod parking;
 mod peers;

@@ -14,6 +14,7 @@ use kube::client::{Body, ClientBuilder};
 use tower::{Layer, Service};
 
 use crate::stage::{Stage, control_plane, timing};
+use server_group_operator::timing::Timing;
 
 /// Two namespaces, and an operator that looks at both.
 pub struct Wide {
@@ -42,12 +43,17 @@ impl Wide {
 
     /// Starts the operator.
     pub fn start(&mut self) {
+        self.start_with(timing());
+    }
+
+    /// Starts the operator with another timing.
+    pub fn start_with(&mut self, timing: Timing) {
         let narrowed = Narrowed(self.one.account());
         let client = ClientBuilder::try_from(self.one.operator_config())
             .unwrap()
             .with_layer(&narrowed)
             .build();
-        self.one.start_with(client, timing());
+        self.one.start_with(client, timing);
     }
 }
 

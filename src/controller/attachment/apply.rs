@@ -18,6 +18,7 @@ use server_group_core::{
 use super::{
     super::{
         apply::{Applied, Wording, act, change_ledger, register, take_back},
+        book::Open,
         carry_out::{Manner, Step},
         events::Change,
         following::patience,
@@ -28,11 +29,11 @@ use super::{
     },
     activity::{self, ANY_ACTIVITY},
     managed::fed_group,
-    observe::{Group, claimant, observe, operations_on_fed_group},
+    observe::{Group, claimant, observe},
     parse::Parsed,
 };
 use crate::{
-    api::ScalingGroupAttachment,
+    api::{ScalingGroupAttachment, status::Phase},
     cloud::{self, Answer, Cloud, Force, Freshness, GroupStatus, Service},
 };
 
@@ -429,7 +430,7 @@ async fn see_that_nobody_uses(
             .expect("what a forced call moves was planned, and waited for");
         // Looks from before the call do not show whom it moves.
         (turn.changed_at, turn.view) = (Some(pass.ctx.now()), None);
-        let in_use = in_use(pass, group, key, &mut turn).await;
+        let in_use = in_use(pass, group, &fed, &mut turn).await;
         pass.also.insert(fed, turn);
         if in_use {
             return Err(Stop::because(
@@ -471,39 +472,57 @@ async fn being_changed(
     Ok(changing.find(|(_, status)| *status != GroupStatus::Available))
 }
 
-/// Whether another object has a call under way on the group that `key` feeds, and whose turn this is (S6).
+/// Whether another call is under way on a group that a forced one changes, and whose turn this is (S6): one of a membership
+/// or of another attachment, whether or not its object is still there.
 ///
 /// That object may not be able to follow it any more. So ESS is asked where it can tell; and of anything else it is known
 /// that it cannot land after a while.
 async fn in_use(
     pass: &Pass<'_, ScalingGroupAttachment>,
     group: &Group,
-    key: &AttachmentKey,
+    fed: &GroupId,
     turn: &mut Turn,
 ) -> bool {
-    let open = operations_on_fed_group(pass, key, turn);
+    let over = |open: &Open| turn.answered.contains(&open.local_id());
+    pass.ctx.orphans.close(fed, over);
+    let mut open: BTreeMap<_, _> = pass
+        .open_on(fed, turn)
+        .into_iter()
+        .filter(|open| open.moved_by.is_some() || !over(open))
+        .map(|open| {
+            let (id, followed) = (open.local_id(), open.phase == Phase::Accepted);
+            let activity = open.moved_by.filter(|_| followed).map(|scaling_group| {
+                let reference = open.reference.unwrap_or_else(|| ANY_ACTIVITY.to_owned());
+                (scaling_group, reference)
+            });
+            (id, activity)
+        })
+        .collect();
+    // Of calls on the group itself no status may speak any more; of those of attachments theirs do until they are over.
+    let own = |id: &&String| !id.starts_with(GroupMemory::MOVES);
+    for id in turn.unsettled.keys().filter(own) {
+        open.entry(id.clone()).or_default();
+    }
     turn.waited_for.retain(|id, _| open.contains_key(id));
     let (ctx, now) = (pass.ctx, pass.ctx.now());
     for (id, activity) in open {
         let since = *turn.waited_for.entry(id.clone()).or_insert(now);
-        let standing = match activity {
+        let cannot_land = now >= since + ctx.timing.linger;
+        let over = match activity {
             Some((scaling_group, reference)) => {
                 let cloud = &group.cloud;
-                activity::look(ctx, turn, cloud, &scaling_group, &reference).await
+                match activity::look(ctx, turn, cloud, &scaling_group, &reference).await {
+                    Ok(standing) => turn.is_over(&id, standing.shown(), now, patience(&ctx.timing)),
+                    Err(_) => cannot_land,
+                }
             }
-            None if now < since + ctx.timing.linger => return true,
-            None => continue,
-        };
-        let over = match standing {
-            Ok(standing) => {
-                let id = format!("{}{id}", GroupMemory::MOVES);
-                turn.is_over(&id, standing.shown(), now, patience(&ctx.timing))
-            }
-            Err(_) => now >= since + ctx.timing.linger,
+            None => cannot_land,
         };
         if !over {
             return true;
         }
+        // Of one whose object is gone nobody else tells that it ended.
+        ctx.orphans.close(fed, |open| open.local_id() == id);
     }
     false
 }

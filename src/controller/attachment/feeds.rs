@@ -122,8 +122,8 @@ fn feed(
     feed
 }
 
-/// Members of the server group that a call of a membership may still take: as their statuses say, and as this process
-/// knows if the pass has the turn.
+/// Members of the server group that a call of a membership may still take: as the book says, and as this process knows if
+/// the pass has the turn.
 fn leaving(
     pass: &Pass<'_, ScalingGroupAttachment>,
     group: &Group,
@@ -134,10 +134,10 @@ fn leaving(
         fed_group(&pass.object.spec.region_id, key),
     );
     let mut leaving = BTreeSet::new();
-    for membership in pass.memberships_of(&fed) {
-        let may_land = membership.record().may_land();
-        let late = may_land.filter(|(action, until, _)| *until > cloud_now && takes_away(action));
-        leaving.extend(late.flat_map(|(_, _, names)| names.iter().cloned()));
+    for late in pass.may_land_on(&fed) {
+        if takes_away(&late.action) && late.until.is_some_and(|until| until > cloud_now) {
+            leaving.extend(late.names.iter().filter_map(|name| name.parse().ok()));
+        }
     }
     let turn = pass.also.get(&fed).into_iter();
     let known = turn.flat_map(|turn| turn.leaving.keys());

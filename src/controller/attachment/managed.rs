@@ -1,6 +1,6 @@
 //! A `ScalingGroupAttachment` as the shared parts of the pipeline see it.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 use kube::{Resource, ResourceExt};
@@ -8,6 +8,7 @@ use server_group_core::{attachment::AttachmentKey, grant};
 
 use super::super::{
     Context,
+    book::{Needs, Open},
     fresh::Joined,
     managed::{Managed, held_shown, number, shown},
     memory::Memories,
@@ -114,6 +115,47 @@ impl Managed for ScalingGroupAttachment {
             status.and_then(|status| status.ledger.as_ref()),
             operation.map(|operation| operation.id.as_str()),
         )
+    }
+
+    fn speaks_of_calls(&self) -> bool {
+        let mut status = self.status.iter();
+        status.any(|status| status.operation.is_some() || !status.settled.is_empty())
+    }
+
+    /// It is about the scaling group; and, as it may have been forced whatever the spec says by now, about each group that
+    /// instances join by what it names.
+    fn opens(&self, operation: &Operation<AttachmentKey>) -> Vec<(GroupId, Open)> {
+        let scaling_group = &self.spec.scaling_group_id;
+        let open = |keys: &[&AttachmentKey], moved_by| {
+            let groups = keys.iter().filter_map(|key| key.server_group());
+            let balancers = keys.iter().filter_map(|key| key.load_balancer());
+            Open {
+                id: operation.id.clone(),
+                action: operation.action.clone(),
+                phase: operation.phase,
+                until: None,
+                names: keys.iter().map(ToString::to_string).collect(),
+                reference: operation.reference.clone(),
+                moved_by,
+                needs: Needs {
+                    scaling_groups: vec![scaling_group.clone()],
+                    server_groups: groups.map(|(_, id)| id.to_owned()).collect(),
+                    load_balancers: balancers.map(ToOwned::to_owned).collect(),
+                },
+            }
+        };
+        let mut fed: BTreeMap<_, Vec<_>> = BTreeMap::new();
+        for key in &operation.names {
+            let group = fed_group(&self.spec.region_id, key);
+            fed.entry(group).or_default().push(key);
+        }
+        let moves = fed.into_iter().map(|(group, keys)| {
+            let moved_by = Some(scaling_group.clone());
+            (group, open(&keys, moved_by))
+        });
+        let all: Vec<_> = operation.names.iter().collect();
+        let own = (self.group(), open(&all, None));
+        std::iter::once(own).chain(moves).collect()
     }
 
     fn record(&self) -> Record<AttachmentKey> {

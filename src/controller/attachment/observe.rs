@@ -18,21 +18,20 @@ use super::{
     super::{
         Context,
         authorize::authorize,
+        book::Open,
         following::patience,
         managed::{Managed, age},
         pass::Pass,
         registry::Known,
         settling::Told,
         stop::Stop,
-        turns::GroupMemory,
     },
     activity::{self, ANY_ACTIVITY},
     feeds::feeds,
-    managed::fed_group,
     parse::{self, Parsed},
 };
 use crate::{
-    api::{Ownership, ScalingGroupAttachment, status::Phase},
+    api::{Ownership, ScalingGroupAttachment},
     cloud::{AttachedGroup, Cloud, Freshness, ScalingGroup},
 };
 
@@ -78,7 +77,7 @@ pub(super) async fn observe(
     };
     pass.turn.had_rows = !attached.is_empty();
     let neighbours = pass.neighbours();
-    let told = pass.told(&neighbours);
+    let told = pass.told();
     // Whoever made the call may not be able to follow its activity any more; the scaling group can be asked.
     let another_runs = another_runs(pass, group, &told).await?;
     let nothing_open = told.open.is_empty() && pass.turn.unsettled.is_empty();
@@ -93,7 +92,7 @@ pub(super) async fn observe(
         Some(weight) => format!("{weight:?}"),
         None => "absent".to_owned(),
     };
-    pass.recall_what_may_land(&neighbours, group.cloud.now());
+    pass.recall_what_may_land(group.cloud.now());
     let unsettled = pass.settle(told, shown, idle, begun);
     let desired = if pass.deleting() {
         Parsed::new()
@@ -163,6 +162,9 @@ async fn another_runs(
         if !pass.turn.is_over(id, standing.shown(), now, patience) {
             return Ok(true);
         }
+        // Of one whose object is gone nobody else tells that it ended.
+        let is_it = |open: &Open| open.local_id() == *id;
+        pass.ctx.orphans.close(&pass.object.group(), is_it);
     }
     Ok(false)
 }
@@ -279,44 +281,11 @@ pub(super) fn claimant(
             true => parse::claims(&other.spec),
             false => BTreeSet::new(),
         },
-        ledger: other.record().ledger.keys(),
+        ledger: other.ledger().keys(),
         standing: match (acts, leaving) {
             (true, true) => Standing::Leaving,
             (true, false) => Standing::Enforcing,
             (false, _) => Standing::Idle,
         },
     }
-}
-
-/// The operations of other objects on the group that `key` feeds, by id; and of one that a scaling activity carries
-/// out, that activity and its scaling group.
-pub(super) fn operations_on_fed_group(
-    pass: &Pass<'_, ScalingGroupAttachment>,
-    key: &AttachmentKey,
-    turn: &GroupMemory,
-) -> BTreeMap<String, Option<(String, String)>> {
-    let fed = fed_group(&pass.object.spec.region_id, key);
-    let memberships = pass.memberships_of(&fed).into_iter().filter_map(|other| {
-        let operation = other.record().operation.as_ref()?;
-        Some((operation.id.clone(), None))
-    });
-    // Whatever its spec says by now: the open call may have been forced.
-    let attachments = pass
-        .attachments_naming(&fed)
-        .into_iter()
-        .filter_map(|other| {
-            let operation = other.record().operation.clone()?;
-            let moves = format!("{}{}", GroupMemory::MOVES, operation.id);
-            let operation = turn.as_answered(&moves, operation);
-            let names_it = |name: &AttachmentKey| name.fed_group() == key.fed_group();
-            operation.names.iter().any(names_it).then(|| {
-                let carried_out = operation.phase == Phase::Accepted;
-                let activity = carried_out.then(|| {
-                    let reference = operation.reference.as_deref().unwrap_or(ANY_ACTIVITY);
-                    (other.spec.scaling_group_id.clone(), reference.to_owned())
-                });
-                (operation.id.clone(), activity)
-            })
-        });
-    memberships.chain(attachments).collect()
 }

@@ -3,7 +3,7 @@
 //! It may be gone, or only inactive. An unforced detach of the ledger's own pairs is the one removal that is sent
 //! without a view: it moves no instance, and its answer says which of the two it is.
 
-use std::{collections::BTreeSet, sync::Arc};
+use std::collections::BTreeSet;
 
 use jiff::Timestamp;
 use server_group_core::{
@@ -18,7 +18,6 @@ use super::{
         carry_out::{End, Manner, Step, carry_out},
         pass::Pass,
         reconcile::Judged,
-        registry::Known,
         report::plain_message,
         stop::Stop,
     },
@@ -43,7 +42,7 @@ pub(super) async fn unseen(
         return Err(pass.let_go().await?);
     }
     let neighbours = pass.neighbours();
-    if something_is_open(pass, &neighbours, group.cloud.now()) {
+    if something_is_open(pass, group.cloud.now()) {
         return Ok(releasing());
     }
     let others: Vec<_> = neighbours
@@ -85,14 +84,10 @@ fn releasing() -> Judged {
 
 /// Whether a call on the scaling group, ours or a neighbour's, may still land: it is given the time that two agreeing
 /// views would take, though there is no view.
-fn something_is_open(
-    pass: &mut Pass<'_, ScalingGroupAttachment>,
-    neighbours: &[Arc<Known<ScalingGroupAttachment>>],
-    cloud_now: Timestamp,
-) -> bool {
-    let told = pass.told(neighbours);
+fn something_is_open(pass: &mut Pass<'_, ScalingGroupAttachment>, cloud_now: Timestamp) -> bool {
+    let told = pass.told();
     let now = pass.ctx.now();
-    pass.recall_what_may_land(neighbours, cloud_now);
+    pass.recall_what_may_land(cloud_now);
     let unsettled = pass.settle(told, |_| "not listed".to_owned(), true, now);
     !unsettled.is_empty()
 }

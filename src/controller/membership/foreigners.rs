@@ -60,7 +60,7 @@ pub(super) async fn foreigners(
     let mut confirmed = pass.confirmed_strangers(&strangers, begun);
     // Whoever sent a stranger weight 0 removes it too, once it has waited: as long as it acts, and we did not do so too.
     for other in pass.neighbours() {
-        let drained = &other.record().draining;
+        let drained = other.draining();
         if drained.is_empty() || claimant(pass.ctx, &other, &world.rows).standing == Standing::Idle
         {
             continue;
@@ -145,7 +145,7 @@ fn named(pass: &Pass<'_, ServerGroupMembership>, group: &Group, scaling_group: &
     let naming = pass.attachments_naming(&pass.object.group());
     naming.iter().any(|object| {
         object.spec.scaling_group_id == scaling_group
-            && (object.record().ledger.iter().any(names)
+            && (object.ledger().iter().any(names)
                 || super::super::attachment::parse::claims(&object.spec)
                     .iter()
                     .any(names))

@@ -5,6 +5,7 @@ use futures::future::try_join_all;
 use super::{
     super::{
         following::{Followed, Standing, patience},
+        managed::Managed,
         pass::Pass,
         stop::Stop,
     },
@@ -27,14 +28,13 @@ pub(super) async fn follow(
     group: &Group,
 ) -> Result<bool, Stop> {
     let ours = pass.followed();
+    let id = pass.object.group();
     let others: Vec<_> = pass
-        .neighbours()
-        .iter()
-        .filter_map(|other| other.record().operation.clone())
-        .map(|operation| pass.turn.as_answered(&operation.id.clone(), operation))
-        .filter(|operation| operation.phase == Phase::Accepted)
-        .filter(|operation| !pass.turn.answered.contains(&operation.id))
-        .filter_map(|operation| Some((operation.id, operation.reference?)))
+        .open_on(&id, &pass.turn)
+        .into_iter()
+        .filter(|open| open.moved_by.is_none() && open.phase == Phase::Accepted)
+        .filter(|open| !pass.turn.answered.contains(&open.id))
+        .filter_map(|open| Some((open.id, open.reference?)))
         .collect();
     let freshness = pass.freshness();
     let ids = ours.iter().map(|(_, id)| id);
@@ -47,11 +47,17 @@ pub(super) async fn follow(
     };
     let (now, patience) = (pass.ctx.now(), patience(&pass.ctx.timing));
     let mut another_runs = false;
-    for (operation, id) in &others {
-        let over = pass
-            .turn
-            .is_over(operation, look(id).shown(), now, patience);
-        another_runs |= !over && !pass.turn.takes_too_long(operation, now, patience);
+    for (operation, job) in &others {
+        let shown = look(job).shown();
+        let over = pass.turn.is_over(operation, shown, now, patience);
+        if over || pass.turn.takes_too_long(operation, now, patience) {
+            // Of one whose object is gone nobody else tells that it ended.
+            pass.ctx
+                .orphans
+                .close(&id, |open| open.local_id() == *operation);
+        } else {
+            another_runs = true;
+        }
     }
     if let Some((operation, id)) = ours {
         pass.follow(operation, Followed::Job(&id), look(&id))?;

@@ -8,6 +8,7 @@ use server_group_core::{grant, server::ServerKey};
 
 use super::super::{
     Context,
+    book::{Needs, Open},
     fresh::Joined,
     managed::{Managed, held_shown, number, shown},
     memory::Memories,
@@ -117,6 +118,28 @@ impl Managed for ServerGroupMembership {
             status.and_then(|status| status.ledger.as_ref()),
             operation.map(|operation| operation.id.as_str()),
         )
+    }
+
+    fn speaks_of_calls(&self) -> bool {
+        let mut status = self.status.iter();
+        status.any(|status| status.operation.is_some() || !status.settled.is_empty())
+    }
+
+    fn opens(&self, operation: &Operation<ServerKey>) -> Vec<(GroupId, Open)> {
+        let open = Open {
+            id: operation.id.clone(),
+            action: operation.action.clone(),
+            phase: operation.phase,
+            until: None,
+            names: texts(&operation.names).into_iter().collect(),
+            reference: operation.reference.clone(),
+            moved_by: None,
+            needs: Needs {
+                server_groups: vec![self.spec.server_group.id.clone()],
+                ..Needs::default()
+            },
+        };
+        vec![(self.group(), open)]
     }
 
     fn record(&self) -> Record<ServerKey> {

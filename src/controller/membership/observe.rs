@@ -25,7 +25,7 @@ use super::{
     draining::{self, drains},
     foreigners::foreigners,
     parse::{self, Parsed},
-    scaling_groups::{brought, instances_are_moved, unsettled_moves},
+    scaling_groups::{brought, instances_are_moved},
 };
 use crate::{
     api::{Ownership, ServerGroupMembership},
@@ -95,33 +95,7 @@ pub(super) async fn observe(
         && !group.another_job_runs
         && !instances_are_moved(pass, group).await;
     let neighbours = pass.neighbours();
-    let mut told = pass.told(&neighbours);
-    told.open.extend(unsettled_moves(pass, group));
-    let show = |name: &str| match name.parse::<AttachmentKey>() {
-        // Instances come or go with it: everybody who is there counts.
-        Ok(_) => format!("{:?}", rows.keys().collect::<Vec<_>>()),
-        Err(_) => shown(&rows, name),
-    };
-    pass.recall_what_may_land(&neighbours, group.cloud.now());
-    let unsettled = pass.settle(told, show, idle, begun);
-    let (now, present) = (pass.ctx.now(), |name: &str| shown(&rows, name) != ABSENT);
-    pass.turn.saw(begun, now, present);
-    let may_be_taken: BTreeSet<_> = pass
-        .turn
-        .leaving
-        .keys()
-        .filter_map(|name| name.parse().ok())
-        .flat_map(|key| with_address(key, &rows))
-        .collect();
-    if let Some(first) = pass
-        .turn
-        .leaving
-        .values()
-        .map(|leaving| leaving.until)
-        .min()
-    {
-        pass.wake_at(first);
-    }
+    let (unsettled, may_be_taken) = in_doubt(pass, group, &rows, idle, begun);
     let desired = if pass.deleting() {
         BTreeMap::new()
     } else {
@@ -142,11 +116,6 @@ pub(super) async fn observe(
         (!desired.contains_key(key)).then_some(present)
     });
     awaited.extend(still_listed);
-    let unsettled: BTreeSet<_> = unsettled
-        .iter()
-        .filter_map(|name| name.parse().ok())
-        .flat_map(|key| with_address(key, &rows))
-        .collect();
     let in_flight = pass.may_still_change(&unsettled);
     let draining = draining::look(pass, group, &rows, &desired, &in_flight);
     let ledger = pass.record.ledger.clone();
@@ -195,6 +164,37 @@ pub(super) async fn observe(
     world.view_permits_removal =
         pass.ctx.now().saturating_sub(begun) < pass.ctx.timing.view_age_max;
     Ok(Some(Observed { world, idle, begun }))
+}
+
+/// Lets a view count towards what is open on the group. Returns whom a call names whose outcome is not known, and whom a
+/// call may still take (S6).
+fn in_doubt(
+    pass: &mut Pass<'_, ServerGroupMembership>,
+    group: &Group,
+    rows: &Rows,
+    idle: bool,
+    begun: Duration,
+) -> (BTreeSet<ServerKey>, BTreeSet<ServerKey>) {
+    let told = pass.told();
+    let show = |name: &str| match name.parse::<AttachmentKey>() {
+        // Instances come or go with it: everybody who is there counts.
+        Ok(_) => format!("{:?}", rows.keys().collect::<Vec<_>>()),
+        Err(_) => shown(rows, name),
+    };
+    pass.recall_what_may_land(group.cloud.now());
+    let unsettled = pass.settle(told, show, idle, begun);
+    let (now, present) = (pass.ctx.now(), |name: &str| shown(rows, name) != ABSENT);
+    pass.turn.saw(begun, now, present);
+    let ends = pass.turn.leaving.values().map(|leaving| leaving.until);
+    if let Some(first) = ends.min() {
+        pass.wake_at(first);
+    }
+    let keys = |name: &String| {
+        let key = name.parse().ok();
+        key.map_or_else(BTreeSet::new, |key| with_address(key, rows))
+    };
+    let may_be_taken = pass.turn.leaving.keys().flat_map(keys).collect();
+    (unsettled.iter().flat_map(keys).collect(), may_be_taken)
 }
 
 /// Notes what the group looks like, as far as a person or a later try depends on it.
@@ -358,7 +358,7 @@ pub(super) fn claimant(
     other: &Known<ServerGroupMembership>,
     rows: &Rows,
 ) -> Claimant<ServerKey> {
-    let mut ledger = other.record().ledger.clone();
+    let mut ledger = other.ledger().clone();
     ledger.take_addresses(rows);
     let product = parse::product(other.spec.server_group.type_);
     let granted = authorize(&ctx.accounts, &**other).is_ok();

@@ -13,11 +13,10 @@ use super::{
     super::{
         attachment::activity::{self, ANY_ACTIVITY},
         authorize::authorize,
+        book::Open,
         following::{Standing, patience},
         managed::Managed,
         pass::Pass,
-        record::Operation,
-        settling::Open,
         turns::GroupMemory,
     },
     observe::Group,
@@ -98,7 +97,7 @@ fn scaling_groups(
         let keys: BTreeSet<_> = match listed {
             Ok(listed) if acts => listed.into_keys().collect(),
             // It takes nothing more, and keeps what it has.
-            _ => object.record().ledger.keys(),
+            _ => object.ledger().keys(),
         };
         for key in keys.iter().filter(|key| feeds(key, group)) {
             let ports = found.entry(object.spec.scaling_group_id.clone());
@@ -108,43 +107,6 @@ fn scaling_groups(
     found
 }
 
-/// The operations of attachments that may have moved instances in or out of this group, without anybody knowing (S6).
-///
-/// Their objects may not be able to settle them any more; so this group settles them for itself. Ids are told apart
-/// from those of its own operations by where they come from.
-pub(super) fn unsettled_moves(pass: &Pass<'_, ServerGroupMembership>, group: &Group) -> Vec<Open> {
-    moves(pass, group)
-        .into_iter()
-        .filter(|(_, operation)| operation.phase != Phase::Accepted)
-        .map(|(_, operation)| {
-            let names = operation.names.iter().filter(|key| feeds(key, group));
-            Open {
-                id: move_id(&operation),
-                action: operation.action.clone(),
-                names: names.map(ToString::to_string).collect(),
-            }
-        })
-        .collect()
-}
-
-/// Open operations of attachments that name this group, and their scaling groups.
-fn moves(
-    pass: &Pass<'_, ServerGroupMembership>,
-    group: &Group,
-) -> Vec<(String, Operation<AttachmentKey>)> {
-    let objects = pass.attachments_naming(&pass.object.group()).into_iter();
-    objects
-        .filter_map(|other| {
-            let operation = other.record().operation.clone()?;
-            let names_us = operation.names.iter().any(|key| feeds(key, group));
-            names_us.then(|| {
-                let known = pass.turn.as_answered(&move_id(&operation), operation);
-                (other.spec.scaling_group_id.clone(), known)
-            })
-        })
-        .collect()
-}
-
 /// Whether an attachment has a call under way that moves instances in or out of this group (S6).
 ///
 /// Its object may not be able to follow it any more, so ESS itself is asked; what cannot be asked runs.
@@ -152,29 +114,27 @@ pub(super) async fn instances_are_moved(
     pass: &mut Pass<'_, ServerGroupMembership>,
     group: &Group,
 ) -> bool {
-    let moves = moves(pass, group);
-    let ids: BTreeSet<_> = moves
-        .iter()
-        .map(|(_, operation)| move_id(operation))
-        .collect();
+    let id = pass.object.group();
+    let mut moves = pass.open_on(&id, &pass.turn);
+    moves.retain(|open| open.moved_by.is_some());
+    let ids: BTreeSet<_> = moves.iter().map(Open::local_id).collect();
     let is_over = |id: &String| id.starts_with(GroupMemory::MOVES) && !ids.contains(id);
     pass.turn.followed.retain(|id, _| !is_over(id));
     pass.turn.references.retain(|id, _| !is_over(id));
-    for (scaling_group, operation) in moves {
-        let accepted = operation.phase == Phase::Accepted;
-        let reference = operation.reference.as_deref().filter(|_| accepted);
+    for open in moves {
+        let (local_id, accepted) = (open.local_id(), open.phase == Phase::Accepted);
+        let reference = open.reference.as_deref().filter(|_| accepted);
         let reference = reference.unwrap_or(ANY_ACTIVITY);
+        let scaling_group = open.moved_by.as_deref().expect("others were left out");
         let (ctx, cloud) = (pass.ctx, &group.cloud);
-        let looked = activity::look(ctx, &mut pass.turn, cloud, &scaling_group, reference).await;
+        let looked = activity::look(ctx, &mut pass.turn, cloud, scaling_group, reference).await;
         let Ok(standing) = looked else {
             return true;
         };
         let over = match accepted {
             true => {
-                let patience = patience(&ctx.timing);
-                let shown = standing.shown();
-                pass.turn
-                    .is_over(&move_id(&operation), shown, ctx.now(), patience)
+                let (shown, patience) = (standing.shown(), patience(&ctx.timing));
+                pass.turn.is_over(&local_id, shown, ctx.now(), patience)
             }
             // It has no answer yet: whether anything came of it settles by two views.
             false => standing != Standing::Running,
@@ -182,11 +142,10 @@ pub(super) async fn instances_are_moved(
         if !over {
             return true;
         }
+        if accepted {
+            // Of one whose object is gone nobody else tells that it ended.
+            ctx.orphans.close(&id, |open| open.local_id() == local_id);
+        }
     }
     false
-}
-
-/// The id under which this group remembers an attachment's operation.
-fn move_id(operation: &Operation<AttachmentKey>) -> String {
-    format!("{}{}", GroupMemory::MOVES, operation.id)
 }

@@ -18,6 +18,8 @@ use crate::{
     controller::{
         KUBERNETES_REQUESTS_MAX,
         accounts::Accounts,
+        book::Orphans,
+        fresh::Joined,
         identity::Identities,
         memory::Memories,
         parses::{self, What},
@@ -61,9 +63,19 @@ fn api_server(objects: &Objects) -> Client {
         }
         Json(object.clone())
     }
+    async fn list(State(objects): State<Objects>, Path(path): Named) -> Json<Value> {
+        let objects = objects.lock();
+        let of_kind = objects.values().filter(|object| {
+            let kind = object["kind"].as_str().unwrap().to_lowercase();
+            format!("{kind}s") == path["kind"]
+        });
+        let items: Vec<_> = of_kind.collect();
+        Json(json!({"metadata": {"resourceVersion": "0"}, "items": items}))
+    }
     let path = |rest| format!("/apis/servergroup.alicloud.dev/v1alpha1/{rest}");
     let server = Router::new()
         .route(&path("cloudaccounts/{name}"), get(read))
+        .route(&path("{kind}"), get(list))
         .route(&path("namespaces/ns/{kind}/{name}"), get(read).patch(write))
         .route(&path("namespaces/ns/{kind}/{name}/status"), put(write))
         .fallback(|Json(event): Json<Value>| async { Json(event) })
@@ -108,10 +120,14 @@ fn context(objects: &Objects, simulator: &Simulator) -> Context {
         accounts,
         memberships: Registry::default(),
         attachments: Registry::default(),
+        namespace: None,
+        membership_lists: Joined::default(),
+        attachment_lists: Joined::default(),
         membership_memories: Memories::default(),
         attachment_memories: Memories::default(),
         signals: Signals::new().0,
         turns: Turns::default(),
+        orphans: Orphans::default(),
         kubernetes: Semaphore::new(KUBERNETES_REQUESTS_MAX),
         instance: "test".into(),
     }

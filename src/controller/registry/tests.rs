@@ -1,7 +1,7 @@
 use serde_json::{Value, json};
 
 use super::*;
-use crate::api::{ScalingGroupAttachment, ServerGroupMembership};
+use crate::api::{ScalingGroupAttachment, ServerGroupMembership, status::Phase};
 
 type Memberships = Registry<ServerGroupMembership>;
 type Attachments = Registry<ScalingGroupAttachment>;
@@ -117,6 +117,44 @@ fn what_a_list_lacks_is_gone() {
     assert_eq!(registry.on(&group("CLB", "rsp-1"), "").len(), 2);
 }
 
+/// Once only what was open counted, and a late removal was forgotten with its object.
+#[test]
+fn what_settled_and_may_still_land_outlives_its_object() {
+    let registry = Memberships::default();
+    let late = |action: &str, until: &str, server: &str| json!({"action": action, "until": until, "servers": [server]});
+    let mut last = late("Remove", "2026-01-01T00:15:00Z", "i-1:80");
+    merge(
+        &mut last,
+        json!({"id": "op", "phase": "Settled", "epoch": 1}),
+    );
+    let status = json!({
+        "observedGeneration": 1,
+        "ledger": {"uid": "uid-web", "cloudAccountId": "1", "registered": [], "adopted": []},
+        "operation": last,
+        "settled": [late("Add", "2026-01-01T00:10:00Z", "i-2:80")],
+    });
+    let web = membership("web", 1, json!({"status": status}));
+    registry.learn(web.clone());
+    let gone = registry.forget(&web).unwrap();
+    let left: Vec<_> = gone
+        .open
+        .iter()
+        .map(|(_, late)| {
+            let names: Vec<_> = late.names.iter().map(String::as_str).collect();
+            (late.phase, late.action.as_str(), names)
+        })
+        .collect();
+    assert_eq!(
+        left,
+        [
+            (Phase::Settled, "Remove", vec!["i-1:80"]),
+            (Phase::Settled, "Add", vec!["i-2:80"])
+        ]
+    );
+    assert!(gone.open.iter().all(|(_, late)| late.until.is_some()));
+    assert!(gone.open.iter().all(|(on, _)| *on == web.group()));
+}
+
 #[test]
 fn objects_are_found_by_group_and_account_in_order() {
     let registry = Memberships::default();
@@ -137,9 +175,7 @@ fn objects_are_found_by_group_and_account_in_order() {
     };
     let rsp = group("CLB", "rsp-1");
     let on = registry.on(&rsp, "").into_iter();
-    let on: Vec<_> = on
-        .map(|known| name_of::<ServerGroupMembership>(&known).to_string())
-        .collect();
+    let on: Vec<_> = on.map(|known| name_of(&**known).to_string()).collect();
     assert_eq!(on, ["ns/b", "ns/c", "other/a"]);
     assert_eq!(names(registry.found_on(&rsp, &name("b"))), "ns/c other/a");
     assert_eq!(names(registry.found_of_account("default")), "ns/b other/a");
