@@ -10,6 +10,7 @@ use std::{
 };
 
 use super::{contention::Removed, refusals::Refusal};
+use crate::api::status::Plan;
 use parking_lot::Mutex;
 use server_group_core::{refusal::Trials, settle::Absences};
 
@@ -51,6 +52,8 @@ pub struct Memory<K> {
     pub waits_since: Option<Duration>,
     /// The present length of the quick beat.
     pub quick_beat: Option<Duration>,
+    /// The plan that status showed last, until it is compared with what is carried out.
+    pub shown: Option<Plan>,
     /// Generation and `reconcile-at` of the last pass: when they change, parked entries are tried again.
     pub last_seen: Option<(i64, Option<String>)>,
 }
@@ -101,6 +104,7 @@ impl<K> Default for Memory<K> {
             due: None,
             waits_since: None,
             quick_beat: None,
+            shown: None,
             last_seen: None,
         }
     }

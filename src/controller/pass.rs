@@ -35,8 +35,8 @@ use super::{
 };
 use crate::{
     api::{
-        CloudAccount, CredentialType, DeletionPolicy, RECONCILE_AT, ScalingGroupAttachment,
-        ServerGroupMembership, condition::InSync, status,
+        CloudAccount, CredentialType, DeletionPolicy, FINALIZER, RECONCILE_AT,
+        ScalingGroupAttachment, ServerGroupMembership, condition::InSync, status,
     },
     cloud::{self, Cloud, Credential, Grant, Service, Urgency},
     leader::Leave,
@@ -47,6 +47,12 @@ const ECHO_MAX: usize = 256;
 
 /// Objects of either kind, by the name of the kind and their own.
 type Looked = BTreeMap<(&'static str, Name), Arc<dyn Any + Send + Sync>>;
+
+/// Whether it is being deleted, and nothing of ours holds it any more.
+fn was_let_go<M: Managed>(object: &M) -> bool {
+    let held = object.finalizers().iter().any(|held| held == FINALIZER);
+    object.meta().deletion_timestamp.is_some() && !held
+}
 
 /// What others claim, as far as it can be compared: object by object, in order.
 pub type Claims = Vec<(Name, u64)>;
@@ -91,6 +97,8 @@ pub struct Pass<'c, M: Managed> {
     pub asked: bool,
     /// What would be changed, in `Plan` mode.
     pub plan: Option<status::Plan>,
+    /// What status shows for this very generation.
+    pub shown: Option<status::Plan>,
     /// What was shown before, until it was compared with what is carried out.
     pub shown_before: Option<status::Plan>,
     /// The words with which a quota refused an addition in this pass.
@@ -127,7 +135,18 @@ impl<'c, M: Managed> Pass<'c, M> {
             operation.map(|operation| turn.as_answered(&operation.id.clone(), operation));
         let memory = M::memories(ctx).of(&object.uid().unwrap_or_default());
         let deleting = object.meta().deletion_timestamp.is_some();
-        let shown_before = object.shown_plan().filter(|_| !deleting).cloned();
+        let shown = object.shown_plan().filter(|_| !deleting).cloned();
+        let generation = object.meta().generation.unwrap_or_default();
+        let is_current = object
+            .last_seen()
+            .is_some_and(|(seen, _)| seen == generation);
+        let shown_before = {
+            let remembered = &mut memory.lock().shown;
+            if shown.is_some() {
+                remembered.clone_from(&shown);
+            }
+            remembered.clone().filter(|_| !deleting)
+        };
         Some(Self {
             ctx,
             epoch: ctx.leadership.epoch(),
@@ -149,6 +168,7 @@ impl<'c, M: Managed> Pass<'c, M> {
             asked: false,
             plan: None,
             shown_before,
+            shown: shown.filter(|_| is_current),
             quota_reached: None,
             unread: None,
             remark: None,
@@ -364,10 +384,13 @@ impl<'c, M: Managed> Pass<'c, M> {
         self.authorize().map(drop)
     }
 
-    /// The other objects of its kind on its group.
+    /// The other objects of its kind on its group that may claim something. One that was let go claims nothing, though
+    /// somebody else's finalizer keeps it.
     pub fn neighbours(&self) -> Vec<Arc<Known<M>>> {
         let registry = M::registry(self.ctx);
-        self.keep(registry.on(&self.object.group(), &self.uid()))
+        let mut others = registry.on(&self.object.group(), &self.uid());
+        others.retain(|other| !was_let_go::<M>(other));
+        self.keep(others)
     }
 
     /// Whether there are any.
@@ -492,7 +515,7 @@ impl<'c, M: Managed> Pass<'c, M> {
             in_sync,
             message: message.into(),
             seen: self.seen.clone(),
-            plan: self.plan.clone().or_else(|| self.shown_before.clone()),
+            plan: self.plan.clone().or_else(|| self.shown.clone()),
             handled: self.asked_at(),
             now: self.ctx.timing.wall_now(),
         }

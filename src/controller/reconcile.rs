@@ -114,6 +114,8 @@ impl<M: Managed> Pass<'_, M> {
     /// Says so when what is carried out now is not what was shown.
     pub fn tell_changed_plan(&mut self, now: &Plan) {
         let shown = self.shown_before.take();
+        self.shown = None;
+        self.memory.lock().shown = None;
         if let Some(shown) = shown.filter(|shown| shown.hash != now.hash) {
             let note = format!(
                 "the plan that was shown had the hash {}; what is carried out now has {}",

@@ -1,6 +1,7 @@
 //! Several objects on one group.
 
-use serde_json::json;
+use kube::ResourceExt;
+use serde_json::{Value, json};
 use server_group_operator::api::ServerGroupMembership;
 use server_group_sim::world::Product;
 
@@ -120,4 +121,30 @@ async fn what_was_adopted_stays_on_deletion_and_goes_when_taken_off_the_list() {
         .into_iter()
         .collect();
     assert_eq!(left, [instance(0), instance(2), instance(3)]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_let_go_and_is_kept_by_somebody_else_claims_nothing() {
+    let stage = Stage::new("let-go").await;
+    stage
+        .simulator
+        .world()
+        .create_group(Product::Clb, "rsp-web");
+    let list = async |name: &str, more: Value| {
+        let servers = instances(0, 2, Some(80));
+        stage.membership(name, "rsp-web", &servers, more).await
+    };
+    let old = list("old", json!({"deletionPolicy": "Retain"})).await;
+    let keep = json!({"metadata": {"finalizers": ["example.com/keep"]}});
+    stage.merge::<Membership>("old", &keep).await;
+    stage.reason::<Membership>("old", "Converged").await;
+    stage.delete::<Membership>("old").await;
+    let let_go = |old: &Membership| old.finalizers() == ["example.com/keep"];
+    stage.until("that it is let go", "old", let_go).await;
+    list("new", json!({})).await;
+    stage.reason::<Membership>("new", "Converged").await;
+    let kept: Membership = stage.api().get("old").await.unwrap();
+    assert_eq!(kept.uid(), old.uid());
+    let ledger = kept.status.unwrap().ledger.unwrap();
+    assert_eq!(ledger.registered.len(), 2, "it still says so");
 }

@@ -242,6 +242,27 @@ async fn what_is_deleted_in_plan_mode_stays() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_plan_does_not_stand_beside_a_generation_that_it_was_not_made_for() {
+    let stage = Stage::new("plan-old").await;
+    stage
+        .simulator
+        .world()
+        .create_group(Product::Clb, "rsp-web");
+    let mut servers = instances(0, 2, Some(80));
+    stage
+        .membership("web", "rsp-web", &servers, planning())
+        .await;
+    let web: Membership = stage.reason("web", "Planned").await;
+    assert!(web.status.unwrap().plan.is_some());
+    servers.extend(instances(0, 1, Some(80)));
+    stage
+        .membership("web", "rsp-web", &servers, planning())
+        .await;
+    let web: Membership = stage.reason("web", "InvalidSpec").await;
+    assert!(web.status.unwrap().plan.is_none());
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn attachments_are_planned_as_well() {
     let stage = Stage::new("plan-attachment").await;
     stage.simulator.world().create_group(Product::Gwlb, "sgp-1");
