@@ -268,18 +268,7 @@ async fn one_batch<M: Managed>(
         let answer = step.send(cloud, &batch, &token).await;
         pass.group_changed();
         let error = match answer {
-            Ok(answer) => {
-                step.accepted(pass, &batch, &answer.request_id);
-                let (now, linger) = (pass.ctx.now(), pass.ctx.timing.linger);
-                pass.turn.agreed(manner.action, texts(&batch), now, linger);
-                done.accepted.extend(batch);
-                done.request_id = Some(answer.request_id);
-                return Ok(match answer.reference {
-                    Some(reference) => Next::Refer(reference),
-                    None if manner.over_when_answered => Next::Batch,
-                    None => Next::End(End::Working),
-                });
-            }
+            Ok(answer) => return Ok(accepted(pass, step, batch, answer, done)),
             Err(error) => error,
         };
         tracing::info!(
@@ -381,6 +370,27 @@ fn turned_down<M: Managed>(
             Next::End(End::Refused(error))
         }
         _ => Next::End(End::Stopped(error.into())),
+    }
+}
+
+/// Takes in that the cloud accepted a batch.
+fn accepted<M: Managed>(
+    pass: &mut Pass<'_, M>,
+    step: &impl Step<M>,
+    batch: Vec<M::Key>,
+    answer: Answer,
+    done: &mut Done<M::Key>,
+) -> Next {
+    let manner = step.manner();
+    step.accepted(pass, &batch, &answer.request_id);
+    let (now, linger) = (pass.ctx.now(), pass.ctx.timing.linger);
+    pass.turn.agreed(manner.action, texts(&batch), now, linger);
+    done.accepted.extend(batch);
+    done.request_id = Some(answer.request_id);
+    match answer.reference {
+        Some(reference) => Next::Refer(reference),
+        None if manner.over_when_answered => Next::Batch,
+        None => Next::End(End::Working),
     }
 }
 

@@ -47,3 +47,18 @@ async fn everywhere_in_pages(play: &mut Play, plural: &str) {
         play.list_all(metadata(&path)).await;
     }
 }
+
+/// Who has a group for its own, and what there is of a kind without what is in it: in one namespace and everywhere, in small
+/// pages and in large ones.
+async fn read_before_a_removal(play: &mut Play, plural: &str, all: &str, own_group: &str) {
+    for all in [all, &everywhere(plural)] {
+        for limit in [1, 500] {
+            for group in [own_group, &format!("{own_group}-other")] {
+                let path = format!("{all}?fieldSelector={group}&limit={limit}");
+                play.list_all(get(&path)).await;
+            }
+            play.list_all(metadata(&format!("{all}?limit={limit}")))
+                .await;
+        }
+    }
+}

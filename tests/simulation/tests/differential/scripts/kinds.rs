@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::{changed, everywhere_in_pages};
+use super::{changed, everywhere_in_pages, read_before_a_removal};
 use crate::{
     ask::{account, attachment, delete, everywhere, get, metadata, patch, post, put},
     play::Play,
@@ -81,7 +81,9 @@ pub async fn attachments(play: &mut Play) {
     })
     .await;
     play.list_all(get(&format!("{all}?limit=1"))).await;
-    everywhere_in_pages(play, "scalinggroupattachments").await;
+    let kind = "scalinggroupattachments";
+    everywhere_in_pages(play, kind).await;
+    read_before_a_removal(play, kind, &all, "spec.scalingGroupId=asg-web").await;
     play.expect(
         200,
         patch(&path, json!({"spec": {"force": null, "suspend": true}})),

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::everywhere_in_pages;
+use super::{everywhere_in_pages, read_before_a_removal};
 use crate::{
     ask::{delete, everywhere, get, lease, membership, metadata, patch, post, put},
     play::Play,
@@ -55,7 +55,9 @@ pub async fn pages(play: &mut Play) {
     play.expect(200, metadata(&play.paths.attachments())).await;
     play.expect(400, get(&format!("{all}?limit=1&continue=bogus")))
         .await;
-    everywhere_in_pages(play, "servergroupmemberships").await;
+    let kind = "servergroupmemberships";
+    everywhere_in_pages(play, kind).await;
+    read_before_a_removal(play, kind, &all, "spec.serverGroup.id=rsp-web").await;
 }
 
 pub async fn watches(play: &mut Play) {
