@@ -641,7 +641,6 @@ impl Lab {
             self.told += 1;
             self.oracles.changed(change, self.clock.now());
         }
-        let now = self.now();
         let news: Vec<_> = self
             .streams
             .iter()

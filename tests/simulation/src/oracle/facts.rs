@@ -102,9 +102,12 @@ impl Fact {
         self.at_rest_in_status = condition("Ready")["reason"] == "Suspended";
         let open = operation["id"].is_string() && operation["phase"] != "Settled";
         let some = |field: &str| status[field].as_array().is_some_and(|all| !all.is_empty());
+        // An entry without an end is of a member that was not seen at weight 0.
+        let drains = status["draining"].as_array().into_iter().flatten();
+        let drains = drains.filter(|entry| entry["until"].is_string()).count() > 0;
         self.moving = match () {
             () if open => Some("with an operation open"),
-            () if some("draining") => Some("while something drains"),
+            () if drains => Some("while something drains"),
             () if some("held") => Some("while something is held"),
             () => None,
         };
