@@ -452,7 +452,8 @@ async fn no_key_shows_in_errors_debug_output_or_logs_whatever_the_cloud_repeats(
 fn sleeper() -> (Timing, Arc<AtomicBool>) {
     let slept = Arc::new(AtomicBool::new(false));
     let is = Arc::clone(&slept);
-    let timing = quick().with_wall_clock(move || {
+    // No deadline of these tests is about how fast an answer comes.
+    let timing = Timing::scaled(1000.0).with_wall_clock(move || {
         let hours = i64::from(is.load(Ordering::SeqCst));
         Timestamp::now() + SignedDuration::from_hours(hours)
     });
