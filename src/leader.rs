@@ -83,7 +83,7 @@ impl Leadership {
     #[must_use]
     pub fn unopposed(timing: Timing) -> Self {
         let leadership = Self::candidate(timing);
-        let renewed = Moment::now(&leadership.timing);
+        let renewed = Moment::by(&leadership.timing);
         *leadership.term.lock() = Some(Term {
             epoch: 0,
             renewed,
@@ -99,7 +99,7 @@ impl Leadership {
     /// [`NotLeading`] if the lease is not held or might end first.
     pub fn permit(&self, call: Duration) -> Result<Leave, NotLeading> {
         let term = (*self.term.lock()).ok_or(NotLeading)?;
-        let given = Moment::now(&self.timing);
+        let given = Moment::by(&self.timing);
         match term.lasts {
             Some(lasts) if term.renewed.elapsed(&self.timing) + call >= lasts => Err(NotLeading),
             _ => Ok(Leave::new(term.epoch, given, call)),
@@ -210,7 +210,7 @@ impl Election {
 
     /// Reads the record, and writes it if it is ours, free, or abandoned.
     async fn look(&mut self) -> Result<Look, kube::Error> {
-        let renewed = Moment::now(&self.timing);
+        let renewed = Moment::by(&self.timing);
         let deadline = self.timing.lease_renew_deadline;
         let attempt = async {
             let current = self.leases.get_opt(LEASE_NAME).await?;

@@ -18,7 +18,7 @@ pub(super) struct Moment {
 }
 
 impl Moment {
-    pub(super) fn now(timing: &Timing) -> Self {
+    pub(super) fn by(timing: &Timing) -> Self {
         Self {
             monotonic: Instant::now(),
             wall: timing.wall_now(),
