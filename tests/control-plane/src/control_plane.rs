@@ -27,6 +27,7 @@ pub struct Options {
 #[derive(Debug)]
 pub struct ControlPlane {
     admin: Access,
+    directory: PathBuf,
     kubeconfig: PathBuf,
     _supervisor: Supervisor,
 }
@@ -60,9 +61,8 @@ impl ControlPlane {
         let mut attempt = 1;
         loop {
             match Self::attempt(options).await {
-                // Somebody took one of the ports between our choice and the server's start.
-                Err(Error::NotReady { logs, .. })
-                    if logs.contains("address already in use") && attempt < ATTEMPTS_MAX =>
+                Err(Error::NotReady { what, logs })
+                    if attempt < ATTEMPTS_MAX && may_be_tried_again(&what, &logs) =>
                 {
                     attempt += 1;
                 }
@@ -91,9 +91,11 @@ impl ControlPlane {
         if options.controller_manager {
             let path = find(Program::ControllerManager)?;
             supervisor.run(&path, servers::controller_manager(&directory, &kubeconfig))?;
+            ready::wait_for_controllers(&directory, &admin, &supervisor).await?;
         }
         Ok(Self {
             admin,
+            directory,
             kubeconfig,
             _supervisor: supervisor,
         })
@@ -109,6 +111,12 @@ impl ControlPlane {
     #[must_use]
     pub fn kubeconfig(&self) -> &Path {
         &self.kubeconfig
+    }
+
+    /// The end of each server's log, for a test that fails.
+    #[must_use]
+    pub fn last_words(&self) -> String {
+        ready::last_words(&self.directory)
     }
 
     /// kubectl as administrator, ready for its arguments.
@@ -169,6 +177,12 @@ impl ControlPlane {
             .name
             .expect("whatever is stored has a name"))
     }
+}
+
+/// Somebody took one of the ports between our choice and the server's start; or kube-controller-manager gave up on an API
+/// server that was slow to answer, which a kubelet answers by starting it again.
+fn may_be_tried_again(what: &str, logs: &str) -> bool {
+    logs.contains("address already in use") || what.starts_with(Program::ControllerManager.name())
 }
 
 /// A port is lost to somebody else once in a great while; thrice in a row means another cause.

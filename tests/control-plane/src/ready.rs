@@ -1,9 +1,11 @@
-//! Waiting for the API server, and telling why it does not come.
+//! Waiting for the servers, and telling why one does not come.
 
 use std::fs;
 use std::path::Path;
 use std::time::Duration;
 
+use k8s_openapi::api::core::v1::ServiceAccount;
+use kube::Api;
 use tokio::time::timeout;
 
 use crate::supervisor::Supervisor;
@@ -39,6 +41,27 @@ pub(crate) async fn wait(
     }
 }
 
+/// Waits until kube-controller-manager does its work: the first thing to see of it is the service account that it makes in
+/// each namespace.
+pub(crate) async fn wait_for_controllers(
+    directory: &Path,
+    admin: &Access,
+    supervisor: &Supervisor,
+) -> Result<(), Error> {
+    let accounts = Api::<ServiceAccount>::namespaced(admin.client().await?, "default");
+    let mut patience = Patience::default();
+    while accounts.get_opt("default").await?.is_none() {
+        let name = Program::ControllerManager.name();
+        if supervisor.ended(Program::ControllerManager) {
+            return Err(not_ready(directory, format!("{name} ended")));
+        }
+        if let Err(why) = patience.pause(()).await {
+            return Err(not_ready(directory, format!("{name} does nothing: {why}")));
+        }
+    }
+    Ok(())
+}
+
 /// `Ok` once the server calls itself ready and has made the namespace `default`; else how far it has come.
 async fn answering(directory: &Path, port: u16, token: &str) -> Result<Access, String> {
     // Written by the server itself, and its own authority.
@@ -64,18 +87,28 @@ async fn answering(directory: &Path, port: u16, token: &str) -> Result<Access, S
 }
 
 fn not_ready(directory: &Path, what: String) -> Error {
-    let logs = [Program::Etcd, Program::ApiServer].map(|program| {
+    Error::NotReady {
+        what,
+        logs: last_words(directory),
+    }
+}
+
+/// The end of each server's log.
+pub(crate) fn last_words(directory: &Path) -> String {
+    let programs = [
+        Program::Etcd,
+        Program::ApiServer,
+        Program::ControllerManager,
+    ];
+    let words = programs.into_iter().filter_map(|program| {
         let name = format!("{}.log", program.name());
-        let log = fs::read(directory.join(&name)).unwrap_or_default();
+        let log = fs::read(directory.join(&name)).ok()?;
         let log = String::from_utf8_lossy(&log);
         let lines: Vec<_> = log.lines().collect();
         let last = lines.len().saturating_sub(LINES_SHOWN);
-        format!("--- {name}\n{}", lines[last..].join("\n"))
+        Some(format!("--- {name}\n{}", lines[last..].join("\n")))
     });
-    Error::NotReady {
-        what,
-        logs: logs.join("\n"),
-    }
+    words.collect::<Vec<_>>().join("\n")
 }
 
 /// The reason is among the last words, after a stack of goroutines at worst.

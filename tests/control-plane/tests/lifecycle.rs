@@ -145,7 +145,10 @@ async fn controller_manager_ends_a_deleted_namespace() {
     let mut patience = Patience::default();
     while let Some(doomed) = namespaces.get_opt(&name).await.unwrap() {
         let moved = patience.pause(doomed.metadata.resource_version).await;
-        moved.unwrap_or_else(|why| panic!("{name} is still there: {why}"));
+        moved.unwrap_or_else(|why| {
+            let words = control_plane.last_words();
+            panic!("{name} is still there: {why}\n{words}")
+        });
     }
 }
 
@@ -174,17 +177,35 @@ echo 'not in the mood'; exit 1
 
 #[test]
 fn a_port_lost_to_somebody_else_is_another_try_with_other_ports() {
-    let directory = scratch("port");
-    let real = control_plane::find(Program::ApiServer).unwrap();
+    ends_once(
+        "port",
+        Program::ApiServer,
+        "bind: address already in use",
+        &[],
+    );
+}
+
+#[test]
+fn a_controller_manager_that_ends_at_once_is_another_try() {
+    let words = "timed out waiting for apiserver to be healthy";
+    let program = Program::ControllerManager;
+    ends_once("controllers", program, words, &["--controller-manager"]);
+}
+
+/// The control plane comes up although `program` ends at once the first time.
+fn ends_once(name: &str, program: Program, words: &str, arguments: &[&str]) {
+    let directory = scratch(name);
+    let real = control_plane::find(program).unwrap();
     let script = format!(
         "#!/bin/sh\n\
-         if mkdir '{0}/tried'; then echo 'bind: address already in use'; exit 1; fi\n\
+         if mkdir '{0}/tried'; then echo '{words}'; exit 1; fi\n\
          exec '{1}' \"$@\"\n",
         directory.display(),
         real.display(),
     );
-    executable(&directory.join("kube-apiserver"), &script);
-    let (mut up, _stdout) = up(&directory.join("servers"), Some(&directory));
+    executable(&directory.join(program.name()), &script);
+    let (mut up, _stdout) = up(&directory.join("servers"), Some(&directory), arguments);
+    assert!(directory.join("tried").exists());
     up.kill().unwrap();
     up.wait().unwrap();
     wait_until_gone(&directory);
@@ -216,7 +237,7 @@ fn a_missing_program_is_a_failure_that_says_how_to_get_it() {
 #[test]
 fn killed_without_a_word_it_leaves_no_server_behind() {
     let directory = scratch("killed");
-    let (mut up, _stdout) = up(&directory, None);
+    let (mut up, _stdout) = up(&directory, None, &[]);
     let servers = servers_of(&directory);
     assert_eq!(servers.len(), 2, "etcd and kube-apiserver run");
 
@@ -230,7 +251,7 @@ fn killed_without_a_word_it_leaves_no_server_behind() {
 #[test]
 fn ends_when_stdin_ends() {
     let directory = scratch("stdin");
-    let (mut up, _stdout) = up(&directory, None);
+    let (mut up, _stdout) = up(&directory, None, &[]);
     drop(up.stdin.take());
     assert!(up.wait().unwrap().success());
     wait_until_gone(&directory);
@@ -238,7 +259,11 @@ fn ends_when_stdin_ends() {
 }
 
 /// Runs `control-plane up` until it has printed where its kubeconfig is.
-fn up(directory: &Path, assets: Option<&Path>) -> (Child, BufReader<ChildStdout>) {
+fn up(
+    directory: &Path,
+    assets: Option<&Path>,
+    arguments: &[&str],
+) -> (Child, BufReader<ChildStdout>) {
     let mut up = Command::new(env!("CARGO_BIN_EXE_control-plane"));
     if let Some(assets) = assets {
         up.env("KUBEBUILDER_ASSETS", assets);
@@ -247,6 +272,7 @@ fn up(directory: &Path, assets: Option<&Path>) -> (Child, BufReader<ChildStdout>
     let mut up = up
         .args(["up", "--until-stdin-ends", "--dir"])
         .arg(directory)
+        .args(arguments)
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .spawn()
