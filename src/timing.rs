@@ -33,8 +33,6 @@ pub struct Timing {
     pub answer_age_max: Duration,
     /// The longest wait that the cloud may ask for.
     pub hint_max: Duration,
-    /// How long changes to an object are gathered before a pass.
-    pub debounce: Duration,
     /// The least delay before something that is already due, so that a mistake cannot spin.
     pub soon: Duration,
     /// Until Kubernetes answers a request that is not a watch.
@@ -99,7 +97,6 @@ impl Timing {
             cloud_clock_error: Duration::from_secs(1),
             answer_age_max: Duration::from_secs(5),
             hint_max: Duration::from_mins(1),
-            debounce: Duration::from_millis(10),
             soon: Duration::from_millis(5),
             kubernetes_deadline: Duration::from_secs(10),
             view_age_max: Duration::from_mins(1),

@@ -5,7 +5,7 @@
 //! finalizer or let go, nothing but what was seen of it last. They are put together here and nowhere else: no other module
 //! asks the status of another object. So another place for what is known of a group can take the place of statuses.
 //!
-//! A status says as much as the grants of its object reach, or as this process wrote: whoever may write a status must not
+//! A status says as much as the grants of its object reach, or as this process began: whoever may write a status must not
 //! be able to freeze the groups of others with it.
 
 use std::{
@@ -74,8 +74,8 @@ impl Open {
 
     /// The same as this process knows it: the write that records its answer may have been refused.
     fn with_answer(self, turn: &GroupMemory) -> Self {
-        match turn.references.get(&self.local_id()) {
-            Some(answer) if self.phase != Phase::Accepted => Self {
+        match turn.unwritten_answer(&self.local_id(), self.phase) {
+            Some(answer) => Self {
                 phase: Phase::Accepted,
                 names: answer
                     .names
@@ -86,7 +86,7 @@ impl Open {
                 reference: Some(answer.reference.clone()),
                 ..self
             },
-            _ => self,
+            None => self,
         }
     }
 }
@@ -174,7 +174,7 @@ fn said<N: Managed>(ctx: &Context, objects: &[Arc<Known<N>>], group: &GroupId) -
 
 /// Whether a status may say so.
 fn counts<N: Managed>(ctx: &Context, object: &Known<N>, open: &Open) -> bool {
-    if N::registry(ctx).wrote_operation(&name_of(&**object), &open.id) {
+    if N::registry(ctx).began_operation(&name_of(&**object), &open.id) {
         return true;
     }
     let Some(account) = ctx.accounts.get(object.account_name()) else {

@@ -98,10 +98,8 @@ pub async fn publish<M: Managed>(pass: &Pass<'_, M>, change: Change, mut note: S
     let events = Api::<Event>::namespaced(pass.ctx.client.clone(), &namespace);
     let params = PostParams::default();
     let published = events.create(&params, &event);
-    match pass.ctx.ask_kubernetes(published).await {
-        Some(Ok(_)) => {}
-        Some(Err(error)) => tracing::debug!(%error, "an event was not taken"),
-        None => tracing::debug!("an event was not taken in time"),
+    if let Err(error) = pass.ctx.ask(published).await {
+        tracing::debug!(%error, "an event was not taken");
     }
 }
 

@@ -23,7 +23,7 @@ use super::{
     turns::GroupId,
 };
 use crate::api::{
-    ABANDON, DeletionPolicy,
+    ABANDON, DeletionPolicy, FINALIZER,
     status::{HoldReason, Ledger, Plan},
 };
 
@@ -122,6 +122,12 @@ impl Facts {
             abandoned: abandon.is_some_and(|value| value == "true"),
         }
     }
+}
+
+/// Whether its deletion waits for us.
+pub fn is_held(object: &impl Resource) -> bool {
+    let held = object.meta().finalizers.iter().flatten();
+    held.into_iter().any(|finalizer| finalizer == FINALIZER)
 }
 
 /// Order of birth.

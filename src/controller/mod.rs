@@ -117,18 +117,12 @@ impl Context {
         &self,
         request: impl Future<Output = Result<T, kube::Error>>,
     ) -> Result<T, kube::Error> {
-        self.ask_kubernetes(request).await.unwrap_or_else(|| {
+        let turn = self.kubernetes.acquire().await;
+        let _turn = turn.expect("it is never closed");
+        let answered = tokio::time::timeout(self.timing.kubernetes_deadline, request).await;
+        answered.unwrap_or_else(|_| {
             let late = "the API server did not answer in time";
             Err(kube::Error::Service(late.into()))
         })
-    }
-
-    /// The same for a request that ends as it likes. `None` if the answer does not come.
-    pub async fn ask_kubernetes<T>(&self, request: impl Future<Output = T>) -> Option<T> {
-        let turn = self.kubernetes.acquire().await;
-        let _turn = turn.expect("it is never closed");
-        tokio::time::timeout(self.timing.kubernetes_deadline, request)
-            .await
-            .ok()
     }
 }

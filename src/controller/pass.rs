@@ -21,7 +21,7 @@ use super::{
     accounts::Account,
     authorize::{self, Access},
     events::Change,
-    managed::{Facts, Managed},
+    managed::{Facts, Managed, is_held},
     memory::Memory,
     queue::{Level, Name},
     reconcile::Work,
@@ -35,8 +35,8 @@ use super::{
 };
 use crate::{
     api::{
-        CloudAccount, CredentialType, DeletionPolicy, FINALIZER, RECONCILE_AT,
-        ScalingGroupAttachment, ServerGroupMembership, condition::InSync, status,
+        CloudAccount, CredentialType, DeletionPolicy, RECONCILE_AT, ScalingGroupAttachment,
+        ServerGroupMembership, condition::InSync, status,
     },
     cloud::{self, Cloud, Credential, Grant, Service, Urgency},
     leader::Leave,
@@ -50,8 +50,7 @@ type Looked = BTreeMap<(&'static str, Name), Arc<dyn Any + Send + Sync>>;
 
 /// Whether it is being deleted, and nothing of ours holds it any more.
 fn was_let_go<M: Managed>(object: &M) -> bool {
-    let held = object.finalizers().iter().any(|held| held == FINALIZER);
-    object.meta().deletion_timestamp.is_some() && !held
+    object.meta().deletion_timestamp.is_some() && !is_held(object)
 }
 
 /// What others claim, as far as it can be compared: object by object, in order.

@@ -12,7 +12,7 @@ use super::{
     Context, announce,
     apply::forget_refused,
     events::{self, Change},
-    managed::Managed,
+    managed::{Managed, is_held},
     pace,
     pass::Pass,
     queue::{Level, Name},
@@ -22,7 +22,7 @@ use super::{
     turns::GroupId,
 };
 use crate::{
-    api::{FINALIZER, status::Plan},
+    api::status::Plan,
     cloud::{Grant, Ticket},
 };
 
@@ -211,8 +211,7 @@ fn gone<M: Managed>(pass: Pass<'_, M>, name: &Name) -> Next {
     drop(turn);
     let facts = M::registry(ctx).facts(name);
     let still_there = facts.is_some_and(|facts| facts.uid == object.uid().unwrap_or_default());
-    let ours = object.finalizers().iter().any(|held| held == FINALIZER);
-    if still_there && (ours || object.meta().deletion_timestamp.is_none()) {
+    if still_there && (is_held(&object) || object.meta().deletion_timestamp.is_none()) {
         return Next::After(ctx.timing.backoff_min, Level::Sweep);
     }
     ctx.let_go_of(&object);

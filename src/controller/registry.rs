@@ -16,12 +16,11 @@ use parking_lot::Mutex;
 
 use super::{
     book::Open,
-    managed::{Facts, Managed},
+    managed::{Facts, Managed, is_held},
     queue::{Level, Name, Takes},
     record::Record,
     turns::GroupId,
 };
-use crate::api::FINALIZER;
 
 /// `kubectl apply` leaves the whole object here once more. Nothing reads it, and no write of ours carries it back: a
 /// write of status changes no annotation.
@@ -61,8 +60,8 @@ struct Entry<M: Managed> {
     /// Whether it may not act: a change of its account may be what it waits for.
     denied: bool,
     list: u64,
-    /// The operation that this process wrote into its status last.
-    wrote: Option<Box<str>>,
+    /// The operation that this process began, and wrote into its status last.
+    began: Option<Box<str>>,
     /// Whether its status speaks of a call that is open or may still land.
     calls: bool,
     parsed: Weak<Known<M>>,
@@ -153,29 +152,32 @@ impl<M: Managed> Registry<M> {
         self.0.lock().learn(object)
     }
 
-    /// Takes in what a write of this process returned, unless the object is gone by now.
-    pub fn wrote(&self, object: M) -> Option<News> {
+    /// Takes in what a write of this process made of `before`, unless the object is gone by now.
+    pub fn wrote(&self, before: &M, object: M) -> Option<News> {
         let mut inner = self.0.lock();
-        let known = inner.objects.get(&name_of(&object))?;
+        let name = name_of(&object);
+        let known = inner.objects.get(&name)?;
         if known.facts.uid != object.uid().unwrap_or_default() {
             return None;
         }
-        let (name, wrote) = (name_of(&object), object.written_claims().1.map(Box::from));
+        let operation = object.written_claims().1;
+        // One that a write carries on may be anybody's.
+        let carried_on = operation == before.written_claims().1;
+        let began = operation.map(Box::from);
         let news = inner.learn(object);
-        if let Some(entry) = inner.objects.get_mut(&name) {
-            entry.wrote = wrote;
+        if let Some(entry) = inner.objects.get_mut(&name)
+            && !carried_on
+        {
+            entry.began = began;
         }
         news
     }
 
-    /// Whether this process wrote that operation into the status of the object.
-    pub fn wrote_operation(&self, name: &Name, id: &str) -> bool {
+    /// Whether this process began that operation and wrote it into the status of the object.
+    pub fn began_operation(&self, name: &Name, id: &str) -> bool {
         let inner = self.0.lock();
-        let wrote = inner
-            .objects
-            .get(name)
-            .and_then(|entry| entry.wrote.as_deref());
-        wrote == Some(id)
+        let entry = inner.objects.get(name);
+        entry.and_then(|entry| entry.began.as_deref()) == Some(id)
     }
 
     /// Forgets an object that is gone. One that was made anew under its name stays.
@@ -303,7 +305,7 @@ impl<M: Managed> Inner<M> {
         let facts = Facts::of(&object);
         let name = self.shared_name(&object);
         let known = self.objects.get_mut(&name);
-        let mut wrote = None;
+        let mut began = None;
         let before = match known {
             Some(entry) if entry.facts.uid == facts.uid => {
                 entry.list = list;
@@ -311,7 +313,7 @@ impl<M: Managed> Inner<M> {
                 if version != 0 && version <= entry.version {
                     return None;
                 }
-                wrote = entry.wrote.take();
+                began = entry.began.take();
                 Some((entry.asks, entry.claims))
             }
             _ => None,
@@ -344,7 +346,7 @@ impl<M: Managed> Inner<M> {
             fresh,
             denied: denied(&object),
             list,
-            wrote,
+            began,
             calls: object.speaks_of_calls(),
             parsed: Weak::new(),
         };
@@ -530,10 +532,9 @@ pub fn number(version: Option<&str>) -> u64 {
 /// beside a ledger was taken away.
 fn asks<M: Managed>(object: &M) -> u64 {
     let mut hasher = DefaultHasher::new();
-    let held = object.finalizers().iter().any(|held| held == FINALIZER);
     let (ledger, operation) = object.written_claims();
     let registered = ledger.is_some_and(|ledger| !ledger.registered.is_empty());
-    (!held && (registered || operation.is_some())).hash(&mut hasher);
+    (!is_held(object) && (registered || operation.is_some())).hash(&mut hasher);
     object.meta().generation.hash(&mut hasher);
     object.meta().annotations.hash(&mut hasher);
     hasher.finish()

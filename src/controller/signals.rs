@@ -60,9 +60,9 @@ impl Context {
         }
     }
 
-    /// Takes in what a write of this process returned.
-    pub fn wrote<M: Managed>(&self, object: M) {
-        if let Some(news) = M::registry(self).wrote(object) {
+    /// Takes in what a write of this process made of `before`.
+    pub fn wrote<M: Managed>(&self, before: &M, object: M) {
+        if let Some(news) = M::registry(self).wrote(before, object) {
             self.tell::<M>(news);
         }
     }

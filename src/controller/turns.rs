@@ -91,16 +91,22 @@ impl GroupMemory {
     /// An operation as this process knows it: the write that records its answer may have been refused. It is remembered
     /// under `id`.
     pub fn as_answered<K: Ord + FromStr>(&self, id: &str, operation: Operation<K>) -> Operation<K> {
-        match self.references.get(id) {
-            Some(answer) if operation.phase != Phase::Accepted => Operation {
+        match self.unwritten_answer(id, operation.phase) {
+            Some(answer) => Operation {
                 phase: Phase::Accepted,
                 names: keys(&answer.names),
                 request_id: answer.request_id.clone(),
                 reference: Some(answer.reference.clone()),
                 ..operation
             },
-            _ => operation,
+            None => operation,
         }
+    }
+
+    /// The answer to the operation `id` that its status, which has this `phase`, does not say yet.
+    pub fn unwritten_answer(&self, id: &str, phase: Phase) -> Option<&Reference> {
+        let answer = self.references.get(id);
+        answer.filter(|_| phase != Phase::Accepted)
     }
 
     /// Takes in what a look shows of the operation `id`, and returns whether it is over.

@@ -6,7 +6,12 @@ use kube::{
 };
 use serde_json::json;
 
-use super::{managed::Managed, pass::Pass, report::Report, stop::Stop};
+use super::{
+    managed::{Managed, is_held},
+    pass::Pass,
+    report::Report,
+    stop::Stop,
+};
 use crate::api::FINALIZER;
 
 impl<M: Managed> Pass<'_, M> {
@@ -41,13 +46,7 @@ impl<M: Managed> Pass<'_, M> {
     ///
     /// As [`Pass::write`].
     pub async fn hold_by_finalizer(&mut self) -> Result<(), Stop> {
-        if self
-            .object
-            .finalizers()
-            .iter()
-            .any(|finalizer| finalizer == FINALIZER)
-            || self.deleting()
-        {
+        if is_held(&self.object) || self.deleting() {
             return Ok(());
         }
         let mut finalizers = self.object.finalizers().to_vec();
@@ -104,7 +103,7 @@ impl<M: Managed> Pass<'_, M> {
     }
 
     fn wrote(&mut self, written: M) {
-        self.ctx.wrote(written.clone());
+        self.ctx.wrote(&self.object, written.clone());
         self.object = written;
     }
 

@@ -66,18 +66,20 @@ pub(super) async fn apply(
         (&planned.detach, Undoing::Detach),
         (&planned.leave, Undoing::Leave),
     ] {
-        undo(pass, group, parsed, undoing, names, &mut applied).await?;
+        for family in Family::ALL {
+            let how = (undoing, family);
+            undo(pass, group, parsed, how, names, &mut applied).await?;
+        }
     }
     // One family after the other, each attached again at once: an object that is deleted meanwhile leaves it as it is, and
     // what stops another family does not keep this one detached.
     for family in Family::ALL {
-        let names = of_family(family, &planned.swap).into_iter().collect();
-        swap(pass, group, parsed, family, &names, &mut applied).await?;
+        swap(pass, group, parsed, family, &planned.swap, &mut applied).await?;
     }
     Ok(applied)
 }
 
-/// Gives attachments of one family another weight: detaches them, and attaches them again.
+/// Gives those of `names` that are of one family another weight: detaches them, and attaches them again.
 async fn swap(
     pass: &mut Pass<'_, ScalingGroupAttachment>,
     group: &Group,
@@ -86,7 +88,7 @@ async fn swap(
     names: &BTreeSet<AttachmentKey>,
     applied: &mut Applied,
 ) -> Result<(), Stop> {
-    if names.is_empty() || applied.stopped.is_some() {
+    if of_family(family, names).is_empty() || applied.stopped.is_some() {
         return Ok(());
     }
     // What would not be attached again is not detached.
@@ -94,13 +96,15 @@ async fn swap(
         applied.refused.get_or_insert(refused);
         return Ok(());
     }
-    let swapped = undo(pass, group, parsed, Undoing::Swap, names, applied).await?;
+    let how = (Undoing::Swap, family);
+    let swapped = undo(pass, group, parsed, how, names, applied).await?;
     let weights = swapped.into_iter().filter_map(|key| {
         let weight = *parsed.get(&key)?;
         Some((key, weight))
     });
-    let (weights, mut accepted) = (weights.collect(), BTreeSet::new());
-    attach(pass, group, &weights, applied, &mut accepted).await
+    let weights = weights.collect();
+    attach_family(pass, group, family, &weights, applied).await?;
+    Ok(())
 }
 
 /// Makes attachments that are in the ledger, and adds to `accepted` what the cloud accepted.
@@ -111,33 +115,43 @@ async fn attach(
     applied: &mut Applied,
     accepted: &mut BTreeSet<AttachmentKey>,
 ) -> Result<(), Stop> {
-    let force = forced(pass.object.spec.force_attach);
     for family in Family::ALL {
-        let mut attach = Attach {
-            group,
-            family,
-            weights: weights.clone(),
-            force,
-        };
-        let wording = Wording {
-            doing: "attaching",
-            done: "attached",
-            noun: noun(family),
-            preposition: "to",
-            event: Change::Attached,
-        };
-        let names = of_family(family, weights.keys());
-        accepted.append(&mut act(pass, &mut attach, names, wording, &group.id, applied).await?);
+        accepted.append(&mut attach_family(pass, group, family, weights, applied).await?);
     }
     Ok(())
 }
 
-/// Undoes attachments; returns what the cloud accepted.
+/// The same for those of one family; returns what the cloud accepted.
+async fn attach_family(
+    pass: &mut Pass<'_, ScalingGroupAttachment>,
+    group: &Group,
+    family: Family,
+    weights: &BTreeMap<AttachmentKey, Option<Weight>>,
+    applied: &mut Applied,
+) -> Result<BTreeSet<AttachmentKey>, Stop> {
+    let mut attach = Attach {
+        group,
+        family,
+        weights: weights.clone(),
+        force: forced(pass.object.spec.force_attach),
+    };
+    let wording = Wording {
+        doing: "attaching",
+        done: "attached",
+        noun: noun(family),
+        preposition: "to",
+        event: Change::Attached,
+    };
+    let names = of_family(family, weights.keys());
+    act(pass, &mut attach, names, wording, &group.id, applied).await
+}
+
+/// Undoes attachments of one family; returns what the cloud accepted.
 async fn undo(
     pass: &mut Pass<'_, ScalingGroupAttachment>,
     group: &Group,
     parsed: &Parsed,
-    undoing: Undoing,
+    (undoing, family): (Undoing, Family),
     names: &BTreeSet<AttachmentKey>,
     applied: &mut Applied,
 ) -> Result<BTreeSet<AttachmentKey>, Stop> {
@@ -146,19 +160,15 @@ async fn undo(
         // The instances stay.
         Undoing::Leave | Undoing::Swap => Force::No,
     };
-    let mut accepted = BTreeSet::new();
-    for family in Family::ALL {
-        let mut undo = Undo {
-            group,
-            parsed,
-            family,
-            force,
-            undoing,
-        };
-        let (names, wording) = (of_family(family, names), detaching(family));
-        accepted.append(&mut act(pass, &mut undo, names, wording, &group.id, applied).await?);
-    }
-    Ok(accepted)
+    let mut undo = Undo {
+        group,
+        parsed,
+        family,
+        force,
+        undoing,
+    };
+    let (names, wording) = (of_family(family, names), detaching(family));
+    act(pass, &mut undo, names, wording, &group.id, applied).await
 }
 
 const fn forced(asked: bool) -> Force {

@@ -53,6 +53,11 @@ fn group(product: &str, id: &str) -> GroupId {
     GroupId::new("cn-hangzhou", product, id)
 }
 
+/// A write of this process that changes nothing of what a status says.
+fn write(registry: &Memberships, object: ServerGroupMembership) -> Option<News> {
+    registry.wrote(&object.clone(), object)
+}
+
 fn version_of(registry: &Memberships, of: &str) -> String {
     let known = registry.get(&name(of)).unwrap();
     known.metadata.resource_version.clone().unwrap()
@@ -63,7 +68,7 @@ fn version_of(registry: &Memberships, of: &str) -> String {
 fn a_version_never_gives_way_to_an_older_one() {
     let registry = Memberships::default();
     registry.learn(membership("web", 9, json!({}))).unwrap();
-    registry.wrote(membership("web", 12, json!({}))).unwrap();
+    write(&registry, membership("web", 12, json!({}))).unwrap();
     assert_eq!(registry.learn(membership("web", 10, json!({}))), None);
     assert_eq!(registry.learn(membership("web", 12, json!({}))), None);
     assert_eq!(version_of(&registry, "web"), "12");
@@ -78,12 +83,12 @@ fn a_write_brings_no_object_back_that_is_gone() {
     let web = membership("web", 9, json!({}));
     registry.learn(web.clone());
     registry.forget(&web).unwrap();
-    assert_eq!(registry.wrote(membership("web", 12, json!({}))), None);
+    assert_eq!(write(&registry, membership("web", 12, json!({}))), None);
     assert!(registry.get(&name("web")).is_none());
     // Nor does it overwrite another one of its name, and neither does its end take that along.
     let again = membership("web", 20, json!({"metadata": {"uid": "another"}}));
     registry.learn(again);
-    assert_eq!(registry.wrote(membership("web", 25, json!({}))), None);
+    assert_eq!(write(&registry, membership("web", 25, json!({}))), None);
     assert_eq!(registry.forget(&web), None);
     assert_eq!(version_of(&registry, "web"), "20");
 }
@@ -249,6 +254,31 @@ fn others_on_the_group_are_concerned_by_ledger_and_operation_and_by_no_other_sta
     assert!(!claims(5, status));
 }
 
+/// A forged one was once taken for our own as soon as a write had carried it on.
+#[test]
+fn an_operation_that_a_write_carries_on_was_not_begun_by_this_process() {
+    let registry = Memberships::default();
+    let with = |version, id| {
+        let operation = json!({"id": id, "action": "x", "phase": "Intended", "epoch": 1});
+        let ledger = json!({"uid": "1", "cloudAccountId": "1", "registered": [], "adopted": []});
+        let status = json!({"ledger": ledger, "operation": operation});
+        membership("web", version, json!({"status": status}))
+    };
+    let began = |id| registry.began_operation(&name("web"), id);
+    let forged = with(1, "forged");
+    registry.learn(forged.clone());
+    registry.wrote(&forged, with(2, "forged"));
+    assert!(!began("forged"));
+    registry.wrote(&with(2, "forged"), with(3, "ours"));
+    assert!(began("ours"));
+    registry.wrote(&with(3, "ours"), with(4, "ours"));
+    registry.learn(with(5, "ours"));
+    assert!(began("ours"), "carried on");
+    registry.learn(with(6, "forged"));
+    registry.wrote(&with(6, "forged"), with(7, "forged"));
+    assert!(!began("forged"));
+}
+
 #[test]
 fn an_object_is_parsed_once_for_all_who_look_at_it_and_not_kept_at_rest() {
     let registry = Memberships::default();
@@ -257,7 +287,7 @@ fn an_object_is_parsed_once_for_all_who_look_at_it_and_not_kept_at_rest() {
     let second = &registry.on(&group("CLB", "rsp-1"), "")[0];
     assert!(Arc::ptr_eq(&first, second));
     assert!(std::ptr::eq(first.record(), second.record()));
-    registry.wrote(membership("web", 2, json!({})));
+    write(&registry, membership("web", 2, json!({})));
     let newer = registry.get(&name("web")).unwrap();
     assert!(!Arc::ptr_eq(&first, &newer));
     drop(newer);
