@@ -53,6 +53,8 @@ pub struct Timing {
     pub gone_gap: Duration,
     /// Between the two views that make a stranger (S7).
     pub stranger_gap: Duration,
+    /// How long an object waits for another one to take over, or to let go of, what changes hands (S7).
+    pub handover_max: Duration,
     /// How long after our removal a return counts as somebody undoing it (S8).
     pub return_window: Duration,
     /// How long a job or scaling activity may take before it counts as failed.
@@ -107,6 +109,7 @@ impl Timing {
             token_reuse_max: Duration::from_mins(10),
             gone_gap: Duration::from_secs(30),
             stranger_gap: Duration::from_mins(1),
+            handover_max: Duration::from_mins(15),
             return_window: Duration::from_hours(1),
             job_patience: Duration::from_mins(15),
             parked_retry: Duration::from_hours(1),
@@ -143,6 +146,7 @@ impl Timing {
             token_reuse_max: fast(whole.token_reuse_max),
             gone_gap: fast(whole.gone_gap),
             stranger_gap: fast(whole.stranger_gap),
+            handover_max: fast(whole.handover_max),
             return_window: fast(whole.return_window),
             job_patience: fast(whole.job_patience),
             parked_retry: fast(whole.parked_retry),

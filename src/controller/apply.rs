@@ -40,22 +40,46 @@ pub struct Wording {
     pub event: Change,
 }
 
+/// What of a plan changes the ledger and needs no call.
+#[derive(Debug)]
+pub struct Entries<'p, K> {
+    /// Found there.
+    pub adopt: &'p BTreeSet<K>,
+    /// Found there, and put there by an object that hands it over.
+    pub inherit: &'p BTreeSet<K>,
+    /// In the ledger of another object now.
+    pub hand_over: &'p BTreeSet<K>,
+}
+
 /// Takes into the ledger what was found, and out of it what is another object's now. Both travel with the next write.
 pub fn change_ledger<M: Managed>(
     pass: &mut Pass<'_, M>,
-    adopt: &BTreeSet<M::Key>,
-    hand_over: &BTreeSet<M::Key>,
+    entries: &Entries<'_, M::Key>,
     noun: &str,
     group: &str,
 ) {
+    let Entries {
+        adopt,
+        inherit,
+        hand_over,
+    } = *entries;
     for key in adopt {
         pass.record.ledger.adopt(key.clone());
         if let Some(adopted) = pass.memory.lock().refused.get_mut(key) {
             *adopted = true;
         }
     }
+    for key in inherit {
+        pass.record.ledger.register(key.clone());
+        pass.memory.lock().refused.remove(key);
+    }
     for key in hand_over {
         pass.record.ledger.forget(key);
+    }
+    if !inherit.is_empty() {
+        let taken_over = counted(inherit.len(), noun);
+        let note = format!("took over {taken_over} at {group} from another object");
+        pass.to_tell.push((Change::Adopted, note));
     }
     if !adopt.is_empty() {
         let note = format!("adopted {} found at {group}", counted(adopt.len(), noun));

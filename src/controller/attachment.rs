@@ -17,6 +17,7 @@ use server_group_core::{
 };
 
 use super::{
+    handover::waits_for,
     managed::Managed,
     pass::Pass,
     reconcile::{Judged, Pipeline},
@@ -93,7 +94,8 @@ impl Pipeline for ScalingGroupAttachment {
 
 /// Plans, and notes what was seen for whoever reports next.
 fn see(pass: &mut Pass<'_, ScalingGroupAttachment>, observed: &observe::Observed) -> Plan {
-    let planned = plan(&observed.world);
+    let mut planned = plan(&observed.world);
+    pass.contest(&planned.awaits, &mut planned.held, &mut planned.conflicts);
     pass.forget_absent(&planned.absent, observed.begun);
     let mut counts = planned.counts;
     if pass.object.planning() && !pass.deleting() {
@@ -165,12 +167,12 @@ fn judged(pass: &Pass<'_, ScalingGroupAttachment>, planned: &Plan, accepted: usi
              members from elsewhere first, or set spec.removal.allowEmpty"
                 .into()
         }
-        Reason::Changing => pass
-            .memory
-            .lock()
-            .last_failure
-            .clone()
-            .unwrap_or_else(|| plain_message(Reason::Changing).into()),
+        Reason::Changing => {
+            let failed = pass.memory.lock().last_failure.clone();
+            failed
+                .or_else(|| waits_for(&planned.awaits))
+                .unwrap_or_else(|| plain_message(Reason::Changing).into())
+        }
         Reason::PartlyApplied => pass.refused_entries(),
         Reason::GroupNotFound => {
             format!("{}; check its id and spec.regionId", pass.refused_entries())

@@ -19,6 +19,7 @@ use server_group_core::{
 };
 
 use super::{
+    handover::waits_for,
     managed::Managed,
     pass::Pass,
     reconcile::{Judged, Pipeline},
@@ -91,7 +92,8 @@ impl Pipeline for ServerGroupMembership {
 
 /// Plans, and notes what was seen for whoever reports next.
 fn see(pass: &mut Pass<'_, ServerGroupMembership>, observed: &observe::Observed) -> Plan {
-    let planned = plan(&observed.world);
+    let mut planned = plan(&observed.world);
+    pass.contest(&planned.awaits, &mut planned.held, &mut planned.conflicts);
     pass.forget_absent(&planned.absent, observed.begun);
     let mut counts = planned.counts;
     if pass.object.planning() && !pass.deleting() {
@@ -158,12 +160,12 @@ fn judged(pass: &Pass<'_, ServerGroupMembership>, planned: &Plan, accepted: usiz
             "a change was sent whose outcome is not known yet; nothing more is changed until it is"
                 .into()
         }
-        Reason::Changing => pass
-            .memory
-            .lock()
-            .last_failure
-            .clone()
-            .unwrap_or_else(|| plain_message(Reason::Changing).into()),
+        Reason::Changing => {
+            let failed = pass.memory.lock().last_failure.clone();
+            failed
+                .or_else(|| waits_for(&planned.awaits))
+                .unwrap_or_else(|| plain_message(Reason::Changing).into())
+        }
         Reason::PartlyApplied => pass.refused_entries(),
         reason => plain_message(reason).into(),
     };

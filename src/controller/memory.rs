@@ -12,7 +12,7 @@ use std::{
 use super::{contention::Removed, refusals::Refusal};
 use crate::api::status::Plan;
 use parking_lot::Mutex;
-use server_group_core::{refusal::Trials, settle::Absences};
+use server_group_core::{handover::Waits, refusal::Trials, settle::Absences};
 
 /// Counts and waits of one object. Times are since the start of the process.
 #[derive(Debug)]
@@ -40,6 +40,8 @@ pub struct Memory<K> {
     pub removed: BTreeMap<K, Removed>,
     /// Since when each stranger is one.
     pub strangers: BTreeMap<K, Duration>,
+    /// What changes hands and waits for another object.
+    pub changes_hands: Waits<K>,
     /// Since when each parked entry waits.
     pub parked: BTreeMap<K, Parked>,
     /// The first time that the group's own call said it does not exist.
@@ -98,6 +100,7 @@ impl<K> Default for Memory<K> {
             refusals: BTreeMap::new(),
             removed: BTreeMap::new(),
             strangers: BTreeMap::new(),
+            changes_hands: Waits::default(),
             parked: BTreeMap::new(),
             gone_since: None,
             failures: 0,

@@ -17,6 +17,7 @@ pub mod events;
 pub mod following;
 pub mod fresh;
 pub mod freshness;
+pub mod handover;
 pub mod identity;
 pub mod managed;
 pub mod membership;

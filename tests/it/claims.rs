@@ -53,7 +53,7 @@ async fn from_the_start<K: Kind>(older_in_one: bool) {
     older.delete::<K>("x").await;
     older.gone::<K>("x").await;
     let heir = younger.reason::<K>("x", "Converged").await;
-    assert_eq!(heir.ledger("adopted"), [2]);
+    assert_eq!(heir.ledger("registered"), [2, 3, 4]);
     assert_eq!(K::present(older), [2, 3, 4, OTHER]);
     assert_eq!(K::calls_about(older, K::REMOVES, 2), 0);
     assert_eq!(K::calls_about(older, K::ADDS, 2), 1);
@@ -98,7 +98,7 @@ async fn between_batches<K: Kind>(deleted: bool) {
         one.reason::<K>("one", "Converged").await;
     }
     let heir = two.reason::<K>("two", "Converged").await;
-    assert_eq!(heir.ledger("adopted"), [last], "{}", one.calls());
+    assert_eq!(heir.ledger("registered"), [last], "{}", one.calls());
     let left: Vec<_> = (0..from).chain([last, OTHER]).collect();
     assert_eq!(K::present(one), left, "{}", one.calls());
     assert_eq!(K::calls_about(one, K::REMOVES, last), 0);

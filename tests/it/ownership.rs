@@ -44,7 +44,7 @@ async fn when_the_older_of_two_that_list_one_member_is_deleted_there_is_no_gap()
             .unwrap()
             .ledger
             .unwrap()
-            .adopted
+            .registered
             .contains(&"i-0002:80".to_owned())
     );
     let world = stage.simulator.world();
@@ -84,6 +84,31 @@ async fn a_member_that_moves_from_one_list_to_another_stays_in_the_group() {
             .calls("RemoveVServerGroupBackendServers"),
         0
     );
+}
+
+/// It acts on nothing, whatever its grant and its mode: handed over to it, the member would be in no ledger for as long as
+/// that lasts.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_list_that_may_mean_either_of_two_addresses_is_handed_nothing() {
+    let stage = Stage::new("unclear-taker").await;
+    let group = "sgp-nlb-web";
+    {
+        let mut world = stage.simulator.world();
+        world.create_group(Product::Nlb, group);
+        for ip in ["10.0.0.1", "10.0.0.2"] {
+            world.put_member(group, "eni-1", ip, 80, 100);
+        }
+    }
+    let three = instances(0, 3, Some(80));
+    stage.membership("old", group, &three, json!({})).await;
+    stage.reason::<Membership>("old", "Converged").await;
+    let unclear = [three[2].clone(), json!({"id": "eni-1", "port": 80})];
+    stage.membership("young", group, &unclear, json!({})).await;
+    stage.reason::<Membership>("young", "InvalidSpec").await;
+    stage.membership("old", group, &three[..2], json!({})).await;
+    stage.reason::<Membership>("old", "Converged").await;
+    let world = stage.simulator.world();
+    assert_eq!(world.serving(group), 4, "i-0002 is nobody's and left");
 }
 
 #[tokio::test(flavor = "multi_thread")]

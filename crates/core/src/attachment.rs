@@ -11,7 +11,7 @@ use std::collections::{BTreeMap, BTreeSet};
 pub use key::{AttachmentKey, Family, NotAnAttachment};
 
 use crate::{
-    claim::{self, Age, Claimant, Owner},
+    claim::{self, Age, Claimant, Owner, Unlisted},
     ledger::{LEDGER_MAX, Ledger},
     membership::{Foreigner, Purpose},
     reason::Hold,
@@ -85,6 +85,8 @@ pub struct Plan {
     pub swap: BTreeSet<AttachmentKey>,
     /// Listed and already attached.
     pub adopt: BTreeSet<AttachmentKey>,
+    /// The same for what another object attached and hands over: it stays registered.
+    pub inherit: BTreeSet<AttachmentKey>,
     /// In our ledger but another object's now.
     pub hand_over: BTreeSet<AttachmentKey>,
     /// In our ledger, neither listed nor attached.
@@ -93,6 +95,8 @@ pub struct Plan {
     pub held: BTreeMap<AttachmentKey, Hold>,
     /// Of the held, those another object claims, with its name.
     pub conflicts: BTreeMap<AttachmentKey, String>,
+    /// Of the held, those that change hands between this object and another one, with its name.
+    pub awaits: BTreeMap<AttachmentKey, String>,
     /// The list is empty and that is not allowed.
     pub nobody_wanted: bool,
     /// A forced release would leave a server group without anybody: everything stays (L4).
@@ -155,7 +159,8 @@ fn claimed_by_another(world: &World, key: &AttachmentKey, change: Change) -> Opt
     match claim::owner(key, &world.age, world.ledger.holds(key), &world.others) {
         Owner::Us => None,
         Owner::Other(_) => Some(Hold::Conflict),
-        Owner::Yielding(_) => Some(Hold::InFlight),
+        // It is written down here before it leaves the other ledger, and is changed once it is in no other one.
+        Owner::Yielding(_) => (change != Change::Adopt).then_some(Hold::InFlight),
     }
 }
 
@@ -274,11 +279,15 @@ pub fn plan(world: &World) -> Plan {
     for (key, change) in differences(world, &mut plan) {
         match RULES.iter().find_map(|rule| rule(world, &key, change)) {
             Some(hold) => {
-                if let (Hold::Conflict, Owner::Other(name)) = (
-                    hold,
-                    claim::owner(&key, &world.age, world.ledger.holds(&key), &world.others),
-                ) {
-                    plan.conflicts.insert(key.clone(), name.to_owned());
+                let owner = claim::owner(&key, &world.age, world.ledger.holds(&key), &world.others);
+                match (hold, owner) {
+                    (Hold::Conflict, Owner::Other(name)) => {
+                        plan.conflicts.insert(key.clone(), name.to_owned());
+                    }
+                    (Hold::InFlight, Owner::Yielding(name)) => {
+                        plan.awaits.insert(key.clone(), name.to_owned());
+                    }
+                    _ => {}
                 }
                 let feed = world.feeds.get(&key);
                 if let (Hold::Conflict, Some(name)) =
@@ -304,6 +313,9 @@ pub fn plan(world: &World) -> Plan {
             (None, Change::Attach) => {
                 let weight = world.desired[&key];
                 plan.attach.insert(key, weight);
+            }
+            (None, Change::Adopt) if claim::inherited(&key, &world.others) => {
+                plan.inherit.insert(key);
             }
             (None, Change::Adopt) => _ = plan.adopt.insert(key),
             (None, Change::Detach) if world.leaves_instances(&key) => _ = plan.leave.insert(key),
@@ -348,11 +360,16 @@ fn differences(world: &World, plan: &mut Plan) -> Vec<(AttachmentKey, Change)> {
         .iter()
         .filter(|key| !world.desired.contains_key(key))
     {
-        let ours = claim::owner(key, &world.age, true, &world.others) == Owner::Us;
-        if !ours || !world.owns(key) || claim::wanted_by(key, &world.others).is_some() {
+        let leaving = world.purpose == Purpose::Release;
+        let unlisted = claim::unlisted(key, &world.age, leaving, &world.others);
+        if !world.owns(key) || unlisted == Unlisted::Theirs {
             if !world.unsettled.contains(key) {
                 plan.hand_over.insert(key.clone());
             }
+        } else if let (Unlisted::Awaits(name), true) = (unlisted, world.attached.contains_key(key))
+        {
+            plan.held.insert(key.clone(), Hold::InFlight);
+            plan.awaits.insert(key.clone(), name.to_owned());
         } else if world.attached.contains_key(key) {
             if world.speaks_of(key) {
                 changes.push((key.clone(), Change::Detach));
@@ -488,7 +505,8 @@ fn counts(world: &World, plan: &Plan) -> Counts {
     {
         if plan.detach.contains(key) || plan.leave.contains(key) {
             counts.detaching += 1;
-        } else if !world.owns(key) || plan.hand_over.contains(key) {
+        } else if !world.owns(key) || plan.hand_over.contains(key) || plan.awaits.contains_key(key)
+        {
             counts.foreign += 1;
         } else if plan.held.get(key) == Some(&Hold::InFlight) {
             counts.detaching += 1;
@@ -501,7 +519,10 @@ impl Plan {
     /// Whether carrying it out would change anything, in the cloud or in the ledger.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.calls_nothing() && self.adopt.is_empty() && self.hand_over.is_empty()
+        self.calls_nothing()
+            && self.adopt.is_empty()
+            && self.inherit.is_empty()
+            && self.hand_over.is_empty()
     }
 
     /// Whether it needs no call that changes the cloud.

@@ -2,6 +2,8 @@
 
 use std::collections::BTreeSet;
 
+use crate::ledger::LEDGER_MAX;
+
 /// Order of birth: creation time in seconds, then uid. The smaller is the older.
 pub type Age = (i64, String);
 
@@ -27,6 +29,8 @@ pub struct Claimant<K> {
     pub lists: BTreeSet<K>,
     /// What its ledger holds.
     pub ledger: BTreeSet<K>,
+    /// What of its ledger it put there itself, as far as its grant reaches: a forged status passes nothing on.
+    pub registered: BTreeSet<K>,
     /// Whether it acts.
     pub standing: Standing,
 }
@@ -38,30 +42,77 @@ pub enum Owner<'a> {
     Us,
     /// Another one, and it will not let go by itself.
     Other(&'a str),
-    /// Another one that no longer lists it and hands it over.
+    /// Another one that no longer lists it, and keeps it until the object that asks has it in its own ledger.
     Yielding(&'a str),
 }
 
-/// Decides whose `key` is. `ours` says whether our own ledger holds it; the asking object is taken to claim it.
+/// Decides whose `key` is. `ours` says whether our own ledger holds it; the asking object is taken to list it.
 ///
-/// The one whose ledger holds it keeps it; if none or several do, the older.
+/// The one whose ledger holds it keeps it; if none or several do, the older. Who holds it and no longer lists it yields to
+/// the oldest that lists it and acts.
 #[must_use]
 pub fn owner<'a, K: Ord>(key: &K, age: &Age, ours: bool, others: &'a [Claimant<K>]) -> Owner<'a> {
     let holders = others.iter().filter(|other| other.ledger.contains(key));
-    let rival = if holders.clone().next().is_some() {
-        oldest(holders).filter(|other| !ours || other.age < *age)
-    } else if ours {
-        None
-    } else {
-        oldest(others.iter().filter(|other| other.lists.contains(key)))
-            .filter(|other| other.age < *age)
-    };
-    match rival {
-        None => Owner::Us,
-        Some(other) if !other.lists.contains(key) && other.standing != Standing::Idle => {
-            Owner::Yielding(&other.name)
+    let listers = || others.iter().filter(|other| other.lists.contains(key));
+    let older = |other: &&Claimant<K>| other.age < *age;
+    let keepers = holders.clone().filter(|other| other.keeps(key));
+    let (keeper, yielding) = (oldest(keepers), oldest(holders));
+    let rival = match (keeper, yielding) {
+        (Some(_), _) => keeper.filter(|other| !ours || older(other)),
+        _ if ours => None,
+        (None, Some(_)) => {
+            oldest(listers().filter(|other| other.standing == Standing::Enforcing)).filter(older)
         }
-        Some(other) => Owner::Other(&other.name),
+        (None, None) => oldest(listers()).filter(older),
+    };
+    match (rival, yielding) {
+        (Some(other), _) => Owner::Other(&other.name),
+        (None, Some(other)) if !ours => Owner::Yielding(&other.name),
+        (None, _) => Owner::Us,
+    }
+}
+
+/// What becomes of a member that our ledger holds and our spec no longer lists.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Unlisted<'a> {
+    /// Nobody else wants it: it may leave.
+    Ours,
+    /// Another ledger holds it that goes before ours: it leaves our ledger and stays where it is.
+    Theirs,
+    /// Another object lists it and acts: it stays in our ledger until it is in that one's, so that it is never in none.
+    Awaits(&'a str),
+}
+
+/// Decides that. An object that is `leaving` waits for nobody whose ledger has no room.
+#[must_use]
+pub fn unlisted<'a, K: Ord>(
+    key: &K,
+    age: &Age,
+    leaving: bool,
+    others: &'a [Claimant<K>],
+) -> Unlisted<'a> {
+    let goes_before = |other: &Claimant<K>| other.lists.contains(key) || other.age < *age;
+    let holders = others.iter().filter(|other| other.ledger.contains(key));
+    if holders.into_iter().any(goes_before) {
+        return Unlisted::Theirs;
+    }
+    let able = |other: &&Claimant<K>| !leaving || other.ledger.len() < LEDGER_MAX;
+    let takers = others.iter().filter(|other| other.wants(key));
+    match oldest(takers.filter(able)) {
+        Some(taker) => Unlisted::Awaits(&taker.name),
+        None => Unlisted::Ours,
+    }
+}
+
+impl<K: Ord> Claimant<K> {
+    /// Whether it will not let go of `key`, which its ledger holds, by itself.
+    fn keeps(&self, key: &K) -> bool {
+        self.lists.contains(key) || self.standing == Standing::Idle
+    }
+
+    /// Whether it lists `key`, and acts.
+    fn wants(&self, key: &K) -> bool {
+        self.standing == Standing::Enforcing && self.lists.contains(key)
     }
 }
 
@@ -76,13 +127,10 @@ pub fn claimed<K: Ord>(key: &K, others: &[Claimant<K>]) -> bool {
     others.iter().any(claims)
 }
 
-/// Whether a live, granted, enforcing object lists `key`: such a member is handed over, never removed (S1).
+/// Whether one that hands `key` over put it there itself: whoever takes it over did so, too.
 #[must_use]
-pub fn wanted_by<'a, K: Ord>(key: &K, others: &'a [Claimant<K>]) -> Option<&'a str> {
-    others
-        .iter()
-        .find(|other| other.standing == Standing::Enforcing && other.lists.contains(key))
-        .map(|other| other.name.as_str())
+pub fn inherited<K: Ord>(key: &K, others: &[Claimant<K>]) -> bool {
+    others.iter().any(|other| other.registered.contains(key))
 }
 
 #[cfg(test)]
@@ -95,6 +143,7 @@ mod tests {
             age: (age, String::new()),
             lists: lists.iter().copied().collect(),
             ledger: ledger.iter().copied().collect(),
+            registered: BTreeSet::new(),
             standing,
         }
     }
@@ -167,11 +216,56 @@ mod tests {
     }
 
     #[test]
-    fn only_an_enforcing_object_takes_over() {
-        let enforcing = [claimant(9, &[1], &[], Standing::Enforcing)];
-        assert_eq!(wanted_by(&1, &enforcing), Some("ns/9"));
-        for standing in [Standing::Idle, Standing::Leaving] {
-            assert_eq!(wanted_by(&1, &[claimant(9, &[1], &[], standing)]), None);
+    fn of_several_that_could_take_it_over_the_oldest_that_acts_does() {
+        let giver = claimant(3, &[], &[1], Standing::Leaving);
+        let older = |standing| [giver.clone(), claimant(1, &[1], &[], standing)];
+        check(false, &older(Standing::Enforcing), Owner::Other("ns/1"));
+        check(false, &older(Standing::Idle), Owner::Yielding("ns/3"));
+        let has_it = [giver.clone(), claimant(9, &[1], &[1], Standing::Idle)];
+        check(false, &has_it, Owner::Other("ns/9"));
+    }
+
+    fn check_unlisted(leaving: bool, others: &[Claimant<u8>], expected: Unlisted<'_>) {
+        let age = (US, String::new());
+        assert_eq!(unlisted(&1, &age, leaving, others), expected);
+    }
+
+    #[test]
+    fn what_another_one_lists_stays_in_our_ledger_until_it_is_in_that_one() {
+        for leaving in [false, true] {
+            let lists = [claimant(9, &[1], &[], Standing::Enforcing)];
+            check_unlisted(leaving, &lists, Unlisted::Awaits("ns/9"));
+            for standing in [Standing::Enforcing, Standing::Idle] {
+                let holds = [claimant(9, &[1], &[1], standing)];
+                check_unlisted(leaving, &holds, Unlisted::Theirs);
+            }
         }
+    }
+
+    #[test]
+    fn nobody_waits_for_one_that_does_not_act_and_who_leaves_for_none_without_room() {
+        for standing in [Standing::Idle, Standing::Leaving] {
+            let others = [claimant(9, &[1], &[], standing)];
+            check_unlisted(false, &others, Unlisted::Ours);
+        }
+        let full = Claimant {
+            name: "ns/9".into(),
+            age: (9, String::new()),
+            lists: BTreeSet::from([1]),
+            ledger: (2..2 + LEDGER_MAX).collect(),
+            registered: BTreeSet::new(),
+            standing: Standing::Enforcing,
+        };
+        let (age, others) = ((US, String::new()), [full]);
+        assert_eq!(unlisted(&1, &age, true, &others), Unlisted::Ours);
+        let waits = Unlisted::Awaits("ns/9");
+        assert_eq!(unlisted(&1, &age, false, &others), waits);
+    }
+
+    #[test]
+    fn of_two_that_hold_it_and_list_it_no_more_the_older_decides() {
+        let holder = |age| [claimant(age, &[], &[1], Standing::Enforcing)];
+        check_unlisted(false, &holder(1), Unlisted::Theirs);
+        check_unlisted(false, &holder(9), Unlisted::Ours);
     }
 }

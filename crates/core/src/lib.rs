@@ -11,6 +11,7 @@ pub mod attachment;
 pub mod claim;
 pub mod follow;
 pub mod grant;
+pub mod handover;
 pub mod ledger;
 pub mod membership;
 pub mod product;

@@ -11,7 +11,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::{
     amount::Amount,
-    claim::{self, Age, Claimant, Owner},
+    claim::{self, Age, Claimant, Owner, Unlisted},
     ledger::{LEDGER_MAX, Ledger},
     product::Product,
     reason::Hold,
@@ -136,6 +136,8 @@ pub struct Plan {
     pub remove: BTreeSet<ServerKey>,
     /// Listed and already there: to be written down, nothing to be called.
     pub adopt: BTreeSet<ServerKey>,
+    /// The same for what another object put there and hands over: it stays registered.
+    pub inherit: BTreeSet<ServerKey>,
     /// In our ledger but another object's now: leaves the ledger, stays in the group.
     pub hand_over: BTreeSet<ServerKey>,
     /// In our ledger, neither listed nor present.
@@ -144,6 +146,8 @@ pub struct Plan {
     pub held: BTreeMap<ServerKey, Hold>,
     /// Of the held, those another object claims, with its name.
     pub conflicts: BTreeMap<ServerKey, String>,
+    /// Of the held, those that change hands between this object and another one, with its name.
+    pub awaits: BTreeMap<ServerKey, String>,
     /// The list has nobody to serve and that is not allowed (S4): more likely a mistake than a wish.
     pub nobody_wanted: bool,
     /// Everything stays: so asked, or releasing would leave nobody serving (L4).
@@ -156,7 +160,10 @@ impl Plan {
     /// Whether carrying it out would change anything, in the cloud or in the ledger.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.calls_nothing() && self.adopt.is_empty() && self.hand_over.is_empty()
+        self.calls_nothing()
+            && self.adopt.is_empty()
+            && self.inherit.is_empty()
+            && self.hand_over.is_empty()
     }
 
     /// Whether it needs no call that changes the cloud.
@@ -236,7 +243,8 @@ fn claimed_by_another(world: &World, key: &ServerKey, change: Change) -> Option<
     match claim::owner(key, &world.age, world.ledger.holds(key), &world.others) {
         Owner::Us => None,
         Owner::Other(_) => Some(Hold::Conflict),
-        Owner::Yielding(_) => Some(Hold::InFlight),
+        // It is written down here before it leaves the other ledger, and is changed once it is in no other one.
+        Owner::Yielding(_) => (change != Change::Adopt).then_some(Hold::InFlight),
     }
 }
 
@@ -341,6 +349,12 @@ impl World {
         }
     }
 
+    /// What becomes of `key`, which the ledger holds and the list does not.
+    fn unlisted(&self, key: &ServerKey) -> Unlisted<'_> {
+        let leaving = self.purpose == Purpose::Release;
+        claim::unlisted(key, &self.age, leaving, &self.others)
+    }
+
     /// Whether another object's scaling group brings `key`.
     #[must_use]
     pub fn brings(&self, key: &ServerKey) -> bool {
@@ -409,11 +423,15 @@ pub fn plan(world: &World) -> Plan {
     for (key, change) in differences(world, &mut plan) {
         match RULES.iter().find_map(|rule| rule(world, &key, change)) {
             Some(hold) => {
-                if let (Hold::Conflict, Owner::Other(name)) = (
-                    hold,
-                    claim::owner(&key, &world.age, world.ledger.holds(&key), &world.others),
-                ) {
-                    plan.conflicts.insert(key.clone(), name.to_owned());
+                let owner = claim::owner(&key, &world.age, world.ledger.holds(&key), &world.others);
+                match (hold, owner) {
+                    (Hold::Conflict, Owner::Other(name)) => {
+                        plan.conflicts.insert(key.clone(), name.to_owned());
+                    }
+                    (Hold::InFlight, Owner::Yielding(name)) => {
+                        plan.awaits.insert(key.clone(), name.to_owned());
+                    }
+                    _ => {}
                 }
                 plan.held.insert(key, hold);
             }
@@ -440,6 +458,9 @@ pub fn plan(world: &World) -> Plan {
             (None, Change::Add) => {
                 let wish = world.desired[&key].clone();
                 plan.add.insert(key, wish);
+            }
+            (None, Change::Adopt) if claim::inherited(&key, &world.others) => {
+                plan.inherit.insert(key);
             }
             (None, Change::Adopt) => _ = plan.adopt.insert(key),
             (None, Change::Reweigh(weight) | Change::Restore(weight)) => {
@@ -482,12 +503,24 @@ fn differences(world: &World, plan: &mut Plan) -> Vec<(ServerKey, Change)> {
     }
     let listed = |key: &&ServerKey| world.desired.contains_key(*key);
     for key in world.ledger.iter().filter(|key| !listed(key)) {
-        let ours = claim::owner(key, &world.age, true, &world.others) == Owner::Us;
         let stays_on_release = world.purpose == Purpose::Release && !world.owns(key);
-        let wanted = claim::wanted_by(key, &world.others).is_some() || world.brings(key);
-        if !ours || stays_on_release || wanted {
-            match weight_to_restore(world, key) {
-                // It changes hands as it was found.
+        let to_restore = weight_to_restore(world, key);
+        let unlisted = world.unlisted(key);
+        // It changes hands as it was found, and if it is not there, nothing does.
+        if let (Unlisted::Awaits(name), None, true) =
+            (unlisted, to_restore, world.rows.contains_key(key))
+            && !stays_on_release
+            && !world.brings(key)
+        {
+            plan.held.insert(key.clone(), Hold::InFlight);
+            plan.awaits.insert(key.clone(), name.to_owned());
+            continue;
+        }
+        let gives =
+            unlisted == Unlisted::Theirs || to_restore.is_some() && unlisted != Unlisted::Ours;
+        let theirs = gives || stays_on_release || world.brings(key);
+        if theirs {
+            match to_restore {
                 Some(weight) => changes.push((key.clone(), Change::Restore(weight))),
                 None if world.unsettled.contains(key) => {}
                 None => _ = plan.hand_over.insert(key.clone()),
@@ -652,7 +685,8 @@ fn counts(world: &World, plan: &Plan) -> Counts {
             || plan.remove.contains(key)
             || plan.drain.contains_key(key)
             || plan.held.get(key) == Some(&Hold::InFlight);
-        let ours = world.owns(key) && !plan.hand_over.contains(key);
+        let changes_hands = plan.hand_over.contains(key) || plan.awaits.contains_key(key);
+        let ours = world.owns(key) && !changes_hands;
         if leaves && (ours || world.is_surplus(key) || waits) {
             counts.leaving += 1;
             counts.draining += usize::from(waits && !plan.remove.contains(key));

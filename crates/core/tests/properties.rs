@@ -72,9 +72,10 @@ fn claimant() -> impl Strategy<Value = Claimant<ServerKey>> {
         prop_oneof![Just(1_i64), Just(9)],
         keys(),
         keys(),
+        keys(),
         standing(),
     )
-        .prop_map(|(age, lists, ledger, standing)| Claimant {
+        .prop_map(|(age, lists, ledger, registered, standing)| Claimant {
             name: format!("ns/{age}"),
             age: (age, format!("{standing:?}")),
             lists: if standing == Standing::Leaving {
@@ -82,6 +83,7 @@ fn claimant() -> impl Strategy<Value = Claimant<ServerKey>> {
             } else {
                 lists
             },
+            registered: &registered & &ledger,
             ledger,
             standing,
         })
@@ -190,6 +192,9 @@ fn carried_out(world: &World, plan: &Plan, calls: usize) -> World {
     plan.adopt
         .iter()
         .for_each(|key| next.ledger.adopt(key.clone()));
+    plan.inherit
+        .iter()
+        .for_each(|key| next.ledger.register(key.clone()));
     plan.hand_over
         .iter()
         .for_each(|key| next.ledger.forget(key));
@@ -347,12 +352,13 @@ proptest! {
     #[test]
     fn the_parts_of_a_plan_are_disjoint(world in worlds()) {
         let plan = plan(&world);
-        let parts: [BTreeSet<ServerKey>; 8] = [
+        let parts: [BTreeSet<ServerKey>; 9] = [
             plan.drain.keys().cloned().collect(),
             plan.add.keys().cloned().collect(),
             plan.reweigh.keys().cloned().collect(),
             plan.remove.clone(),
             plan.adopt.clone(),
+            plan.inherit.clone(),
             plan.hand_over.clone(),
             plan.absent.clone(),
             if plan.retain { BTreeSet::new() } else { plan.held.keys().cloned().collect() },
@@ -384,6 +390,16 @@ proptest! {
     }
 
     #[test]
+    fn what_changes_hands_is_in_a_ledger_at_every_moment(world in worlds()) {
+        for key in &plan(&world).hand_over {
+            let taken = world.others.iter().any(|other| other.ledger.contains(key));
+            let adopted_and_left = world.purpose == Purpose::Release && !world.ledger.registered.contains(key);
+            let brought = world.brought.as_ref().is_some_and(|brought| brought.contains(key));
+            prop_assert!(taken || adopted_and_left || brought, "{key} is in no ledger");
+        }
+    }
+
+    #[test]
     fn without_faults_the_calls_are_as_few_as_can_be(wanted in 1..300_usize, limit in 1..200_usize) {
         let names: Vec<_> = (0..wanted).collect();
         prop_assert_eq!(batches(&names, limit).len(), wanted.div_ceil(limit));
@@ -394,7 +410,9 @@ proptest! {
         let plan = plan(&world);
         for other in &world.others {
             for key in other.ledger.iter().filter(|key| !world.ledger.holds(key)) {
-                prop_assert!(!plan.add.contains_key(key) && !plan.remove.contains(key) && !plan.adopt.contains(key));
+                prop_assert!(!plan.add.contains_key(key) && !plan.remove.contains(key));
+                let lets_go = other.standing != Standing::Idle && !other.lists.contains(key);
+                prop_assert!(lets_go || !plan.adopt.contains(key) && !plan.inherit.contains(key));
                 // What we drained ourselves is given its weight back.
                 prop_assert!(!plan.reweigh.contains_key(key) || world.draining.contains_key(key));
                 prop_assert!(!plan.drain.contains_key(key));

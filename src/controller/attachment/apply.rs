@@ -17,7 +17,7 @@ use server_group_core::{
 
 use super::{
     super::{
-        apply::{Applied, Wording, act, change_ledger, register, take_back},
+        apply::{Applied, Entries, Wording, act, change_ledger, register, take_back},
         book::Open,
         carry_out::{Manner, Step},
         events::Change,
@@ -49,13 +49,12 @@ pub(super) async fn apply(
     planned: &Plan,
 ) -> Result<Applied, Stop> {
     wait_for_fed_groups(pass, planned)?;
-    change_ledger(
-        pass,
-        &planned.adopt,
-        &planned.hand_over,
-        "server group",
-        &group.id,
-    );
+    let entries = Entries {
+        adopt: &planned.adopt,
+        inherit: &planned.inherit,
+        hand_over: &planned.hand_over,
+    };
+    change_ledger(pass, &entries, "server group", &group.id);
     let mut applied = Applied::default();
     let before = register(pass, planned.attach.keys());
     let mut accepted = BTreeSet::new();

@@ -281,6 +281,10 @@ pub(super) fn claimant(
             true => parse::claims(&other.spec),
             false => BTreeSet::new(),
         },
+        registered: match granted {
+            true => other.ledger().registered.clone(),
+            false => BTreeSet::new(),
+        },
         ledger: other.ledger().keys(),
         standing: match (acts, leaving) {
             (true, true) => Standing::Leaving,

@@ -8,7 +8,7 @@ use std::collections::BTreeSet;
 use jiff::Timestamp;
 use server_group_core::{
     attachment::{AttachmentKey, Family},
-    claim::wanted_by,
+    claim::{Unlisted, unlisted},
     reason::Reason,
 };
 
@@ -16,6 +16,7 @@ use super::{
     super::{
         apply::tell_accepted,
         carry_out::{End, Manner, Step, carry_out},
+        managed::age,
         pass::Pass,
         reconcile::Judged,
         report::plain_message,
@@ -49,12 +50,14 @@ pub(super) async fn unseen(
         .iter()
         .map(|other| claimant(pass.ctx, other))
         .collect();
+    // What another object lists stays attached: as long as nobody sees the group, nobody can take it over.
+    let age = age(&pass.object);
     let ours: BTreeSet<_> = pass
         .record
         .ledger
         .registered
         .iter()
-        .filter(|key| wanted_by(*key, &others).is_none())
+        .filter(|key| unlisted(*key, &age, true, &others) == Unlisted::Ours)
         .cloned()
         .collect();
     if ours.is_empty() {

@@ -15,7 +15,7 @@ use server_group_core::{
 
 use super::{
     super::{
-        apply::{Applied, Wording, act, change_ledger, register, take_back},
+        apply::{Applied, Entries, Wording, act, change_ledger, register, take_back},
         carry_out::{Manner, Step},
         events::Change,
         managed::age,
@@ -43,13 +43,12 @@ pub(super) async fn apply(
     parsed: &Parsed,
     planned: &Plan,
 ) -> Result<Applied, Stop> {
-    change_ledger(
-        pass,
-        &planned.adopt,
-        &planned.hand_over,
-        "server",
-        &group.id,
-    );
+    let entries = Entries {
+        adopt: &planned.adopt,
+        inherit: &planned.inherit,
+        hand_over: &planned.hand_over,
+    };
+    change_ledger(pass, &entries, "server", &group.id);
     let mut applied = Applied::default();
     let before = register(pass, planned.add.keys());
     let mut add = Add {

@@ -363,21 +363,23 @@ pub(super) fn claimant(
     let product = parse::product(other.spec.server_group.type_);
     let granted = authorize(&ctx.accounts, &**other).is_ok();
     let leaving = other.meta().deletion_timestamp.is_some();
-    let consistent = parse::parse(&other.spec).is_ok();
-    let acts = granted && !other.spec.suspend && !other.planning() && consistent;
+    let mut consistent = parse::parse(&other.spec).is_ok();
     let lists = if granted && !leaving {
         let entries = parse::claims(&other.spec);
-        match resolve(product, &entries, &ledger, rows) {
-            Ok(desired) => desired.into_keys().collect(),
+        if let Ok(desired) = resolve(product, &entries, &ledger, rows) {
+            desired.into_keys().collect()
+        } else {
+            consistent = false;
             // Whichever is meant, it is claimed.
-            Err(_) => entries
+            let meant = entries
                 .iter()
-                .flat_map(|entry| with_address(entry.key(), rows))
-                .collect(),
+                .flat_map(|entry| with_address(entry.key(), rows));
+            meant.collect()
         }
     } else {
         BTreeSet::new()
     };
+    let acts = granted && !other.spec.suspend && !other.planning() && consistent;
     Claimant {
         name: format!(
             "{}/{}",
@@ -386,6 +388,10 @@ pub(super) fn claimant(
         ),
         age: age(&**other),
         lists,
+        registered: match granted {
+            true => ledger.registered.clone(),
+            false => BTreeSet::new(),
+        },
         ledger: ledger.keys(),
         standing: match (acts, leaving) {
             (true, true) => Standing::Leaving,

@@ -5,7 +5,7 @@ use std::fmt;
 use super::{AttachmentKey, Taken, World};
 use crate::{
     claim,
-    membership::{Foreigner, Purpose},
+    membership::{Foreigner, Purpose, guard::goes_to_another},
     product::ATTACHMENTS_PER_CALL,
 };
 
@@ -78,13 +78,18 @@ pub fn detach(world: &World, batch: &[AttachmentKey], how: Detach) -> Result<(),
             return violates("S8", key);
         }
         let listed = world.desired.contains_key(key);
-        if (listed && how == Detach::Forced)
-            || (!listed && claim::wanted_by(key, &world.others).is_some())
-        {
+        if listed && how == Detach::Forced {
             return violates("S1", key);
         }
-        if ours && claim::owner(key, &world.age, true, &world.others) != claim::Owner::Us {
-            return violates("S7", key);
+        let leaving = world.purpose == Purpose::Release;
+        let theirs = if listed {
+            let owner = claim::owner(key, &world.age, true, &world.others);
+            (owner != claim::Owner::Us).then_some("S7")
+        } else {
+            goes_to_another(key, &world.age, leaving, &world.others)
+        };
+        if let (true, Some(rule)) = (ours, theirs) {
+            return violates(rule, key);
         }
         if world.unsettled.contains(key) {
             return violates("S6", key);

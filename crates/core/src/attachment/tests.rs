@@ -81,17 +81,28 @@ fn world(text: &str) -> World {
                 };
                 world.feeds.insert(key(name).0, feed);
             }
-            "listed-by-another" => world.others.push(Claimant {
-                name: "ns/other".into(),
-                age: (9, String::new()),
-                lists: keys(rest),
-                ledger: BTreeSet::new(),
-                standing: Standing::Enforcing,
-            }),
+            "listed-by-another" => world.others.push(another(keys(rest), BTreeSet::new())),
+            "held-by-another" => world.others.push(another(keys(rest), keys(rest))),
+            "given-by-another" => world.others.push(another(BTreeSet::new(), keys(rest))),
             other => panic!("{other} is not a word of this language"),
         }
     }
     world
+}
+
+/// A younger object that acts, and attached itself what it holds.
+fn another(
+    lists: BTreeSet<AttachmentKey>,
+    ledger: BTreeSet<AttachmentKey>,
+) -> Claimant<AttachmentKey> {
+    Claimant {
+        name: "ns/other".into(),
+        age: (9, String::new()),
+        lists,
+        registered: ledger.clone(),
+        ledger,
+        standing: Standing::Enforcing,
+    }
 }
 
 fn told(plan: &Plan) -> String {
@@ -107,6 +118,7 @@ fn told(plan: &Plan) -> String {
     let mut said: Vec<_> = [
         list("attach", plan.attach.keys()),
         list("adopt", plan.adopt.iter()),
+        list("inherit", plan.inherit.iter()),
         list("detach", plan.detach.iter()),
         list("leave", plan.leave.iter()),
         list("swap", plan.swap.iter()),
@@ -216,10 +228,27 @@ fn what_is_unsettled_or_partly_seen_is_left_alone() {
 }
 
 #[test]
-fn what_another_object_lists_is_handed_over() {
+fn what_another_object_lists_stays_in_our_ledger_until_it_is_in_its_own() {
+    for begin in ["want a", "release"] {
+        let own = if begin == "release" {
+            "own b"
+        } else {
+            "own a b"
+        };
+        check(
+            &format!("{begin}; have a b; {own}; listed-by-another b"),
+            "hold b InFlight",
+        );
+        check(
+            &format!("{begin}; have a b; {own}; held-by-another b"),
+            "hand-over b",
+        );
+    }
+    check("want a; have a; own a b; listed-by-another b", "absent b");
+    check("want a b; have a b; own a; given-by-another b", "inherit b");
     check(
-        "want a; have a b; own a b; listed-by-another b",
-        "hand-over b",
+        "want a b; have a; own a; given-by-another b",
+        "hold b InFlight",
     );
 }
 

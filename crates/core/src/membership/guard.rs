@@ -6,7 +6,8 @@ use std::fmt;
 
 use super::{Foreigner, Purpose, World};
 use crate::{
-    claim,
+    claim::{self, Age, Claimant, Standing},
+    ledger::LEDGER_MAX,
     server::{ServerKey, State, Weight},
 };
 
@@ -85,7 +86,6 @@ fn leaving(world: &World, batch: &[ServerKey], limit: usize) -> Result<(), Viola
         let stranger = world.foreigners.get(server) == Some(&Foreigner::Stranger);
         if !(ours || stranger)
             || world.desired.contains_key(server)
-            || claim::wanted_by(server, &world.others).is_some()
             || world
                 .brought
                 .as_ref()
@@ -94,13 +94,14 @@ fn leaving(world: &World, batch: &[ServerKey], limit: usize) -> Result<(), Viola
         {
             return violates("S1", server);
         }
+        let leaving = world.purpose == Purpose::Release;
         let theirs = if ours {
-            claim::owner(server, &world.age, true, &world.others) != claim::Owner::Us
+            goes_to_another(server, &world.age, leaving, &world.others)
         } else {
-            claim::claimed(server, &world.others)
+            claim::claimed(server, &world.others).then_some("S7")
         };
-        if theirs {
-            return violates("S7", server);
+        if let Some(rule) = theirs {
+            return violates(rule, server);
         }
         if world.contended.contains(server) {
             return violates("S8", server);
@@ -114,6 +115,27 @@ fn leaving(world: &World, batch: &[ServerKey], limit: usize) -> Result<(), Viola
         }
     }
     floor_stands(world, batch)
+}
+
+/// S1 and S7: the rule by which `key` is another object's, because that one takes it over, or keeps it.
+pub(crate) fn goes_to_another<K: Ord>(
+    key: &K,
+    age: &Age,
+    leaving: bool,
+    others: &[Claimant<K>],
+) -> Option<&'static str> {
+    let lists = |other: &&Claimant<K>| other.lists.contains(key);
+    let takes_over = |other: &Claimant<K>| {
+        let room = !leaving || other.ledger.len() < LEDGER_MAX;
+        other.standing == Standing::Enforcing && (room || other.ledger.contains(key))
+    };
+    if others.iter().filter(lists).any(takes_over) {
+        return Some("S1");
+    }
+    let mut holders = others.iter().filter(|other| other.ledger.contains(key));
+    holders
+        .any(|other| lists(&other) || other.age < *age)
+        .then_some("S7")
 }
 
 /// Checks that these weights may be set in the group as `world` shows it: only a weight of 0 takes anything away.

@@ -57,12 +57,16 @@ fn claimant(words: &[&str]) -> Claimant<ServerKey> {
         _ => Standing::Leaving,
     };
     let lists = rest.get(1..holds).map(keys).unwrap_or_default();
-    let ledger = rest.get(holds + 1..).map(keys).unwrap_or_default();
+    let held = rest.get(holds + 1..).unwrap_or_default();
+    let put = held.iter().position(|word| *word == "put");
+    let (adopted, put) = held.split_at(put.unwrap_or(held.len()));
+    let registered = put.get(1..).map(keys).unwrap_or_default();
     Claimant {
         name: (*name).to_owned(),
         age: (age.parse().unwrap(), String::new()),
         lists,
-        ledger,
+        ledger: keys(adopted).union(&registered).cloned().collect(),
+        registered,
         standing,
     }
 }
@@ -178,6 +182,7 @@ fn told(plan: &Plan) -> String {
     let said = [
         list("add", plan.add.keys()),
         list("adopt", plan.adopt.iter()),
+        list("inherit", plan.inherit.iter()),
         (!reweigh.is_empty()).then(|| format!("reweigh {}", reweigh.join(" "))),
         list("drain", plan.drain.keys()),
         list("remove", plan.remove.iter()),
@@ -399,9 +404,13 @@ fn an_older_object_keeps_what_both_list() {
 }
 
 #[test]
-fn what_another_object_lists_is_handed_over_not_removed() {
+fn what_another_object_lists_stays_in_our_ledger_until_it_is_in_its_own() {
     check(
         "want b; have a b; own a b; other x 9 enforcing lists a",
+        "hold a InFlight",
+    );
+    check(
+        "want b; have a b; own a b; other x 9 enforcing lists a holds a",
         "hand-over a",
     );
     check(
@@ -409,24 +418,47 @@ fn what_another_object_lists_is_handed_over_not_removed() {
         "remove a",
     );
     check(
+        "want b; have a b; own a b; other x 9 idle lists a holds a",
+        "hand-over a",
+    );
+    check(
         "release; have a b x; own a b; other x 9 enforcing lists a",
+        "remove b; hold a InFlight",
+    );
+    check(
+        "release; have a b x; own a b; other x 9 enforcing lists a holds a",
         "remove b; hand-over a",
     );
 }
 
 #[test]
-fn who_waits_for_a_hand_over_has_no_conflict() {
+fn nothing_is_kept_for_another_object_that_is_not_there() {
     check(
-        "want a; have a; other old 1 enforcing lists holds a",
-        "hold a InFlight",
+        "want b; have b; own a b; other x 9 enforcing lists a",
+        "absent a",
     );
     check(
-        "want a; have a; other old 1 leaving lists holds a",
+        "want a; other x 9 enforcing lists holds a",
         "hold a InFlight",
     );
+}
+
+#[test]
+fn who_lists_what_another_object_lists_no_more_takes_it_over_as_that_one_had_it() {
+    for giver in ["old 1 enforcing", "old 1 leaving", "young 9 leaving"] {
+        check(
+            &format!("want a b; have a b; other {giver} lists holds a put b"),
+            "adopt a; inherit b",
+        );
+    }
     check(
-        "want a; have a; other old 1 idle lists holds a",
+        "want a; have a; other old 1 idle lists holds put a",
         "hold a Conflict",
+    );
+    // Its weight is the business of the other one until it is in no other ledger.
+    check(
+        "want a=20; have a=10; other old 1 leaving lists holds put a",
+        "inherit a",
     );
 }
 
@@ -498,6 +530,10 @@ fn a_member_that_changes_hands_while_it_drains_gets_its_weight_back_first() {
     );
     check(
         &format!("want a; have a b=50; own a b; draining b=50; {other}"),
+        "hold b InFlight",
+    );
+    check(
+        &format!("want a; have a b=50; own a b; draining b=50; {other} holds b"),
         "hand-over b",
     );
     // Adopted, and the object goes: it stays, as it was found.

@@ -1,0 +1,75 @@
+//! What changes hands between objects: who waits for another one names it, and not for ever (S7).
+
+use std::collections::BTreeMap;
+
+use server_group_core::reason::Hold;
+
+use super::{managed::Managed, pass::Pass};
+
+impl<M: Managed> Pass<'_, M> {
+    /// Turns what has waited for another object for too long into a conflict. `awaits` has all that waits, with the name of
+    /// the other one.
+    pub fn contest(
+        &mut self,
+        awaits: &BTreeMap<M::Key, String>,
+        held: &mut BTreeMap<M::Key, Hold>,
+        conflicts: &mut BTreeMap<M::Key, String>,
+    ) {
+        let (now, patience) = (self.ctx.now(), self.ctx.timing.handover_max);
+        let mut memory = self.memory.lock();
+        let (overdue, next) = memory.changes_hands.overdue(awaits, now, patience);
+        drop(memory);
+        held.extend(overdue.keys().map(|key| (key.clone(), Hold::Conflict)));
+        conflicts.extend(overdue);
+        if let Some(due) = next {
+            self.wake_at(due);
+        }
+    }
+}
+
+/// Names the first few that change hands, and the objects that are waited for.
+pub fn waits_for<K: ToString>(awaits: &BTreeMap<K, String>) -> Option<String> {
+    let named: Vec<_> = awaits.iter().take(3).collect();
+    let (_, other) = named.first()?;
+    let one = awaits.values().all(|name| name == *other);
+    let names: Vec<_> = match one {
+        true => named.iter().map(|(key, _)| key.to_string()).collect(),
+        false => named
+            .iter()
+            .map(|(key, name)| format!("{} ({name})", key.to_string()))
+            .collect(),
+    };
+    let more = awaits.len() - named.len();
+    let more = if more > 0 {
+        format!(" and {more} more")
+    } else {
+        String::new()
+    };
+    let whom = if one { other.as_str() } else { "other objects" };
+    Some(format!(
+        "waits for {whom}: {}{more} change hands",
+        names.join(", ")
+    ))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_waits_names_whom_it_waits_for() {
+        let said = |awaits: &[(u8, &str)]| {
+            let awaits = awaits.iter().map(|(key, name)| (*key, (*name).to_owned()));
+            waits_for(&awaits.collect())
+        };
+        assert_eq!(said(&[]), None);
+        assert_eq!(
+            said(&[(1, "ns/a")]).unwrap(),
+            "waits for ns/a: 1 change hands"
+        );
+        assert_eq!(
+            said(&[(1, "ns/a"), (2, "ns/b"), (3, "ns/a"), (4, "ns/a")]).unwrap(),
+            "waits for other objects: 1 (ns/a), 2 (ns/b), 3 (ns/a) and 1 more change hands"
+        );
+    }
+}
