@@ -331,8 +331,12 @@ async fn a_call_that_was_sent_twice_settles_from_the_second_sending() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_removal_that_lands_after_it_settled_leaves_somebody_also_after_a_restart() {
     const REMOVE: &str = "RemoveVServerGroupBackendServers";
+    let mut timing = crate::stage::timing();
+    // Longer than a slow machine takes: what lands in here is expected.
+    timing.linger = Duration::from_mins(30);
     for restart in [false, true] {
-        let mut stage = Stage::new("late-removal").await;
+        let mut stage = Stage::without_operator("late-removal").await;
+        stage.start_with(stage.operator_client(), timing.clone());
         stage
             .simulator
             .world()
@@ -360,7 +364,7 @@ async fn a_removal_that_lands_after_it_settled_leaves_somebody_also_after_a_rest
         stage.until("it has settled", "web", settled).await;
         if restart {
             stage.kill().await;
-            stage.start();
+            stage.start_with(stage.operator_client(), timing.clone());
         }
         let looks = || {
             let world = stage.simulator.world();
