@@ -64,7 +64,7 @@ impl Pipeline for ScalingGroupAttachment {
         }
         if !observed.open() {
             pass.moving = true;
-            return Ok(judged(pass, &planned, 0));
+            return Ok(pass.names_whom_it_waits_for(judged(pass, &planned, 0)));
         }
         pass.tell_changed_plan(&shown);
         let applied = apply::apply(pass, &group, &parsed, &planned).await?;

@@ -35,6 +35,8 @@ use crate::api::status::Phase;
 pub struct Open {
     /// Of its operation.
     pub id: String,
+    /// The object whose status says so, as `namespace/name`.
+    pub by: String,
     /// The API action.
     pub action: String,
     /// How much is known about it.

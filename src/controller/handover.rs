@@ -1,10 +1,10 @@
-//! What changes hands between objects: who waits for another one names it, and not for ever (S7).
+//! Waiting for other objects: who waits names them, and does not wait for ever without a word (S7).
 
 use std::collections::BTreeMap;
 
-use server_group_core::reason::Hold;
+use server_group_core::reason::{Hold, Reason};
 
-use super::{managed::Managed, pass::Pass};
+use super::{book::Open, managed::Managed, pass::Pass, reconcile::Judged};
 
 impl<M: Managed> Pass<'_, M> {
     /// Turns what has waited for another object for too long into a conflict. `awaits` has all that waits, with the name of
@@ -23,6 +23,32 @@ impl<M: Managed> Pass<'_, M> {
         conflicts.extend(overdue);
         if let Some(due) = next {
             self.wake_at(due);
+        }
+    }
+}
+
+impl<M: Managed> Pass<'_, M> {
+    /// The same judgement of a group that may not be changed now, with the name of the object whose call has to end first.
+    pub fn names_whom_it_waits_for(&self, judged: Judged) -> Judged {
+        if judged.verdict.reason != Reason::Changing || self.record.operation.is_some() {
+            return judged;
+        }
+        let over = |open: &Open| self.turn.answered.contains(&open.local_id());
+        let mut open = self.open_on(&self.object.group(), &self.turn);
+        open.retain(|open| !over(open));
+        let calls = open.iter().map(|open| (open.local_id(), open.by.clone()));
+        let (now, patience) = (self.ctx.now(), self.ctx.timing.handover_max);
+        let waits = &mut self.memory.lock().calls_of_others;
+        let (overdue, _) = waits.overdue(&calls.collect(), now, patience);
+        let Some(Open { by, action, .. }) = open.first() else {
+            return judged;
+        };
+        Judged {
+            verdict: match overdue.is_empty() {
+                true => judged.verdict,
+                false => Reason::Conflict.into(),
+            },
+            message: format!("waits for {by}: its call {action} is not known to be over"),
         }
     }
 }

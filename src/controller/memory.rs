@@ -42,6 +42,8 @@ pub struct Memory<K> {
     pub strangers: BTreeMap<K, Duration>,
     /// What changes hands and waits for another object.
     pub changes_hands: Waits<K>,
+    /// Calls of other objects that have to end first, by operation.
+    pub calls_of_others: Waits<String>,
     /// Since when each parked entry waits.
     pub parked: BTreeMap<K, Parked>,
     /// The first time that the group's own call said it does not exist.
@@ -101,6 +103,7 @@ impl<K> Default for Memory<K> {
             removed: BTreeMap::new(),
             strangers: BTreeMap::new(),
             changes_hands: Waits::default(),
+            calls_of_others: Waits::default(),
             parked: BTreeMap::new(),
             gone_since: None,
             failures: 0,

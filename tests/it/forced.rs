@@ -122,7 +122,11 @@ async fn an_activity_that_does_not_end_is_told_and_followed_all_the_same() {
             json!({"intervalSeconds": 30}),
         )
         .await;
-    stage.reason::<Membership>("web", "Changing").await;
+    // Who waits names whom it waits for, and after a quarter of an hour says that it does not go on by itself.
+    let waits = format!("waits for {}/feed", stage.namespace);
+    let named = |web: &Membership| message(web).contains(&waits);
+    stage.until("whom it waits for", "web", named).await;
+    stage.reason::<Membership>("web", "Conflict").await;
     assert_eq!(told(&stage, "Failed", "does not end").await.len(), 1);
     stage.look_now::<Attachment>("feed").await;
     let looked = |feed: &Attachment| {

@@ -14,7 +14,7 @@ use super::super::{
     memory::Memories,
     queue::Kind,
     record::{Operation, Record, Settled, keys, texts},
-    registry::Registry,
+    registry::{Registry, name_of},
     report::Report,
     turns::GroupId,
 };
@@ -130,6 +130,7 @@ impl Managed for ScalingGroupAttachment {
             let groups = keys.iter().filter_map(|key| key.server_group());
             let balancers = keys.iter().filter_map(|key| key.load_balancer());
             Open {
+                by: name_of(self).to_string(),
                 id: operation.id.clone(),
                 action: operation.action.clone(),
                 phase: operation.phase,

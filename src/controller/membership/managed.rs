@@ -14,7 +14,7 @@ use super::super::{
     memory::Memories,
     queue::Kind,
     record::{Draining, Operation, Record, Settled, keys, texts},
-    registry::Registry,
+    registry::{Registry, name_of},
     report::Report,
     turns::GroupId,
 };
@@ -127,6 +127,7 @@ impl Managed for ServerGroupMembership {
 
     fn opens(&self, operation: &Operation<ServerKey>) -> Vec<(GroupId, Open)> {
         let open = Open {
+            by: name_of(self).to_string(),
             id: operation.id.clone(),
             action: operation.action.clone(),
             phase: operation.phase,
