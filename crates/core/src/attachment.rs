@@ -280,15 +280,8 @@ pub fn plan(world: &World) -> Plan {
         match RULES.iter().find_map(|rule| rule(world, &key, change)) {
             Some(hold) => {
                 let owner = claim::owner(&key, &world.age, world.ledger.holds(&key), &world.others);
-                match (hold, owner) {
-                    (Hold::Conflict, Owner::Other(name)) => {
-                        plan.conflicts.insert(key.clone(), name.to_owned());
-                    }
-                    (Hold::InFlight, Owner::Yielding(name)) => {
-                        plan.awaits.insert(key.clone(), name.to_owned());
-                    }
-                    _ => {}
-                }
+                let (conflicts, awaits) = (&mut plan.conflicts, &mut plan.awaits);
+                claim::name(owner, hold, &key, conflicts, awaits);
                 let feed = world.feeds.get(&key);
                 if let (Hold::Conflict, Some(name)) =
                     (hold, feed.and_then(|feed| feed.claimed_by.clone()))

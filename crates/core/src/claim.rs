@@ -1,8 +1,8 @@
 //! Who owns a member when several objects want it (S7).
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
-use crate::ledger::LEDGER_MAX;
+use crate::{ledger::LEDGER_MAX, reason::Hold};
 
 /// Order of birth: creation time in seconds, then uid. The smaller is the older.
 pub type Age = (i64, String);
@@ -70,6 +70,22 @@ pub fn owner<'a, K: Ord>(key: &K, age: &Age, ours: bool, others: &'a [Claimant<K
         (None, Some(other)) if !ours => Owner::Yielding(&other.name),
         (None, _) => Owner::Us,
     }
+}
+
+/// Notes the name of the other object because of which `key` is held, if that is why.
+pub fn name<K: Ord + Clone>(
+    owner: Owner<'_>,
+    hold: Hold,
+    key: &K,
+    conflicts: &mut BTreeMap<K, String>,
+    awaits: &mut BTreeMap<K, String>,
+) {
+    let (names, other) = match (owner, hold) {
+        (Owner::Other(other), Hold::Conflict) => (conflicts, other),
+        (Owner::Yielding(other), Hold::InFlight) => (awaits, other),
+        _ => return,
+    };
+    names.insert(key.clone(), other.to_owned());
 }
 
 /// What becomes of a member that our ledger holds and our spec no longer lists.
