@@ -145,9 +145,12 @@ pub fn edit(cluster: &mut Cluster, now: Timestamp, deed: &Deed) -> bool {
         Deed::DeleteNamespace(name) => {
             ask("DELETE", &format!("/api/v1/namespaces/{name}"), Value::Null);
         }
-        Deed::PutMember(..) | Deed::TakeMember(..) | Deed::ScaleOut(..) | Deed::ScaleIn(..) => {
-            return false;
-        }
+        Deed::PutMember(..)
+        | Deed::TakeMember(..)
+        | Deed::Stop(_)
+        | Deed::Run(_)
+        | Deed::ScaleOut(..)
+        | Deed::ScaleIn(..) => return false,
     }
     true
 }

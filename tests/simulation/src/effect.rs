@@ -36,8 +36,12 @@ pub struct Effect {
     pub groups: Vec<String>,
     /// The ids that it puts there, takes or changes.
     pub members: Vec<String>,
+    /// Of these, the ids that it gives the weight 0.
+    pub silenced: Vec<String>,
     /// What tells it from others; a repetition with its token is the same.
     pub content: String,
+    /// Its client token, and everything that it says.
+    pub token: Option<(String, String)>,
     /// Whether instances move with it.
     pub forced: bool,
 }
@@ -56,7 +60,9 @@ impl Effect {
                     action: String::new(),
                     groups: Vec::new(),
                     members: Vec::new(),
+                    silenced: Vec::new(),
                     content: String::new(),
+                    token: None,
                     forced: false,
                 }
             }
@@ -67,6 +73,16 @@ impl Effect {
     #[must_use]
     pub fn removes(&self) -> bool {
         self.action.starts_with("Remove") || self.action.starts_with("Detach")
+    }
+
+    /// The ids that it takes out, or sends nothing more.
+    #[must_use]
+    pub fn takes(&self) -> &[String] {
+        if self.removes() {
+            &self.members
+        } else {
+            &self.silenced
+        }
     }
 
     /// Whether it is about what a scaling group feeds.
@@ -165,10 +181,34 @@ fn cloud(request: &axum::http::Request<Vec<u8>>) -> Effect {
     } else {
         servers
     });
+    let mut silenced = Vec::new();
+    for (name, id) in &params {
+        if let Some(row) = name.strip_suffix("ServerId")
+            && params
+                .get(&format!("{row}Weight"))
+                .is_some_and(|weight| weight == "0")
+        {
+            silenced.push(id.clone());
+        }
+    }
     if let Some(list) = params.get("BackendServers") {
         let list: serde_json::Value = serde_json::from_str(list).unwrap_or_default();
-        let ids = list.as_array().into_iter().flatten();
-        members.extend(ids.filter_map(|server| Some(server["ServerId"].as_str()?.to_owned())));
+        for server in list.as_array().into_iter().flatten() {
+            let id = server["ServerId"].as_str().unwrap_or_default().to_owned();
+            if server["Weight"] == "0" {
+                silenced.push(id.clone());
+            }
+            members.push(id);
+        }
+    }
+    // An addition at weight 0 takes nothing from anybody.
+    if ![
+        "SetVServerGroupAttribute",
+        "UpdateServerGroupServersAttribute",
+    ]
+    .contains(&action.as_str())
+    {
+        silenced.clear();
     }
     let forced = ["ForceAttach", "ForceDetach"]
         .iter()
@@ -178,6 +218,8 @@ fn cloud(request: &axum::http::Request<Vec<u8>>) -> Effect {
         .map(String::as_str)
         .or_else(|| header("x-acs-signature-nonce"));
     let content = format!("{action} {}", unique.unwrap_or_default());
+    let token = params.get("ClientToken").cloned();
+    let token = token.map(|token| (token, format!("{action} {params:?}")));
     let about = groups
         .first()
         .map(|group| format!(" {group}"))
@@ -192,7 +234,9 @@ fn cloud(request: &axum::http::Request<Vec<u8>>) -> Effect {
         action,
         groups,
         members,
+        silenced,
         content,
+        token,
         forced,
     }
 }

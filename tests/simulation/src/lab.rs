@@ -76,6 +76,7 @@ pub struct Lab {
     told: usize,
     audited: usize,
     unlisted_until: Duration,
+    out_until: Duration,
     hanging: Vec<oneshot::Sender<Reply>>,
     stalls: BTreeMap<(usize, String), Duration>,
     second: (u64, usize),
@@ -150,6 +151,7 @@ impl Lab {
             told: 0,
             audited: 0,
             unlisted_until: Duration::ZERO,
+            out_until: Duration::ZERO,
             hanging: Vec::new(),
             stalls: BTreeMap::new(),
             second: (0, 0),
@@ -285,6 +287,7 @@ impl Lab {
             && let Some(replica) = self.replicas.remove(&number)
         {
             let why = replica.ended();
+            self.oracles.replica_is_away(number);
             self.streams.retain(|_, stream| stream.replica != number);
             self.note(true, || format!("replica {number} ended: {why}"));
             self.start_in(Duration::from_secs(2));
@@ -361,7 +364,7 @@ impl Lab {
                     && heard
                     && let Some(name) = change
                 {
-                    self.oracles.answered(&name);
+                    self.oracles.answered(&name, self.clock.now());
                 }
             }
             Todo::Land(arriving) => {
@@ -380,11 +383,13 @@ impl Lab {
                     at: self.now(),
                     ..start
                 };
+                self.oracles.replica_is_well(start.number, start.at);
                 self.replicas.insert(start.number, Replica::start(&start));
             }
             Todo::Wake(number) => {
                 self.paused.remove(&number);
                 let now = self.now();
+                self.oracles.replica_is_well(number, now);
                 if let Some(replica) = self.replicas.get(&number) {
                     replica.wake_at(now);
                     self.note(true, || format!("replica {number} goes on"));
@@ -424,6 +429,12 @@ impl Lab {
         };
         self.note(told, || text);
         let number = arriving.name.replica;
+        let troubled = trouble
+            .as_ref()
+            .is_some_and(|what| !matches!(what, What::Deed(_)));
+        if troubled && self.replicas.contains_key(&number) && !self.paused.contains_key(&number) {
+            self.oracles.replica_is_well(number, self.clock.now());
+        }
         match trouble {
             None => self.answer(arriving, None),
             Some(What::LoseRequest { hangs }) => self.lose(arriving.reply.take(), hangs),
@@ -450,6 +461,10 @@ impl Lab {
             Some(What::Unlisted(millis)) => {
                 self.answer(arriving, None);
                 self.unlisted_until = self.now() + Duration::from_millis(millis);
+            }
+            Some(What::Outage(millis)) => {
+                self.out_until = self.now() + Duration::from_millis(millis);
+                self.answer(arriving, None);
             }
             Some(
                 what @ (What::Refuse(_) | What::Throttle | What::Fail | What::Stale | What::Torn),
@@ -480,6 +495,7 @@ impl Lab {
             return;
         }
         self.paused.remove(&number);
+        self.oracles.replica_is_away(number);
         self.streams.retain(|_, stream| stream.replica != number);
         self.start_in(Duration::from_millis(back));
     }
@@ -487,6 +503,7 @@ impl Lab {
     fn pause(&mut self, number: usize, millis: u64) {
         let until = self.now() + Duration::from_millis(millis);
         self.paused.insert(number, until);
+        self.oracles.replica_is_away(number);
         self.schedule(until, Todo::Wake(number));
     }
 
@@ -527,7 +544,9 @@ impl Lab {
                 let answered = self.cloud.call(copy).now_or_never();
                 self.cloud.world().faults.truncate(before);
                 let answered = answered.expect("nothing in the cloud waits");
-                self.landed(arriving, trouble);
+                let refused = |answer: &axum::http::Response<_>| !answer.status().is_success();
+                let failed = answered.as_ref().is_some_and(refused);
+                self.landed(arriving, trouble, failed);
                 answered.map_or(Reply::Broken, Reply::Cloud)
             }
         }
@@ -535,7 +554,10 @@ impl Lab {
 
     /// Has the cloud do what a trouble wants; returns how many faults there were before.
     fn prepare(&mut self, arriving: &Arriving, trouble: Option<&What>) -> usize {
-        let unlisted = self.now() < self.unlisted_until;
+        let (unlisted, out) = (
+            self.now() < self.unlisted_until,
+            self.now() < self.out_until,
+        );
         let mut world = self.cloud.world();
         let before = world.faults.len();
         let action = arriving.effect.action.as_str();
@@ -543,6 +565,10 @@ impl Lab {
             Some(What::Throttle) => Some(CloudFault::ThrottleFor { seconds: 2.0 }),
             Some(What::Stale) => Some(CloudFault::Stale),
             Some(What::Torn) => Some(CloudFault::Truncate),
+            _ if out => Some(CloudFault::Refuse {
+                status: 503,
+                code: "ServiceUnavailable".to_owned(),
+            }),
             _ if unlisted && action == "DescribeScalingActivities" => Some(CloudFault::Stale),
             _ => None,
         };
@@ -550,18 +576,16 @@ impl Lab {
             world.faults.push(Fault::on(action, fault));
         }
         if matches!(trouble, Some(What::Fail)) {
-            match action {
-                "AttachServerGroups" | "DetachServerGroups" => {
-                    world.endings.push_front(Ending::Failed)
-                }
-                _ => world.failing_jobs += 1,
+            match arriving.effect.is_attachment() {
+                true => world.endings.push_front(Ending::Failed),
+                false => world.failing_jobs += 1,
             }
         }
         before
     }
 
     /// Shows the oracles what a request to the cloud did.
-    fn landed(&mut self, arriving: &Arriving, trouble: Option<&What>) {
+    fn landed(&mut self, arriving: &Arriving, trouble: Option<&What>, failed: bool) {
         let world = self.cloud.look();
         let entries = world.audit[self.audited.min(world.audit.len())..].to_vec();
         self.audited = world.audit.len();
@@ -572,6 +596,7 @@ impl Lab {
             left: arriving.left,
             at: self.now(),
             honest: !matches!(trouble, Some(What::Stale | What::Torn)),
+            failed,
         };
         for entry in &entries {
             if entry.changes || entry.serving.iter().any(|s| s.before != s.after) {
@@ -636,10 +661,12 @@ impl Lab {
         for what in self.troubles.due(self.now()).unwrap_or_default() {
             self.happen(&what, None);
         }
+        self.oracles.somebody_leads(self.clock.now());
+        self.oracles.note_unclaimed(self.clock.now(), &self.cloud);
         while self.told < self.cluster.history().len() {
             let change = &self.cluster.history()[self.told];
             self.told += 1;
-            self.oracles.changed(change, self.clock.now());
+            self.oracles.changed(change, self.clock.now(), &self.cloud);
         }
         let news: Vec<_> = self
             .streams
@@ -746,6 +773,8 @@ impl Lab {
             Deed::TakeMember(group, id) if world.groups.contains_key(group) => {
                 world.delete_member(group, id)
             }
+            Deed::Stop(id) => _ = world.bad_servers.insert(id.clone()),
+            Deed::Run(id) => _ = world.bad_servers.remove(id),
             Deed::ScaleOut(group, id) if world.scaling_groups.contains_key(group) => {
                 world.start_instance(group, id)
             }
@@ -806,6 +835,7 @@ impl Lab {
     pub fn calm(&mut self) {
         self.stalls.clear();
         self.unlisted_until = Duration::ZERO;
+        self.out_until = Duration::ZERO;
         self.troubles.end();
         self.hanging.clear();
         self.look_around();

@@ -9,7 +9,7 @@ use clap::Parser;
 use serde_json::json;
 use simulation::{
     schedule::{Outcome, Schedule},
-    search::{Sum, pairs_of_faults, play_all, short_plans, shorten, single_faults},
+    search::{Sum, hunt, pairs_of_faults, play_all, short_plans, shorten, single_faults},
     workload::{Workload, all},
 };
 
@@ -46,6 +46,9 @@ struct Flags {
     /// Instead of what seeds draw, each pair of a crash and a lost answer in three short workloads.
     #[arg(long)]
     pairs: bool,
+    /// Play until this rule is broken, and print in JSON how many schedules that took.
+    #[arg(long)]
+    until: Option<String>,
     /// Print a number that stands for all that happened in each schedule, and no report.
     #[arg(long)]
     digests: bool,
@@ -90,6 +93,11 @@ fn main() -> ExitCode {
             println!("{} {:016x}", schedule.seed, schedule.play().digest);
         }
         return ExitCode::SUCCESS;
+    }
+    if let Some(rule) = &flags.until {
+        let hunt = hunt(rule, &schedules, flags.jobs);
+        println!("{}", json!(hunt));
+        return ExitCode::from(u8::from(!hunt.found));
     }
     let sum = play_all(&schedules, flags.jobs);
     report(&sum, begun);
@@ -153,8 +161,7 @@ fn report(sum: &Sum, begun: Instant) {
     println!("excused: {:?}", sum.excused);
     let mut kinds: BTreeMap<String, Vec<&(Schedule, Outcome)>> = BTreeMap::new();
     for found in &sum.found {
-        let how = found.1.broken.as_deref().unwrap_or_default();
-        let rule = how.split(':').next().unwrap_or_default();
+        let rule = found.1.rule().unwrap_or_default();
         kinds
             .entry(format!("{rule} {}", found.0.workload.name))
             .or_default()

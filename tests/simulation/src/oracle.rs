@@ -2,14 +2,21 @@
 
 mod end;
 mod facts;
+mod failover;
+mod leaving;
+mod refused;
+mod serving;
+mod strangers;
+mod tokens;
+mod wanted;
 
 use std::{
-    collections::{BTreeMap, BTreeSet},
+    collections::{BTreeMap, BTreeSet, VecDeque},
     time::Duration,
 };
 
 use serde_json::Value;
-use server_group_sim::{Offline, audit::Entry, world::Status};
+use server_group_sim::{Offline, audit::Entry};
 
 pub use self::{end::at_end, facts::Fact};
 use crate::{
@@ -24,8 +31,12 @@ const JUST_NOW: Duration = Duration::from_millis(1500);
 const SETTLES: Duration = Duration::from_secs(60);
 /// How old a view may be that permits removals, and how long the call takes that was decided on it (S5).
 const VIEW: Duration = Duration::from_secs(75);
+/// How long the change of a server group may take that a call of ours has begun (S6).
+const JOB: Duration = Duration::from_secs(3);
 /// The end of a lease, less the time in which a call is given up, and the way of the renewal (S9).
 const LEASE: Duration = Duration::from_millis(7_500);
+/// A call that is carried out later than that after it left was not waited for.
+const LATE: Duration = Duration::from_secs(30);
 
 /// A request that the cloud has carried out.
 #[derive(Debug)]
@@ -40,6 +51,8 @@ pub struct Landing<'a> {
     pub at: Duration,
     /// Whether its answer tells the truth.
     pub honest: bool,
+    /// Whether it was refused.
+    pub failed: bool,
 }
 
 /// A change that was sent.
@@ -48,6 +61,7 @@ struct Flight {
     name: Name,
     content: String,
     sent: Duration,
+    carried_out: bool,
     answered: bool,
 }
 
@@ -61,8 +75,6 @@ pub struct Oracles {
     pub excused: BTreeMap<&'static str, usize>,
     /// Objects, as Kubernetes has them.
     pub facts: BTreeMap<Object, Fact>,
-    /// Which server groups may be left empty.
-    pub may_be_empty: bool,
     /// Whether replicas elect a leader.
     pub elects: bool,
     /// Accounts and their grants.
@@ -75,6 +87,24 @@ pub struct Oracles {
     disturbed: BTreeMap<String, Duration>,
     /// When a change of ours to a group was last carried out.
     changed: BTreeMap<String, Duration>,
+    /// When the answer to a change of ours to a group last arrived.
+    answered: BTreeMap<String, Duration>,
+    /// What calls that take somebody away were sent for, by their content.
+    meant: BTreeMap<String, serving::Meant>,
+    /// Tokens that were sent.
+    tokens: BTreeMap<String, tokens::Token>,
+    /// Members that were refused by themselves, by the question and id.
+    refused: BTreeMap<(String, String), refused::Refused>,
+    /// When questions failed lately, one time after the other.
+    failures: BTreeMap<(usize, String), VecDeque<Duration>>,
+    /// Since when each replica can do what it wants.
+    well: BTreeMap<usize, Duration>,
+    /// When the lease was last given up.
+    given_up: Duration,
+    /// Members that nobody claims, and since when.
+    unclaimed: BTreeMap<(String, String), Duration>,
+    /// Objects whose status or finalizers somebody spoilt.
+    spoilt: BTreeSet<Object>,
     /// The view on which the last removal from a group was decided.
     decided: BTreeMap<String, Duration>,
     /// Who holds the lease, and when it was last renewed.
@@ -127,9 +157,12 @@ impl Oracles {
         self.leads(name, left);
         self.has_intent(name, effect, left);
         self.is_alone(name, effect, left, cloud);
-        if effect.removes() {
+        self.token_is_its_own(name, effect, left);
+        self.was_left_alone(name, effect, left);
+        if !effect.takes().is_empty() {
             self.is_wanted(name, effect, left);
             self.has_seen(name, effect, left);
+            self.may_take(name, effect, left);
         }
         _ = cluster;
         for group in &effect.occupies() {
@@ -137,6 +170,7 @@ impl Oracles {
                 name: name.clone(),
                 content: effect.content.clone(),
                 sent: left,
+                carried_out: false,
                 answered: false,
             };
             self.flights.entry(group.clone()).or_default().push(flight);
@@ -199,6 +233,22 @@ impl Oracles {
                 continue;
             }
             let world = cloud.look();
+            // Who knows that it was accepted knows that it takes its time.
+            let busy = world
+                .groups
+                .get(&group)
+                .is_some_and(|of| of.busy_until > world.now);
+            let changed = self.changed.get(&group).copied();
+            let answered = self.answered.get(&group).copied();
+            let ours = changed.filter(|at| *at + JOB > left);
+            if busy
+                && ours.is_some_and(|at| answered.is_some_and(|known| at <= known && known < left))
+            {
+                let text = format!("S6: {name} left at {left:?}, while {group} was being changed");
+                drop(world);
+                self.breaks(text);
+                return;
+            }
             let moved = world.activities.iter().find(|(_, activity)| {
                 activity.status == "InProgress"
                     && activity
@@ -217,65 +267,6 @@ impl Oracles {
         }
     }
 
-    /// S1, S2, S7: what is removed is ours, was not put at rest, and nobody else lists it.
-    fn is_wanted(&mut self, name: &Name, effect: &Effect, left: Duration) {
-        self.ask("S1");
-        self.ask("S7");
-        let Some((object, owner)) = self.facts.iter().find(|(_, fact)| fact.intends(effect)) else {
-            return;
-        };
-        let long = |since: &Option<Duration>| since.is_some_and(|since| since + JUST_NOW < left);
-        if long(&owner.resting) {
-            let text = format!(
-                "S2: {name} left at {left:?}, though {} was at rest since {:?}",
-                object.name, owner.resting
-            );
-            self.breaks(text);
-            return;
-        }
-        for member in &effect.members {
-            if !owner.exclusive && !owner.holds(member) {
-                let text = format!(
-                    "S1: {name} removes {member}, which is not in the ledger of {}",
-                    object.name
-                );
-                self.breaks(text);
-                return;
-            }
-            // Another weight is a detach and an attach of what is listed all along.
-            if !effect.is_attachment()
-                && owner.deleting.is_none()
-                && long(&owner.lists.get(member).copied())
-            {
-                let text = format!(
-                    "S1: {name} removes {member}, though {} lists it since {:?}",
-                    object.name, owner.lists[member]
-                );
-                self.breaks(text);
-                return;
-            }
-            let intended = owner.intended_at.unwrap_or(left);
-            let other = self.facts.iter().find(|(other, fact)| {
-                *other != object
-                    && fact.group == owner.group
-                    && fact.acts(&self.accounts)
-                    && fact
-                        .lists
-                        .get(member)
-                        .is_some_and(|since| *since < intended)
-                    && fact.acts_since().is_some_and(|since| since < intended)
-            });
-            if let Some((other, fact)) = other {
-                let text = format!(
-                    "S7: {name} of {} removes {member}, though {} lists it since {:?}, before the intent of {intended:?}",
-                    object.name, other.name, fact.lists[member]
-                );
-                self.breaks(text);
-                return;
-            }
-        }
-    }
-
     /// S5: a removal was decided on a whole view that was asked for after the last change.
     fn has_seen(&mut self, name: &Name, effect: &Effect, left: Duration) {
         self.ask("S5");
@@ -286,11 +277,18 @@ impl Oracles {
             return;
         }
         let seen = self.seen.get(&(name.replica, group.clone())).copied();
+        let open = self.flights.get(group).into_iter().flatten();
+        let settled = open
+            .filter(|flight| !flight.answered && flight.content != effect.content)
+            .map(|flight| flight.sent + SETTLES);
+        let changed = self.answered.get(group).copied().into_iter().chain(settled);
+        let changed = changed.max().unwrap_or_default();
         match seen {
-            Some(seen) if left <= seen + VIEW => {}
+            Some(seen) if left <= seen + VIEW && seen >= changed => {}
             _ => {
-                let text =
-                    format!("S5: {name} left at {left:?}, and the last whole view was of {seen:?}");
+                let text = format!(
+                    "S5: {name} left at {left:?}, the last whole view was of {seen:?}, and the last change over at {changed:?}"
+                );
                 self.breaks(text);
             }
         }
@@ -308,7 +306,7 @@ impl Oracles {
         let Landing {
             name, effect, at, ..
         } = landing;
-        if effect.lists_members() && landing.honest {
+        if effect.lists_members() && landing.honest && !landing.failed {
             for group in &effect.groups {
                 self.seen
                     .insert((name.replica, group.clone()), landing.left);
@@ -323,12 +321,16 @@ impl Oracles {
         if *at > landing.left + Duration::from_secs(30) {
             self.landed_late = true;
         }
+        self.backs_off(landing, landing.failed);
         for entry in entries {
             let ours = entry.changes && entry.acted && entry.code.is_none();
             if ours {
                 self.moved = *at;
                 self.moved_by = name.to_string();
                 self.changed.insert(entry.resource.clone(), *at);
+                for flight in self.flights.values_mut().flatten() {
+                    flight.carried_out |= flight.content == effect.content;
+                }
                 if entry.action.starts_with("Add") {
                     for member in &entry.names {
                         let put = (entry.resource.clone(), facts::id_of(member).to_owned());
@@ -336,13 +338,14 @@ impl Oracles {
                     }
                 }
             }
-            self.somebody_serves(entry, *at, name, cloud);
+            self.note_refusals(landing, entry);
+            self.enough_serve(landing, entry, cloud);
         }
     }
 
     /// The answer to a changing call has reached its replica.
-    pub fn answered(&mut self, name: &Name) {
-        for flights in self.flights.values_mut() {
+    pub fn answered(&mut self, name: &Name, now: Duration) {
+        for (group, flights) in &mut self.flights {
             let same: Vec<_> = flights
                 .iter()
                 .filter(|flight| flight.name == *name)
@@ -352,50 +355,19 @@ impl Oracles {
                 // A repetition with its token settles the first one too.
                 flight.answered |= same.contains(&flight.content);
             }
+            // What was refused has changed nothing.
+            if flights
+                .iter()
+                .any(|flight| flight.answered && flight.carried_out)
+            {
+                self.answered.insert(group.clone(), now);
+            }
             flights.retain(|flight| !flight.answered);
         }
     }
 
-    /// S4: no call of ours leaves nobody serving.
-    fn somebody_serves(&mut self, entry: &Entry, at: Duration, name: &Name, cloud: &Offline) {
-        for serving in &entry.serving {
-            if serving.before == 0 || serving.after > 0 {
-                continue;
-            }
-            // Who is given another weight serves meanwhile.
-            let world = cloud.look();
-            let reweighed = world.groups.get(&serving.group).is_some_and(|group| {
-                let mut members = group.members.values();
-                members.any(|member| member.status == Status::Configuring && member.weight > 0)
-            });
-            drop(world);
-            if reweighed {
-                continue;
-            }
-            self.ask("S4");
-            if self.may_be_empty {
-                continue;
-            }
-            let decided = self
-                .decided
-                .get(&serving.group)
-                .copied()
-                .unwrap_or_default();
-            let disturbed = self.disturbed.get(&serving.group).copied();
-            if disturbed.is_some_and(|disturbed| disturbed >= decided) {
-                self.excuse("somebody else changed the group after the last view");
-                continue;
-            }
-            let text = format!(
-                "S4: nobody serves in {} at {at:?} after {} {:?} ({name})",
-                serving.group, entry.action, entry.names
-            );
-            self.breaks(text);
-        }
-    }
-
     /// Kubernetes has another version of something.
-    pub fn changed(&mut self, change: &Change, now: Duration) {
+    pub fn changed(&mut self, change: &Change, now: Duration, cloud: &Offline) {
         let text = change.after.as_ref().map(ToString::to_string);
         if text
             .as_ref()
@@ -410,7 +382,10 @@ impl Oracles {
                 let holder = after.and_then(|lease| lease["spec"]["holderIdentity"].as_str());
                 self.lease = match holder {
                     Some(holder) if !holder.is_empty() => Some((change.by.clone(), now)),
-                    _ => None,
+                    _ => {
+                        self.given_up = now;
+                        None
+                    }
                 };
             }
             "cloudaccounts" => match after {
@@ -443,7 +418,7 @@ impl Oracles {
                     }
                     None => {
                         if let Some(fact) = self.facts.remove(&object) {
-                            self.left_behind |= fact.may_leave_behind();
+                            self.leaves_nothing(&object, &fact, now, cloud);
                         }
                     }
                 }
@@ -472,6 +447,19 @@ impl Oracles {
             Deed::Wipe(_) | Deed::Restore(..) | Deed::Strip(_) | Deed::DeleteNamespace(_)
         ) {
             self.tampered = Some(now);
+        }
+        match deed {
+            Deed::Wipe(object) | Deed::Restore(object, _) | Deed::Strip(object) => {
+                self.spoilt.insert(object.clone());
+            }
+            Deed::DeleteNamespace(namespace) => {
+                let within = self
+                    .facts
+                    .keys()
+                    .filter(|object| object.namespace == *namespace);
+                self.spoilt.extend(within.cloned());
+            }
+            _ => {}
         }
         match deed {
             Deed::PutMember(group, _) | Deed::TakeMember(group, _) => {

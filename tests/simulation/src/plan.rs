@@ -60,6 +60,8 @@ pub enum What {
     Fail,
     /// The scaling activities that there are by now, or that it starts, are listed so many milliseconds late.
     Unlisted(u64),
+    /// For so many milliseconds the cloud answers each call with an error of its own, and does nothing.
+    Outage(u64),
     /// A list is as it was before.
     Stale,
     /// A list lacks its last row.
@@ -110,6 +112,10 @@ pub enum Deed {
     PutMember(String, String),
     /// Takes a member out.
     TakeMember(String, String),
+    /// A server stops: no group takes it any more.
+    Stop(String),
+    /// It runs again.
+    Run(String),
     /// An instance starts.
     ScaleOut(String, String),
     /// An instance ends.

@@ -59,6 +59,14 @@ pub struct Outcome {
     pub excused: BTreeMap<&'static str, usize>,
 }
 
+impl Outcome {
+    /// The name of the rule that was broken.
+    #[must_use]
+    pub fn rule(&self) -> Option<&str> {
+        self.broken.as_deref()?.split(':').next()
+    }
+}
+
 impl Schedule {
     /// What a seed draws for a workload.
     #[must_use]
@@ -115,6 +123,7 @@ impl Schedule {
                     | What::CrashBefore(_)
                     | What::CrashAfter(_)
                     | What::Pause(_)
+                    | What::Outage(_)
                     | What::Fail
             )
         };
@@ -238,6 +247,10 @@ fn draw_trouble(random: &mut fastrand::Rng, trouble: Trouble) -> Drawn {
             )
         }
         Trouble::Throttle => (What::Throttle, &[Sort::CloudChange, Sort::CloudRead], 6),
+        Trouble::Outage => {
+            let calls = &[Sort::CloudChange, Sort::CloudRead];
+            (What::Outage(long(random, 90_000)), calls, 10)
+        }
         Trouble::Failures => (What::Fail, &[Sort::CloudChange], 4),
         Trouble::Unlisted => (What::Unlisted(4000), &[Sort::CloudChange], 3),
         Trouble::Lists => {

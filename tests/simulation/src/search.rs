@@ -6,6 +6,7 @@ use std::{
     time::Duration,
 };
 
+use serde::Serialize;
 use serde_json::json;
 
 use crate::{
@@ -262,14 +263,49 @@ pub fn single_faults(base: &Schedule) -> Vec<Schedule> {
     all
 }
 
+/// What came of looking for one rule.
+#[derive(Debug, Serialize)]
+pub struct Hunt {
+    /// Whether a schedule broke it.
+    pub found: bool,
+    /// How many schedules there were until one did.
+    pub played: usize,
+    /// Which rules others of these broke, and how often.
+    pub others: BTreeMap<String, usize>,
+}
+
+/// Plays schedules in order until one breaks `rule`.
+#[must_use]
+pub fn hunt(rule: &str, schedules: &[Schedule], threads: usize) -> Hunt {
+    let mut hunt = Hunt {
+        found: false,
+        played: 0,
+        others: BTreeMap::new(),
+    };
+    for some in schedules.chunks(8 * threads) {
+        for (schedule, outcome) in play_all(some, threads).found {
+            match outcome.rule() {
+                Some(broken) if broken == rule => {
+                    let before = some.iter().position(|one| one.seed == schedule.seed);
+                    hunt.played += 1 + before.unwrap_or_default();
+                    hunt.found = true;
+                    return hunt;
+                }
+                other => {
+                    let other = other.unwrap_or_default().to_owned();
+                    *hunt.others.entry(other).or_default() += 1;
+                }
+            }
+        }
+        hunt.played += some.len();
+    }
+    hunt
+}
+
 /// Leaves out of a plan what is not needed for a rule to be broken; ends after `tries` plays.
 #[must_use]
 pub fn shorten(schedule: &Schedule, outcome: Outcome, tries: usize) -> (Schedule, Outcome) {
-    let rule = |outcome: &Outcome| {
-        let broken = outcome.broken.as_deref();
-        broken.map(|text| text.split(':').next().unwrap_or_default().to_owned())
-    };
-    let wanted = rule(&outcome);
+    let wanted = outcome.rule().map(ToOwned::to_owned);
     let mut left = tries;
     let mut best = (
         Schedule {
@@ -286,7 +322,7 @@ pub fn shorten(schedule: &Schedule, outcome: Outcome, tries: usize) -> (Schedule
         if quiet && !best.0.quiet {
             let outcome = candidate.play();
             left = left.saturating_sub(1);
-            if rule(&outcome) == wanted {
+            if outcome.rule() == wanted.as_deref() {
                 best = (candidate, outcome);
                 break;
             }
@@ -306,7 +342,7 @@ pub fn shorten(schedule: &Schedule, outcome: Outcome, tries: usize) -> (Schedule
         };
         let outcome = candidate.play();
         left -= 1;
-        if rule(&outcome) == wanted {
+        if outcome.rule() == wanted.as_deref() {
             best = (candidate, outcome);
         } else {
             index += 1;

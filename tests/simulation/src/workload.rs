@@ -25,6 +25,8 @@ pub enum Trouble {
     Refusals,
     /// The cloud refuses calls as too many.
     Throttle,
+    /// The cloud fails for a while, whatever is asked.
+    Outage,
     /// Jobs and activities fail.
     Failures,
     /// Activities are listed late.

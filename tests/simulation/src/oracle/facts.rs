@@ -16,6 +16,18 @@ pub struct Fact {
     pub group: String,
     /// What it lists, by id, and since when.
     pub lists: BTreeMap<String, Duration>,
+    /// The weights of those that it lists with one, and since when.
+    pub weights: BTreeMap<String, (u64, Duration)>,
+    /// When its spec was last edited.
+    pub edited: Duration,
+    /// Whether the members of a server group are what it is about.
+    pub is_membership: bool,
+    /// Whether the group may be left empty.
+    pub allows_empty: bool,
+    /// Whether the instances of a scaling group leave with what is detached.
+    pub forces_detach: bool,
+    /// Whether a person let go of it, or asked that what it registered stays.
+    pub abandoned: bool,
     /// The server groups and load balancers that an attachment names.
     pub feeds: BTreeSet<String>,
     /// Since when nothing is to be changed for it.
@@ -26,13 +38,15 @@ pub struct Fact {
     pub exclusive: bool,
     /// When the intent that its status has was first there.
     pub intended_at: Option<Duration>,
+    generation: Value,
+    min_serving: Value,
     namespace: String,
     account: String,
     created: Duration,
     rested_until: Duration,
     operation: Value,
     ledger: BTreeSet<String>,
-    registered: bool,
+    registered: BTreeSet<String>,
     in_sync: bool,
     at_rest_in_status: bool,
     moving: Option<&'static str>,
@@ -55,7 +69,19 @@ impl Fact {
         }
         self.namespace = text(&object["metadata"]["namespace"]);
         self.account = text(&spec["accountName"]);
+        let generation = &object["metadata"]["generation"];
+        if self.generation != *generation {
+            self.generation = generation.clone();
+            self.edited = now;
+        }
+        let annotations = &object["metadata"]["annotations"];
+        self.abandoned = annotations["servergroup.alicloud.dev/abandon"] == "true"
+            || spec["deletionPolicy"] == "Retain";
+        self.forces_detach = spec["forceDetach"] == true;
+        self.allows_empty = spec["removal"]["allowEmpty"] == true;
+        self.min_serving = spec["removal"]["minServing"].clone();
         let group = &spec["serverGroup"]["id"];
+        self.is_membership = group.is_string();
         self.group = text(if group.is_null() {
             &spec["scalingGroupId"]
         } else {
@@ -69,6 +95,19 @@ impl Fact {
         for id in listed {
             self.lists.entry(id).or_insert(now);
         }
+        let weights = spec["servers"].as_array().into_iter().flatten();
+        let weights = weights.filter_map(|server| {
+            let weight = server["weight"].as_u64()?;
+            Some((server["id"].as_str()?.to_owned(), weight))
+        });
+        let before = std::mem::take(&mut self.weights);
+        self.weights = weights
+            .map(|(id, weight)| {
+                let same = before.get(&id).filter(|(had, _)| *had == weight);
+                let since = same.map_or(now, |(_, since)| *since);
+                (id, (weight, since))
+            })
+            .collect();
         let rests = spec["suspend"] == true || spec["mode"] == "Plan";
         if self.resting.is_some() && !rests {
             self.rested_until = now;
@@ -88,7 +127,10 @@ impl Fact {
         self.ledger = kept
             .map(|key| id_of(key.as_str().unwrap_or_default()).to_owned())
             .collect();
-        self.registered = !entries("registered").is_empty();
+        let registered = entries("registered").into_iter();
+        self.registered = registered
+            .map(|key| id_of(key.as_str().unwrap_or_default()).to_owned())
+            .collect();
         let condition = |kind: &str| {
             let mut conditions = status["conditions"].as_array().into_iter().flatten();
             conditions
@@ -161,9 +203,39 @@ impl Fact {
         self.moving.filter(|_| self.in_sync)
     }
 
-    /// Whether its end may leave members behind.
-    pub fn may_leave_behind(&self) -> bool {
-        self.registered || !self.ledger.is_empty()
+    /// Every id that it registered.
+    pub fn registered(&self) -> &BTreeSet<String> {
+        &self.registered
+    }
+
+    /// The id of the operation that its status has.
+    pub fn operation(&self) -> &str {
+        self.operation["id"].as_str().unwrap_or_default()
+    }
+
+    /// How many it lists to serve: none once it is being deleted.
+    pub fn wanted(&self) -> usize {
+        let silent = |id: &&String| {
+            self.weights
+                .get(*id)
+                .is_some_and(|(weight, _)| *weight == 0)
+        };
+        match self.deleting {
+            Some(_) => 0,
+            None => self.lists.keys().filter(|id| !silent(id)).count(),
+        }
+    }
+
+    /// The number below which no call of its may bring its group (S4).
+    pub fn floor(&self) -> usize {
+        let (wanted, text) = (self.wanted(), self.min_serving.as_str());
+        let percent = text.and_then(|text| text.strip_suffix('%')?.parse::<usize>().ok());
+        let least = match (percent, self.min_serving.as_u64()) {
+            (Some(percent), _) => (wanted * percent).div_ceil(100),
+            (None, Some(count)) => usize::try_from(count).unwrap_or(usize::MAX),
+            (None, None) => 1,
+        };
+        least.min(wanted).max(usize::from(!self.allows_empty))
     }
 
     /// Every id in its ledger.

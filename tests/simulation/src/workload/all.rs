@@ -6,8 +6,8 @@ use serde_json::{Value, json};
 
 use super::{
     Trouble::{
-        self, Clocks, Crash, Failures, Labels, Lag, Late, Lists, Lost, Pause, Refusals, Throttle,
-        Unlisted,
+        self, Clocks, Crash, Failures, Labels, Lag, Late, Lists, Lost, Outage, Pause, Refusals,
+        Throttle, Unlisted,
     },
     Workload,
     builders::{
@@ -18,13 +18,15 @@ use super::{
 use crate::{lab::Lab, plan::Deed};
 
 const EVERYTHING: &[Trouble] = &[
-    Lost, Late, Crash, Pause, Lag, Refusals, Throttle, Failures, Unlisted, Lists, Clocks, Labels,
+    Lost, Late, Crash, Pause, Lag, Refusals, Throttle, Outage, Failures, Unlisted, Lists, Clocks,
+    Labels,
 ];
 const HONEST: &[Trouble] = &[
-    Lost, Late, Crash, Pause, Lag, Refusals, Throttle, Failures, Clocks, Labels,
+    Lost, Late, Crash, Pause, Lag, Refusals, Throttle, Outage, Failures, Clocks, Labels,
 ];
 const UNLISTED: &[Trouble] = &[
-    Lost, Late, Crash, Pause, Lag, Refusals, Throttle, Failures, Clocks, Labels, Unlisted, Unlisted,
+    Lost, Late, Crash, Pause, Lag, Refusals, Throttle, Outage, Failures, Clocks, Labels, Unlisted,
+    Unlisted,
 ];
 const CALM: Duration = Duration::from_secs(420);
 
@@ -128,9 +130,19 @@ fn usual_of(random: &mut fastrand::Rng, group: &str, names: &[&str]) -> Deed {
     let name = *one(random, names);
     match (random.u32(0..14), name) {
         (0, _) => Deed::Delete(membership(name)),
+        (5, _) => ailing(random),
         (1 | 2, "b") => again(group, "b", &[2, 3]),
         (3 | 4, "a") => again(group, "a", &[0, 1]),
         _ => usual(random, &membership(name), group),
+    }
+}
+
+/// A server stops, or runs again.
+fn ailing(random: &mut fastrand::Rng) -> Deed {
+    let id = server(random.usize(0..4));
+    match random.bool() {
+        true => Deed::Stop(id),
+        false => Deed::Run(id),
     }
 }
 

@@ -168,13 +168,17 @@ pub const LISTS: [&[usize]; 9] = [
 pub fn usual(random: &mut fastrand::Rng, object: &Object, group: &str) -> Deed {
     let list = *one(random, &LISTS);
     let weight = [None, None, None, Some(100), Some(50), Some(0)][random.usize(..6)];
-    let spec = match random.u32(0..12) {
+    let mut spec = match random.u32(0..12) {
         0 => json!({"suspend": true}),
         1 => json!({"suspend": false, "servers": servers(group, list, weight)}),
         2 => json!({"mode": "Plan"}),
         3 => json!({"mode": "Enforce", "servers": servers(group, list, weight)}),
         _ => json!({"suspend": false, "mode": "Enforce", "servers": servers(group, list, weight)}),
     };
+    if random.u32(0..4) == 0 {
+        let least = one(random, &[json!(1), json!(2), json!("50%"), json!("100%")]).clone();
+        spec["removal"] = json!({"minServing": least});
+    }
     Deed::Edit(object.clone(), spec)
 }
 
