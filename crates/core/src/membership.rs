@@ -633,7 +633,7 @@ fn keep_everything_if_asked_or_nobody_would_be_left(world: &World, plan: &mut Pl
         .held
         .values()
         .any(|hold| matches!(hold, Hold::LastServing | Hold::WaitsForReplacement));
-    if world.purpose == Purpose::Release && (held_back || world.keep) {
+    if world.purpose == Purpose::Release && (held_back && !would_pass(world) || world.keep) {
         plan.retain = true;
         plan.remove.clear();
         plan.drain.clear();
@@ -648,6 +648,16 @@ fn keep_everything_if_asked_or_nobody_would_be_left(world: &World, plan: &mut Pl
             }
         }
     }
+}
+
+/// Whether everything could leave if no call that may still land did: such a release waits, it does not end with members
+/// left behind.
+fn would_pass(world: &World) -> bool {
+    let later = || World {
+        may_be_taken: BTreeSet::new(),
+        ..world.clone()
+    };
+    !world.may_be_taken.is_empty() && !plan(&later()).retain
 }
 
 fn counts(world: &World, plan: &Plan) -> Counts {

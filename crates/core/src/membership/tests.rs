@@ -521,6 +521,17 @@ fn a_member_that_is_wanted_again_while_it_drains_gets_its_weight_back() {
     check("want a b; have a b=100; own a b; draining b=50", "");
 }
 
+/// A deletion once ended with its members left behind because of a call that was not known to have passed by.
+#[test]
+fn a_release_waits_for_calls_that_may_still_land_and_does_not_end_because_of_them() {
+    check("release; have a b x; own a; late x b", "hold a LastServing");
+    check("release; have a b x; own a; late x", "remove a");
+    check(
+        "release; have a; own a; late a",
+        "hold a LastServing; retain",
+    );
+}
+
 #[test]
 fn a_member_that_changes_hands_while_it_drains_gets_its_weight_back_first() {
     let other = "other x 9 enforcing lists b";
