@@ -7,6 +7,7 @@ use std::{
 
 use futures::FutureExt;
 use serde_json::{Value, json};
+use server_group_operator::timing::Timing;
 use server_group_sim::{
     Offline, Options,
     fault::{Fault, What as CloudFault},
@@ -429,11 +430,19 @@ impl Lab {
         };
         self.note(told, || text);
         let number = arriving.name.replica;
-        let troubled = trouble
-            .as_ref()
-            .is_some_and(|what| !matches!(what, What::Deed(_)));
-        if troubled && self.replicas.contains_key(&number) && !self.paused.contains_key(&number) {
-            self.oracles.replica_is_well(number, self.clock.now());
+        let lasts = match &trouble {
+            None | Some(What::Deed(_)) => None,
+            Some(What::LoseRequest { hangs: true } | What::LoseAnswer { hangs: true }) => {
+                Some(Timing::production().kubernetes_deadline)
+            }
+            Some(_) => Some(Duration::ZERO),
+        };
+        if let Some(lasts) = lasts
+            && self.replicas.contains_key(&number)
+            && !self.paused.contains_key(&number)
+        {
+            let over = self.clock.now() + lasts;
+            self.oracles.replica_is_well(number, over);
         }
         match trouble {
             None => self.answer(arriving, None),
