@@ -39,6 +39,7 @@ test: ## Check everything, as CI does; the first run also builds its tools
 	@$(run-tests)
 	@# Alone: processor time is part of it.
 	@$(call part,many objects,$(many-objects))
+	@$(call part,sabotages,tests/simulation/sabotage/sabotage.py --check)
 	@$(call part,simulation built,$(MAKE) --no-print-directory simulation)
 	@$(call part,3000 schedules,$(SIMULATION) --schedules 3000)
 	@$(call part,single faults,$(SIMULATION) --single)
@@ -119,6 +120,11 @@ simulate: simulation ## Play the operator in virtual time; SCHEDULES=n SEED_FROM
 .PHONY: simulate-twice
 simulate-twice: simulation ## Play 200 schedules in two processes: the same seed is the same schedule
 	@diff <($(SIMULATION) --digests --schedules 200) <($(SIMULATION) --digests --schedules 200)
+
+# A copy of the tree is built, and thousands of schedules are played: not part of `make test`.
+.PHONY: sabotage
+sabotage: ## Break the operator on purpose, in a copy, and see that the simulation notices; ONLY="name name" for some
+	@tests/simulation/sabotage/sabotage.py $(ONLY)
 
 # How many objects, of ten members each, `make capacity` measures the operator with.
 SIZES ?= 1000 2000 4000 10000
