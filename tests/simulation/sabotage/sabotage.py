@@ -18,8 +18,6 @@ ROOT = HERE.parents[2]
 TARGET = Path(os.environ.get("CARGO_TARGET_DIR", ROOT / "target")).resolve() / "sabotage"
 TREE = TARGET / "tree"
 BINARY = TARGET / "target" / "simulation" / "simulation"
-# Half as long to build, and hardly slower to play.
-IN_A_HURRY = [f"profile.simulation.package.{name}.opt-level=1" for name in ("server-group-operator", "simulation")]
 
 # The crate that every other one can call, and what is added to it.
 SWITCH_FILE = "crates/core/src/lib.rs"
@@ -124,8 +122,6 @@ def copy_tree(replaced):
 def build():
     environment = os.environ | {"CARGO_TARGET_DIR": str(TARGET / "target")}
     command = ["cargo", "build", "--quiet", "--locked", "--profile", "simulation", "--package", "simulation"]
-    for setting in IN_A_HURRY:
-        command += ["--config", setting]
     built = subprocess.run(command, cwd=TREE, env=environment, capture_output=True, text=True)
     if built.returncode:
         sys.exit(f"the sabotaged tree cannot be built:\n{built.stderr}")
