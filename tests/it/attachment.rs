@@ -9,9 +9,8 @@ use server_group_sim::{
 };
 
 use crate::{
-    figures::calls,
     kinds::Kind,
-    stage::{Stage, condition, events, instance, message, operation, timing, told},
+    stage::{Stage, calls, condition, events, instance, message, operation, timing, told},
 };
 
 type Attachment = ScalingGroupAttachment;

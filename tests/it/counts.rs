@@ -10,8 +10,8 @@ use server_group_sim::{
 };
 
 use crate::{
-    figures::{calls, row},
-    stage::{Stage, instance, instances, timing},
+    figures::row,
+    stage::{Stage, calls, instance, instances, timing},
     wire::{Tripwire, wired},
 };
 

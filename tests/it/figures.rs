@@ -1,7 +1,5 @@
 //! Rows of the table that `make bench` prints, each of which fails when it is above its bound.
 
-use crate::stage::Stage;
-
 /// What others take for the same, in calls: the cloud controller manager (CCM) at eeb0ddc and the Terraform provider at
 /// 81c43b6, one resource a member, against a local cloud that keeps the documented limits.
 const PEERS: &[(&str, &str)] = &[
@@ -36,11 +34,4 @@ pub fn row(what: &str, floor: usize, ours: usize, bound: usize) {
     let peers = peers.map_or("", |(_, took)| took);
     eprintln!("count | {what:<50} | floor {floor:>4} | ours {ours:>4} | {ratio:>4.2} | {peers}");
     assert!(ours <= bound, "{what}: {ours} is more than {bound}");
-}
-
-/// How many calls of one action were made, carried out or not: what is refused was sent too.
-pub fn calls(stage: &Stage, action: &str) -> usize {
-    let world = stage.simulator.world();
-    let calls = world.audit.iter().filter(|call| call.service != "time");
-    calls.filter(|call| call.action == action).count()
 }

@@ -7,10 +7,7 @@ use serde_json::json;
 use server_group_operator::api::ServerGroupMembership;
 use server_group_sim::world::{Product, Status};
 
-use crate::{
-    figures::calls,
-    stage::{Stage, condition, instance, instances, message},
-};
+use crate::stage::{Stage, calls, condition, instance, instances, message};
 
 type Membership = ServerGroupMembership;
 

@@ -893,3 +893,10 @@ pub async fn told(stage: &Stage, reason: &str, words: &str) -> Vec<String> {
         }
     }
 }
+
+/// How many calls of one action were made, carried out or not: what is refused was sent too.
+pub fn calls(stage: &Stage, action: &str) -> usize {
+    let world = stage.simulator.world();
+    let calls = world.audit.iter().filter(|call| call.service != "time");
+    calls.filter(|call| call.action == action).count()
+}

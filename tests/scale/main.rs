@@ -30,8 +30,8 @@ use server_group_sim::{
     world::Product,
 };
 
-use figures::{calls, row};
-use stage::{Stage, instances, ready};
+use figures::row;
+use stage::{Stage, calls, instances, ready};
 use wire::{Tripwire, wired};
 
 /// One of these tests at a time.
