@@ -113,8 +113,6 @@ pub struct Oracles {
     tampered: Option<Duration>,
     /// Members that calls of ours put there.
     pub put: BTreeMap<(String, String), Duration>,
-    /// Members that two objects listed or held at once: they may have changed hands.
-    pub changed_hands: BTreeSet<(String, String)>,
     /// Whether an object ended in a way that may leave members behind.
     pub left_behind: bool,
     /// Whether a call was carried out long after it was sent.
@@ -406,8 +404,6 @@ impl Oracles {
                     Some(after) => {
                         let fact = self.facts.entry(object.clone()).or_default();
                         fact.learn(after, now);
-                        self.note_rivals(&object);
-                        let fact = &self.facts[&object];
                         let dishonest = fact.dishonest();
                         self.ask("S12");
                         if let Some(how) = dishonest.filter(|_| change.by.starts_with("replica")) {
@@ -425,19 +421,6 @@ impl Oracles {
             }
             _ => {}
         }
-    }
-
-    /// Notes what an object lists while another one on its group has it.
-    fn note_rivals(&mut self, object: &Object) {
-        let fact = &self.facts[object];
-        let others = self.facts.iter();
-        let others = others.filter(|(other, rival)| *other != object && rival.group == fact.group);
-        let rivals = others.flat_map(|(_, rival)| rival.lists.keys().chain(rival.ledger()));
-        let shared: Vec<_> = rivals
-            .filter(|id| fact.lists.contains_key(*id))
-            .map(|id| (fact.group.clone(), id.clone()))
-            .collect();
-        self.changed_hands.extend(shared);
     }
 
     /// Somebody did something.

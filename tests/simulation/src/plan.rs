@@ -74,6 +74,8 @@ pub enum What {
     Pause(u64),
     /// The replica's watch of these objects shows nothing new for so many milliseconds.
     Stall(String, u64),
+    /// From now on nobody answers what is asked about this group.
+    Silence(String),
     /// All watches end, and have to list anew.
     Compact,
     /// The replica's wall clock jumps by so many milliseconds.
