@@ -7,6 +7,7 @@ use std::{
 
 use serde_json::Value;
 
+use super::JUST_NOW;
 use crate::effect::Effect;
 
 /// What an object asks for and remembers.
@@ -164,14 +165,34 @@ impl Fact {
         {
             return false;
         }
-        let named = ["servers", "serverGroups"]
-            .map(|field| operation[field].as_array().cloned().unwrap_or_default());
-        let named: BTreeSet<_> = named
-            .iter()
-            .flatten()
-            .map(|key| id_of(key.as_str().unwrap_or_default()).to_owned())
-            .collect();
+        let named = self.named();
         effect.members.iter().all(|member| named.contains(member))
+    }
+
+    fn named(&self) -> BTreeSet<String> {
+        let named = ["servers", "serverGroups"];
+        let named = named.map(|field| {
+            self.operation[field]
+                .as_array()
+                .cloned()
+                .unwrap_or_default()
+        });
+        let named = named.iter().flatten();
+        named
+            .map(|key| id_of(key.as_str().unwrap_or_default()).to_owned())
+            .collect()
+    }
+
+    /// Whom a call of its may still take, as far as its status says: a change of weights may be to 0.
+    pub fn may_take(&self) -> BTreeSet<String> {
+        let action = self.operation["action"].as_str().unwrap_or_default();
+        match ["Remove", "Set", "Update"]
+            .iter()
+            .any(|verb| action.starts_with(verb))
+        {
+            true => self.named(),
+            false => BTreeSet::new(),
+        }
     }
 
     /// Whether its ledger has this member.
@@ -201,6 +222,12 @@ impl Fact {
     /// How its status claims too much, if it does.
     pub fn dishonest(&self) -> Option<&'static str> {
         self.moving.filter(|_| self.in_sync)
+    }
+
+    /// Whether who acts for it at `left` knows what is so since then: its intent was written later, with the version that
+    /// has it, or the last question may not have been asked before.
+    pub fn knows(&self, since: Duration, left: Duration) -> bool {
+        self.intended_at.is_some_and(|intended| since <= intended) || since + JUST_NOW < left
     }
 
     /// Every id that it registered.

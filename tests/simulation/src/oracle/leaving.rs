@@ -36,9 +36,9 @@ fn others_serve(world: &World, group: &str, but: &BTreeSet<String>) -> bool {
 }
 
 /// Whether nobody would serve if all that is registered went (L4).
-fn would_leave_nobody(world: &World, fact: &Fact) -> bool {
+fn would_leave_nobody(world: &World, fact: &Fact, doubted: &BTreeSet<String>) -> bool {
     if fact.is_membership {
-        return !others_serve(world, &fact.group, fact.registered());
+        return !others_serve(world, &fact.group, &(fact.registered() | doubted));
     }
     let Some(instances) = world
         .scaling_groups
@@ -48,7 +48,8 @@ fn would_leave_nobody(world: &World, fact: &Fact) -> bool {
         return false;
     };
     let mut fed = fact.registered().iter();
-    fact.forces_detach && fed.any(|group| !others_serve(world, group, instances))
+    let but = instances | doubted;
+    fact.forces_detach && fed.any(|group| !others_serve(world, group, &but))
 }
 
 impl Oracles {
@@ -63,7 +64,9 @@ impl Oracles {
         self.ask("leak");
         let world = cloud.look();
         let there = staying(&world, fact);
-        let retains = !fact.allows_empty && would_leave_nobody(&world, fact);
+        let doubted = self.facts.values().flat_map(Fact::may_take).collect();
+        let retains = |doubted| !fact.allows_empty && would_leave_nobody(&world, fact, doubted);
+        let (retains, may_retain) = (retains(&BTreeSet::new()), retains(&doubted));
         drop(world);
         self.left_behind |= fact.ledger().iter().any(|id| there.contains(id));
         let listed = |id: &&String| {
@@ -85,6 +88,9 @@ impl Oracles {
             () if fact.resting.is_some() => "an object was deleted at rest",
             () if self.landed_late => "an object ended, and a call landed late",
             () if retains => "a release would have left nobody serving",
+            () if may_retain => {
+                "a release would have left nobody serving that no open call may take"
+            }
             () => {
                 let text = format!(
                     "leak: {} is gone at {now:?}, and {id}, which it registered, stays in {}",

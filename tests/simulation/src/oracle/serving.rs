@@ -8,7 +8,7 @@ use server_group_sim::{
     world::{Member, Status},
 };
 
-use super::{Fact, JUST_NOW, LATE, Landing, Oracles};
+use super::{Fact, LATE, Landing, Oracles};
 use crate::{effect::Effect, plan::Name};
 
 /// What a call that takes somebody away was sent for, as things stood then.
@@ -57,10 +57,10 @@ impl Oracles {
             true => meant.wanted == 0,
             false => owner.lists.is_empty(),
         };
-        let long = owner.edited + JUST_NOW < left;
+        let knows = owner.knows(owner.edited, left);
         let empties = names_nobody && !meant.deleting && !owner.allows_empty;
         self.ask("S4");
-        if empties && long {
+        if empties && knows {
             let text = format!(
                 "S4: {name} takes {:?} away, though the list of its object names nobody to serve",
                 effect.takes()
@@ -68,7 +68,7 @@ impl Oracles {
             self.breaks(text);
         }
         // What it lists changed while the call was on its way out.
-        if long {
+        if knows {
             self.meant.insert(effect.content.clone(), meant);
         }
     }

@@ -3,16 +3,11 @@
 
 use std::time::Duration;
 
-use super::{Fact, JUST_NOW, Oracles};
+use super::{Fact, Oracles};
 use crate::{
     effect::Effect,
     plan::{Name, Object},
 };
-
-/// Whether that is so for longer than a question to Kubernetes may take.
-fn long(since: Option<Duration>, left: Duration) -> bool {
-    since.is_some_and(|since| since + JUST_NOW < left)
-}
 
 impl Oracles {
     /// S1, S2, S7: what is removed, or sent nothing more, is ours, was not put at rest, and nobody else lists it.
@@ -22,7 +17,7 @@ impl Oracles {
         let Some((object, owner)) = self.facts.iter().find(|(_, fact)| fact.intends(effect)) else {
             return;
         };
-        if long(owner.resting, left) {
+        if owner.resting.is_some_and(|since| owner.knows(since, left)) {
             let text = format!(
                 "S2: {name} left at {left:?}, though {} was at rest since {:?}",
                 object.name, owner.resting
@@ -50,7 +45,9 @@ impl Oracles {
         id: &String,
         left: Duration,
     ) -> Option<(&'static str, String)> {
-        if long(owner.deleting, left) && !owner.registered().contains(id) {
+        if owner.deleting.is_some_and(|since| owner.knows(since, left))
+            && !owner.registered().contains(id)
+        {
             return Some(("S1", format!("{id}, which it did not register, at its end")));
         }
         if !owner.holds(id) {
@@ -74,7 +71,9 @@ impl Oracles {
                 None => since.map(|since| since.max(owner.edited)),
             },
         };
-        long(since, left).then(|| ("S1", format!("{id}, which it lists since {since:?}")))
+        since
+            .is_some_and(|since| owner.knows(since, left))
+            .then(|| ("S1", format!("{id}, which it lists since {since:?}")))
     }
 
     /// S7: what another live, granted, enforcing object lists is handed over.
