@@ -463,7 +463,9 @@ impl Lab {
             }
             Some(What::Late(millis)) => {
                 self.lose(arriving.reply.take(), false);
-                let due = self.now() + Duration::from_millis(millis);
+                let now = self.now();
+                let due = now + Duration::from_millis(millis);
+                self.oracles.lands_late(&arriving.effect, now, due);
                 self.schedule(due, Todo::Land(Box::new(arriving)));
             }
             Some(What::CrashBefore(back)) => {

@@ -159,6 +159,7 @@ fn report(sum: &Sum, begun: Instant) {
     println!("happened: {:?}", sum.happened);
     println!("asked: {:?}", sum.asked);
     println!("excused: {:?}", sum.excused);
+    println!("noticed: {:?}", sum.noticed);
     let mut kinds: BTreeMap<String, Vec<&(Schedule, Outcome)>> = BTreeMap::new();
     for found in &sum.found {
         let rule = found.1.rule().unwrap_or_default();

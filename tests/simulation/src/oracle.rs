@@ -6,6 +6,7 @@ mod failover;
 mod leaving;
 mod refused;
 mod serving;
+mod shadow;
 mod strangers;
 mod tokens;
 mod wanted;
@@ -73,6 +74,10 @@ pub struct Oracles {
     pub asked: BTreeMap<&'static str, usize>,
     /// How often something beyond our control explained what looked like a breach.
     pub excused: BTreeMap<&'static str, usize>,
+    /// What one record of each group would have known, by kind.
+    pub noticed: BTreeMap<&'static str, usize>,
+    /// Calls that are on their way, though nobody waits for them any more.
+    late: Vec<shadow::Late>,
     /// Objects, as Kubernetes has them.
     pub facts: BTreeMap<Object, Fact>,
     /// Whether replicas elect a leader.
@@ -152,6 +157,7 @@ impl Oracles {
         cluster: &Cluster,
         cloud: &Offline,
     ) {
+        self.notice(effect, left);
         self.leads(name, left);
         self.has_intent(name, effect, left);
         self.is_alone(name, effect, left, cloud);

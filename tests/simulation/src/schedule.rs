@@ -57,6 +57,8 @@ pub struct Outcome {
     pub asked: BTreeMap<&'static str, usize>,
     /// How often something beyond our control explained what looked like a breach.
     pub excused: BTreeMap<&'static str, usize>,
+    /// What one record of each group would have known, by kind.
+    pub noticed: BTreeMap<&'static str, usize>,
 }
 
 impl Outcome {
@@ -145,6 +147,7 @@ impl Schedule {
             digest: lab.digest(),
             asked: std::mem::take(&mut lab.oracles.asked),
             excused: std::mem::take(&mut lab.oracles.excused),
+            noticed: std::mem::take(&mut lab.oracles.noticed),
             named: std::mem::take(&mut lab.named),
             trace: std::mem::take(&mut lab.trace),
         }

@@ -34,6 +34,8 @@ pub struct Sum {
     pub asked: BTreeMap<&'static str, usize>,
     /// How often something beyond our control explained what looked like a breach.
     pub excused: BTreeMap<&'static str, usize>,
+    /// What one record of each group would have known, by kind.
+    pub noticed: BTreeMap<&'static str, usize>,
     /// Schedules in which a rule was broken.
     pub found: Vec<(Schedule, Outcome)>,
 }
@@ -60,6 +62,9 @@ impl Sum {
         for (why, times) in &outcome.excused {
             *self.excused.entry(why).or_default() += times;
         }
+        for (kind, times) in &outcome.noticed {
+            *self.noticed.entry(kind).or_default() += times;
+        }
         if outcome.broken.is_some() {
             self.found.push((schedule.clone(), outcome));
         }
@@ -78,6 +83,9 @@ impl Sum {
         }
         for (why, times) in other.excused {
             *self.excused.entry(why).or_default() += times;
+        }
+        for (kind, times) in other.noticed {
+            *self.noticed.entry(kind).or_default() += times;
         }
         self.found.extend(other.found);
     }

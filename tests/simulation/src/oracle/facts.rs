@@ -46,11 +46,21 @@ pub struct Fact {
     created: Duration,
     rested_until: Duration,
     operation: Value,
+    settled: Vec<Value>,
     ledger: BTreeSet<String>,
     registered: BTreeSet<String>,
     in_sync: bool,
     at_rest_in_status: bool,
     moving: Option<&'static str>,
+}
+
+/// The ids that a call in a status names.
+fn named(call: &Value) -> BTreeSet<String> {
+    let named = ["servers", "serverGroups"].map(|field| call[field].as_array().cloned());
+    let named = named.iter().flatten().flatten();
+    named
+        .map(|key| id_of(key.as_str().unwrap_or_default()).to_owned())
+        .collect()
 }
 
 /// The id in a name such as `i-1@10.0.0.1:80` or `ALB/sgp-1:80`.
@@ -122,6 +132,8 @@ impl Fact {
             self.intended_at = operation["id"].is_string().then_some(now);
         }
         self.operation = operation.clone();
+        let settled = status["settled"].as_array();
+        self.settled = settled.cloned().unwrap_or_default();
         let ledger = &status["ledger"];
         let entries = |part: &str| ledger[part].as_array().cloned().unwrap_or_default();
         let kept = entries("registered").into_iter().chain(entries("adopted"));
@@ -156,6 +168,17 @@ impl Fact {
         };
     }
 
+    /// Whether its status speaks of this call, be it open or settled.
+    pub fn remembers(&self, effect: &Effect) -> bool {
+        let calls = self.settled.iter().chain([&self.operation]);
+        let mut same = calls.filter(|call| call["action"] == effect.action);
+        effect.groups.contains(&self.group)
+            && same.any(|call| {
+                let named = named(call);
+                effect.members.iter().any(|member| named.contains(member))
+            })
+    }
+
     /// Whether its status has the intent to do this.
     pub fn intends(&self, effect: &Effect) -> bool {
         let operation = &self.operation;
@@ -165,22 +188,8 @@ impl Fact {
         {
             return false;
         }
-        let named = self.named();
+        let named = named(&self.operation);
         effect.members.iter().all(|member| named.contains(member))
-    }
-
-    fn named(&self) -> BTreeSet<String> {
-        let named = ["servers", "serverGroups"];
-        let named = named.map(|field| {
-            self.operation[field]
-                .as_array()
-                .cloned()
-                .unwrap_or_default()
-        });
-        let named = named.iter().flatten();
-        named
-            .map(|key| id_of(key.as_str().unwrap_or_default()).to_owned())
-            .collect()
     }
 
     /// Whom a call of its may still take, as far as its status says: a change of weights may be to 0.
@@ -190,7 +199,7 @@ impl Fact {
             .iter()
             .any(|verb| action.starts_with(verb))
         {
-            true => self.named(),
+            true => named(&self.operation),
             false => BTreeSet::new(),
         }
     }
