@@ -332,8 +332,8 @@ async fn a_call_that_was_sent_twice_settles_from_the_second_sending() {
 async fn a_removal_that_lands_after_it_settled_leaves_somebody_also_after_a_restart() {
     const REMOVE: &str = "RemoveVServerGroupBackendServers";
     let mut timing = crate::stage::timing();
-    // Longer than a slow machine takes: what lands in here is expected.
-    timing.linger = Duration::from_mins(30);
+    // Longer than a slow machine takes until it lands; it waits for the end of this once more.
+    timing.linger = Duration::from_secs(40);
     for restart in [false, true] {
         let mut stage = Stage::without_operator("late-removal").await;
         stage.start_with(stage.operator_client(), timing.clone());
