@@ -289,6 +289,10 @@ impl Oracles {
         let changed = changed.max().unwrap_or_default();
         match seen {
             Some(seen) if left <= seen + VIEW && seen >= changed => {}
+            // It looked, and cannot know that what it was shown is older than it looks.
+            _ if self.disturbed.get(group).is_some_and(|at| *at >= changed) => {
+                self.excuse("the last view was not of what was there");
+            }
             _ => {
                 let text = format!(
                     "S5: {name} left at {left:?}, the last whole view was of {seen:?}, and the last change over at {changed:?}"
