@@ -17,13 +17,13 @@ use server_group_core::{
 };
 
 use super::{
-    handover::waits_for,
     managed::Managed,
     pass::Pass,
     reconcile::{Judged, Pipeline},
     report::{Counts, Seen, plain_message},
     shown_plan,
     stop::Stop,
+    waiting::waits_for,
 };
 use crate::{
     api::{ScalingGroupAttachment, status},

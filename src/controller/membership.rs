@@ -19,13 +19,13 @@ use server_group_core::{
 };
 
 use super::{
-    handover::waits_for,
     managed::Managed,
     pass::Pass,
     reconcile::{Judged, Pipeline},
     report::{Counts, Seen, plain_message},
     shown_plan,
     stop::Stop,
+    waiting::waits_for,
 };
 use crate::{
     api::{ServerGroupMembership, status},

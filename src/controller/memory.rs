@@ -12,7 +12,7 @@ use std::{
 use super::{contention::Removed, refusals::Refusal};
 use crate::api::status::Plan;
 use parking_lot::Mutex;
-use server_group_core::{handover::Waits, refusal::Trials, settle::Absences};
+use server_group_core::{refusal::Trials, settle::Absences, waiting::WaitingSince};
 
 /// Counts and waits of one object. Times are since the start of the process.
 #[derive(Debug)]
@@ -41,9 +41,9 @@ pub struct Memory<K> {
     /// Since when each stranger is one.
     pub strangers: BTreeMap<K, Duration>,
     /// What changes hands and waits for another object.
-    pub changes_hands: Waits<K>,
+    pub changes_hands: WaitingSince<K>,
     /// Calls of other objects that have to end first, by operation.
-    pub calls_of_others: Waits<String>,
+    pub calls_of_others: WaitingSince<String>,
     /// Since when each parked entry waits.
     pub parked: BTreeMap<K, Parked>,
     /// The first time that the group's own call said it does not exist.
@@ -102,8 +102,8 @@ impl<K> Default for Memory<K> {
             refusals: BTreeMap::new(),
             removed: BTreeMap::new(),
             strangers: BTreeMap::new(),
-            changes_hands: Waits::default(),
-            calls_of_others: Waits::default(),
+            changes_hands: WaitingSince::default(),
+            calls_of_others: WaitingSince::default(),
             parked: BTreeMap::new(),
             gone_since: None,
             failures: 0,

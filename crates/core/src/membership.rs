@@ -497,28 +497,30 @@ fn differences(world: &World, plan: &mut Plan) -> Vec<(ServerKey, Change)> {
     let listed = |key: &&ServerKey| world.desired.contains_key(*key);
     for key in world.ledger.iter().filter(|key| !listed(key)) {
         let stays_on_release = world.purpose == Purpose::Release && !world.owns(key);
-        let to_restore = weight_to_restore(world, key);
-        let unlisted = world.unlisted(key);
-        // It changes hands as it was found, and if it is not there, nothing does.
-        if let (Unlisted::Awaits(name), None, true) =
-            (unlisted, to_restore, world.rows.contains_key(key))
-            && !stays_on_release
-            && !world.brings(key)
-        {
-            plan.held.insert(key.clone(), Hold::InFlight);
-            plan.awaits.insert(key.clone(), name.to_owned());
-            continue;
-        }
-        let gives =
-            unlisted == Unlisted::Theirs || to_restore.is_some() && unlisted != Unlisted::Ours;
-        let theirs = gives || stays_on_release || world.brings(key);
-        if theirs {
-            match to_restore {
-                Some(weight) => changes.push((key.clone(), Change::Restore(weight))),
-                None if world.unsettled.contains(key) => {}
-                None => _ = plan.hand_over.insert(key.clone()),
+        let unlisted = match stays_on_release || world.brings(key) {
+            true => Unlisted::Theirs,
+            false => world.unlisted(key),
+        };
+        match (unlisted, weight_to_restore(world, key)) {
+            (Unlisted::Ours, _) => {}
+            // It changes hands as it was found.
+            (_, Some(weight)) => {
+                changes.push((key.clone(), Change::Restore(weight)));
+                continue;
             }
-            continue;
+            (Unlisted::Theirs, None) => {
+                if !world.unsettled.contains(key) {
+                    plan.hand_over.insert(key.clone());
+                }
+                continue;
+            }
+            (Unlisted::Awaits(name), None) if world.rows.contains_key(key) => {
+                plan.held.insert(key.clone(), Hold::InFlight);
+                plan.awaits.insert(key.clone(), name.to_owned());
+                continue;
+            }
+            // There is nothing to take over.
+            (Unlisted::Awaits(_), None) => {}
         }
         match world.rows.get(key) {
             // A call about it may still land: it is neither gone nor a difference.

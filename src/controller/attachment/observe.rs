@@ -5,10 +5,9 @@ use std::{
     time::Duration,
 };
 
-use kube::{Resource, ResourceExt};
 use server_group_core::{
     attachment::{AttachmentKey, World},
-    claim::{Claimant, Standing, claimed},
+    claim::{Claimant, claimed},
     membership::Foreigner,
     product::Product,
     server::Weight,
@@ -17,8 +16,8 @@ use server_group_core::{
 use super::{
     super::{
         Context,
-        authorize::authorize,
         book::Open,
+        claims,
         following::patience,
         managed::{Managed, age},
         pass::Pass,
@@ -267,29 +266,6 @@ pub(super) fn claimant(
     other: &Known<ScalingGroupAttachment>,
 ) -> Claimant<AttachmentKey> {
     let consistent = parse::parse(&other.spec).is_ok();
-    let granted = authorize(&ctx.accounts, &**other).is_ok();
-    let leaving = other.meta().deletion_timestamp.is_some();
-    let acts = granted && !other.spec.suspend && !other.planning() && consistent;
-    Claimant {
-        name: format!(
-            "{}/{}",
-            other.namespace().unwrap_or_default(),
-            other.name_any()
-        ),
-        age: age(&**other),
-        lists: match granted && !leaving {
-            true => parse::claims(&other.spec),
-            false => BTreeSet::new(),
-        },
-        registered: match granted {
-            true => other.ledger().registered.clone(),
-            false => BTreeSet::new(),
-        },
-        ledger: other.ledger().keys(),
-        standing: match (acts, leaving) {
-            (true, true) => Standing::Leaving,
-            (true, false) => Standing::Enforcing,
-            (false, _) => Standing::Idle,
-        },
-    }
+    let lists = || (parse::claims(&other.spec), true);
+    claims::claimant(ctx, &**other, other.ledger(), consistent, lists)
 }

@@ -2,10 +2,9 @@
 
 use std::{collections::BTreeMap, collections::BTreeSet, time::Duration};
 
-use kube::{Resource, ResourceExt};
 use server_group_core::{
     attachment::AttachmentKey,
-    claim::{Claimant, Standing},
+    claim::Claimant,
     membership::{World, resolve::resolve},
     product::Product,
     reason::Reason,
@@ -14,13 +13,7 @@ use server_group_core::{
 
 use super::{
     super::{
-        Context,
-        authorize::authorize,
-        managed::{Managed, age},
-        parking::Arrival,
-        pass::Pass,
-        registry::Known,
-        stop::Stop,
+        Context, claims, managed::age, parking::Arrival, pass::Pass, registry::Known, stop::Stop,
     },
     draining::{self, drains},
     foreigners::foreigners,
@@ -360,43 +353,18 @@ pub(super) fn claimant(
 ) -> Claimant<ServerKey> {
     let mut ledger = other.ledger().clone();
     ledger.take_addresses(rows);
-    let product = parse::product(other.spec.server_group.type_);
-    let granted = authorize(&ctx.accounts, &**other).is_ok();
-    let leaving = other.meta().deletion_timestamp.is_some();
-    let mut consistent = parse::parse(&other.spec).is_ok();
-    let lists = if granted && !leaving {
+    let consistent = parse::parse(&other.spec).is_ok();
+    claims::claimant(ctx, &**other, &ledger, consistent, || {
+        let product = parse::product(other.spec.server_group.type_);
         let entries = parse::claims(&other.spec);
-        if let Ok(desired) = resolve(product, &entries, &ledger, rows) {
-            desired.into_keys().collect()
-        } else {
-            consistent = false;
+        match resolve(product, &entries, &ledger, rows) {
+            Ok(desired) => (desired.into_keys().collect(), true),
             // Whichever is meant, it is claimed.
-            let meant = entries
-                .iter()
-                .flat_map(|entry| with_address(entry.key(), rows));
-            meant.collect()
+            Err(_) => {
+                let entries = entries.iter();
+                let meant = entries.flat_map(|entry| with_address(entry.key(), rows));
+                (meant.collect(), false)
+            }
         }
-    } else {
-        BTreeSet::new()
-    };
-    let acts = granted && !other.spec.suspend && !other.planning() && consistent;
-    Claimant {
-        name: format!(
-            "{}/{}",
-            other.namespace().unwrap_or_default(),
-            other.name_any()
-        ),
-        age: age(&**other),
-        lists,
-        registered: match granted {
-            true => ledger.registered.clone(),
-            false => BTreeSet::new(),
-        },
-        ledger: ledger.keys(),
-        standing: match (acts, leaving) {
-            (true, true) => Standing::Leaving,
-            (true, false) => Standing::Enforcing,
-            (false, _) => Standing::Idle,
-        },
-    }
+    })
 }

@@ -5,7 +5,8 @@ use std::fmt;
 use super::{AttachmentKey, Taken, World};
 use crate::{
     claim,
-    membership::{Foreigner, Purpose, guard::goes_to_another},
+    guard::goes_to_another,
+    membership::{Foreigner, Purpose},
     product::ATTACHMENTS_PER_CALL,
 };
 

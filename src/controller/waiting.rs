@@ -25,9 +25,7 @@ impl<M: Managed> Pass<'_, M> {
             self.wake_at(due);
         }
     }
-}
 
-impl<M: Managed> Pass<'_, M> {
     /// The same judgement of a group that may not be changed now, with the name of the object whose call has to end first.
     pub fn names_whom_it_waits_for(&self, judged: Judged) -> Judged {
         if judged.verdict.reason != Reason::Changing || self.record.operation.is_some() {

@@ -1,18 +1,18 @@
-//! Waiting for another object to take over, or to let go of, what changes hands (S7): not for ever.
+//! Waiting for other objects (S7): not for ever without a word.
 
 use std::{collections::BTreeMap, time::Duration};
 
 /// Since when each entry waits.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Waits<K>(BTreeMap<K, Duration>);
+pub struct WaitingSince<K>(BTreeMap<K, Duration>);
 
-impl<K> Default for Waits<K> {
+impl<K> Default for WaitingSince<K> {
     fn default() -> Self {
         Self(BTreeMap::new())
     }
 }
 
-impl<K: Ord + Clone> Waits<K> {
+impl<K: Ord + Clone> WaitingSince<K> {
     /// Takes in what waits `now`, and returns what has waited for longer than `patience` with whom it waits for, and when
     /// the next one will have.
     pub fn overdue(
@@ -43,7 +43,7 @@ mod tests {
     fn who_waits_too_long_is_told_and_who_waits_anew_waits_from_then_on() {
         let (second, patience) = (Duration::from_secs, Duration::from_secs(10));
         let one = BTreeMap::from([(1, "ns/a".to_owned())]);
-        let mut waits = Waits::default();
+        let mut waits = WaitingSince::default();
         assert_eq!(waits.overdue(&one, second(1), patience).1, Some(second(11)));
         let (overdue, _) = waits.overdue(&one, second(10), patience);
         assert!(overdue.is_empty());
