@@ -95,7 +95,6 @@ enum Todo {
     EndStream(u64),
     Bookmarks,
     LookAround,
-    Happen(What),
     Start(Start),
     Wake(usize),
     Sweep(String),
@@ -179,12 +178,6 @@ impl Lab {
         self.digest
     }
 
-    /// How many replicas run.
-    #[must_use]
-    pub fn running(&self) -> usize {
-        self.replicas.len()
-    }
-
     /// Has a replica started so much later.
     pub fn start_in(&mut self, delay: Duration) {
         self.started += 1;
@@ -195,11 +188,6 @@ impl Lab {
             elects: self.elects,
         };
         self.schedule(start.at, Todo::Start(start));
-    }
-
-    /// Has something happen at a moment.
-    pub fn happen_at(&mut self, at: Duration, what: What) {
-        self.schedule(at, Todo::Happen(what));
     }
 
     /// From now on things go wrong, as `troubles` have it.
@@ -336,8 +324,7 @@ impl Lab {
                 self.oracles.breaks(text);
             }
             if effect.sort == Sort::CloudChange {
-                self.oracles
-                    .sent(&name, &effect, left, &self.cluster, &self.cloud);
+                self.oracles.sent(&name, &effect, left, &self.cloud);
             }
             let arriving = Arriving {
                 effect,
@@ -383,7 +370,6 @@ impl Lab {
             Todo::EndStream(stream) => _ = self.streams.remove(&stream),
             Todo::Bookmarks => self.bookmarks(),
             Todo::LookAround => {}
-            Todo::Happen(what) => self.happen(&what, None),
             Todo::Start(start) => {
                 self.note(true, || format!("replica {} starts", start.number));
                 let start = Start {
@@ -641,8 +627,7 @@ impl Lab {
                 self.note(true, || text);
             }
         }
-        self.oracles
-            .landed(&landing, &entries, &self.cluster, &self.cloud);
+        self.oracles.landed(&landing, &entries, &self.cloud);
     }
 
     fn open(&mut self, arriving: &Arriving, watch: Watch) -> mpsc::UnboundedReceiver<String> {
@@ -721,7 +706,7 @@ impl Lab {
     /// Watches without news say how far they are.
     fn bookmarks(&mut self) {
         for stream in self.streams.values_mut() {
-            if !self.cluster.pending(&stream.watch) {
+            if stream.watch.takes_bookmarks() && !self.cluster.pending(&stream.watch) {
                 let line = self.cluster.bookmark(&mut stream.watch);
                 _ = stream.lines.send(format!("{line}\n"));
             }

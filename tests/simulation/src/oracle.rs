@@ -22,7 +22,7 @@ use server_group_sim::{Offline, audit::Entry};
 pub use self::{end::at_end, facts::Fact};
 use crate::{
     effect::Effect,
-    kubernetes::{Change, Cluster},
+    kubernetes::Change,
     plan::{Deed, Name, Object},
 };
 
@@ -63,7 +63,6 @@ struct Flight {
     content: String,
     sent: Duration,
     carried_out: bool,
-    answered: bool,
 }
 
 /// What the rules need to know.
@@ -117,7 +116,7 @@ pub struct Oracles {
     /// When somebody last wrote a status.
     tampered: Option<Duration>,
     /// Members that calls of ours put there.
-    pub put: BTreeMap<(String, String), Duration>,
+    pub put: BTreeSet<(String, String)>,
     /// Whether an object ended in a way that may leave members behind.
     pub left_behind: bool,
     /// Whether a call was carried out long after it was sent.
@@ -149,14 +148,7 @@ impl Oracles {
     }
 
     /// A changing call has left a replica.
-    pub fn sent(
-        &mut self,
-        name: &Name,
-        effect: &Effect,
-        left: Duration,
-        cluster: &Cluster,
-        cloud: &Offline,
-    ) {
+    pub fn sent(&mut self, name: &Name, effect: &Effect, left: Duration, cloud: &Offline) {
         self.notice(effect, left);
         self.leads(name, left);
         self.has_intent(name, effect, left);
@@ -168,14 +160,12 @@ impl Oracles {
             self.has_seen(name, effect, left);
             self.may_take(name, effect, left);
         }
-        _ = cluster;
         for group in &effect.occupies() {
             let flight = Flight {
                 name: name.clone(),
                 content: effect.content.clone(),
                 sent: left,
                 carried_out: false,
-                answered: false,
             };
             self.flights.entry(group.clone()).or_default().push(flight);
         }
@@ -220,9 +210,8 @@ impl Oracles {
         self.ask("S6");
         for group in effect.occupies() {
             let open = self.flights.get(&group).into_iter().flatten();
-            let mut other = open.filter(|flight| {
-                !flight.answered && flight.content != effect.content && left < flight.sent + SETTLES
-            });
+            let mut other = open
+                .filter(|flight| flight.content != effect.content && left < flight.sent + SETTLES);
             if let Some(other) = other.next() {
                 let text = format!(
                     "S6: {name} left at {left:?}, while {} on {group}, sent at {:?}, was open",
@@ -283,7 +272,7 @@ impl Oracles {
         let seen = self.seen.get(&(name.replica, group.clone())).copied();
         let open = self.flights.get(group).into_iter().flatten();
         let settled = open
-            .filter(|flight| !flight.answered && flight.content != effect.content)
+            .filter(|flight| flight.content != effect.content)
             .map(|flight| flight.sent + SETTLES);
         let changed = self.answered.get(group).copied().into_iter().chain(settled);
         let changed = changed.max().unwrap_or_default();
@@ -304,13 +293,7 @@ impl Oracles {
     }
 
     /// A request was carried out by the cloud.
-    pub fn landed(
-        &mut self,
-        landing: &Landing<'_>,
-        entries: &[Entry],
-        cluster: &Cluster,
-        cloud: &Offline,
-    ) {
+    pub fn landed(&mut self, landing: &Landing<'_>, entries: &[Entry], cloud: &Offline) {
         let Landing {
             name, effect, at, ..
         } = landing;
@@ -325,7 +308,6 @@ impl Oracles {
                 self.disturbed.insert(group.clone(), *at);
             }
         }
-        _ = cluster;
         if *at > landing.left + Duration::from_secs(30) {
             self.landed_late = true;
         }
@@ -342,7 +324,7 @@ impl Oracles {
                 if entry.action.starts_with("Add") {
                     for member in &entry.names {
                         let put = (entry.resource.clone(), facts::id_of(member).to_owned());
-                        self.put.insert(put, *at);
+                        self.put.insert(put);
                     }
                 }
             }
@@ -359,18 +341,16 @@ impl Oracles {
                 .filter(|flight| flight.name == *name)
                 .map(|flight| flight.content.clone())
                 .collect();
-            for flight in flights.iter_mut() {
-                // A repetition with its token settles the first one too.
-                flight.answered |= same.contains(&flight.content);
-            }
+            // A repetition with its token settles the first one too.
+            let over = |flight: &Flight| same.contains(&flight.content);
             // What was refused has changed nothing.
             if flights
                 .iter()
-                .any(|flight| flight.answered && flight.carried_out)
+                .any(|flight| over(flight) && flight.carried_out)
             {
                 self.answered.insert(group.clone(), now);
             }
-            flights.retain(|flight| !flight.answered);
+            flights.retain(|flight| !over(flight));
         }
     }
 

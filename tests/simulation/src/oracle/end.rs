@@ -146,7 +146,7 @@ fn nothing_is_forgotten(lab: &mut Lab) -> Option<String> {
         .values()
         .flat_map(|group| group.instances.iter().cloned())
         .collect();
-    let forgotten = lab.oracles.put.keys().find(|(group, id)| {
+    let forgotten = lab.oracles.put.iter().find(|(group, id)| {
         world
             .groups
             .get(group)

@@ -50,16 +50,18 @@ pub struct Fact {
     ledger: BTreeSet<String>,
     registered: BTreeSet<String>,
     in_sync: bool,
-    at_rest_in_status: bool,
     moving: Option<&'static str>,
 }
 
 /// The ids that a call in a status names.
 fn named(call: &Value) -> BTreeSet<String> {
-    let named = ["servers", "serverGroups"].map(|field| call[field].as_array().cloned());
-    let named = named.iter().flatten().flatten();
-    named
-        .map(|key| id_of(key.as_str().unwrap_or_default()).to_owned())
+    &names(&call["servers"]) | &names(&call["serverGroups"])
+}
+
+/// The ids in a list of names.
+fn names(list: &Value) -> BTreeSet<String> {
+    let all = list.as_array().into_iter().flatten();
+    all.map(|name| id_of(name.as_str().unwrap_or_default()).to_owned())
         .collect()
 }
 
@@ -135,34 +137,21 @@ impl Fact {
         let settled = status["settled"].as_array();
         self.settled = settled.cloned().unwrap_or_default();
         let ledger = &status["ledger"];
-        let entries = |part: &str| ledger[part].as_array().cloned().unwrap_or_default();
-        let kept = entries("registered").into_iter().chain(entries("adopted"));
-        self.ledger = kept
-            .map(|key| id_of(key.as_str().unwrap_or_default()).to_owned())
-            .collect();
-        let registered = entries("registered").into_iter();
-        self.registered = registered
-            .map(|key| id_of(key.as_str().unwrap_or_default()).to_owned())
-            .collect();
-        let condition = |kind: &str| {
-            let mut conditions = status["conditions"].as_array().into_iter().flatten();
-            conditions
-                .find(|condition| condition["type"] == kind)
-                .cloned()
-                .unwrap_or_default()
-        };
-        let in_sync = condition("InSync");
-        self.in_sync = in_sync["status"] == "True"
-            && in_sync["observedGeneration"] == object["metadata"]["generation"];
-        self.at_rest_in_status = condition("Ready")["reason"] == "Suspended";
+        self.registered = names(&ledger["registered"]);
+        self.ledger = &self.registered | &names(&ledger["adopted"]);
+        let mut conditions = status["conditions"].as_array().into_iter().flatten();
+        self.in_sync = conditions.any(|condition| {
+            condition["type"] == "InSync"
+                && condition["status"] == "True"
+                && condition["observedGeneration"] == *generation
+        });
         let open = operation["id"].is_string() && operation["phase"] != "Settled";
         let some = |field: &str| status[field].as_array().is_some_and(|all| !all.is_empty());
         // An entry without an end is of a member that was not seen at weight 0.
-        let drains = status["draining"].as_array().into_iter().flatten();
-        let drains = drains.filter(|entry| entry["until"].is_string()).count() > 0;
+        let mut drains = status["draining"].as_array().into_iter().flatten();
         self.moving = match () {
             () if open => Some("with an operation open"),
-            () if drains => Some("while something drains"),
+            () if drains.any(|entry| entry["until"].is_string()) => Some("while something drains"),
             () if some("held") => Some("while something is held"),
             () => None,
         };
@@ -190,18 +179,6 @@ impl Fact {
         }
         let named = named(&self.operation);
         effect.members.iter().all(|member| named.contains(member))
-    }
-
-    /// Whom a call of its may still take, as far as its status says: a change of weights may be to 0.
-    pub fn may_take(&self) -> BTreeSet<String> {
-        let action = self.operation["action"].as_str().unwrap_or_default();
-        match ["Remove", "Set", "Update"]
-            .iter()
-            .any(|verb| action.starts_with(verb))
-        {
-            true => named(&self.operation),
-            false => BTreeSet::new(),
-        }
     }
 
     /// Whether its ledger has this member.

@@ -36,9 +36,9 @@ fn others_serve(world: &World, group: &str, but: &BTreeSet<String>) -> bool {
 }
 
 /// Whether nobody would serve if all that is registered went (L4).
-fn would_leave_nobody(world: &World, fact: &Fact, doubted: &BTreeSet<String>) -> bool {
+fn would_leave_nobody(world: &World, fact: &Fact) -> bool {
     if fact.is_membership {
-        return !others_serve(world, &fact.group, &(fact.registered() | doubted));
+        return !others_serve(world, &fact.group, fact.registered());
     }
     let Some(instances) = world
         .scaling_groups
@@ -48,8 +48,7 @@ fn would_leave_nobody(world: &World, fact: &Fact, doubted: &BTreeSet<String>) ->
         return false;
     };
     let mut fed = fact.registered().iter();
-    let but = instances | doubted;
-    fact.forces_detach && fed.any(|group| !others_serve(world, group, &but))
+    fact.forces_detach && fed.any(|group| !others_serve(world, group, instances))
 }
 
 impl Oracles {
@@ -64,9 +63,7 @@ impl Oracles {
         self.ask("leak");
         let world = cloud.look();
         let there = staying(&world, fact);
-        let doubted = self.facts.values().flat_map(Fact::may_take).collect();
-        let retains = |doubted| !fact.allows_empty && would_leave_nobody(&world, fact, doubted);
-        let (retains, may_retain) = (retains(&BTreeSet::new()), retains(&doubted));
+        let retains = !fact.allows_empty && would_leave_nobody(&world, fact);
         drop(world);
         self.left_behind |= fact.ledger().iter().any(|id| there.contains(id));
         let listed = |id: &&String| {
@@ -88,9 +85,6 @@ impl Oracles {
             () if fact.resting.is_some() => "an object was deleted at rest",
             () if self.landed_late => "an object ended, and a call landed late",
             () if retains => "a release would have left nobody serving",
-            () if may_retain => {
-                "a release would have left nobody serving that no open call may take"
-            }
             () => {
                 let text = format!(
                     "leak: {} is gone at {now:?}, and {id}, which it registered, stays in {}",

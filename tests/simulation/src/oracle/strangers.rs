@@ -1,6 +1,9 @@
 //! Since when members are claimed by nobody: only a stranger in two views a minute apart is one (S7).
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
 
 use server_group_sim::{Offline, world::Group};
 
@@ -13,8 +16,7 @@ impl Oracles {
     /// Notes who is in a group and claimed by nobody.
     pub fn note_unclaimed(&mut self, now: Duration, cloud: &Offline) {
         let exclusive = self.facts.values().filter(|fact| fact.exclusive);
-        let mut groups: Vec<_> = exclusive.map(|fact| fact.group.clone()).collect();
-        groups.dedup();
+        let groups: BTreeSet<_> = exclusive.map(|fact| fact.group.clone()).collect();
         if groups.is_empty() {
             return;
         }
