@@ -1,29 +1,28 @@
 //! The world of one schedule: Kubernetes, the cloud, replicas, and an agenda of what happens when.
 
+mod happenings;
+mod servers;
+mod streams;
+
 use std::{
     collections::{BTreeMap, BTreeSet},
     time::Duration,
 };
 
-use futures::FutureExt;
-use serde_json::{Value, json};
 use server_group_operator::timing::Timing;
-use server_group_sim::{
-    Offline, Options,
-    fault::{Fault, What as CloudFault},
-    world::Ending,
-};
-use tokio::sync::{mpsc, oneshot};
+use server_group_sim::{Offline, Options};
+use tokio::sync::oneshot;
+
+use streams::{BOOKMARK, LAG, Stream};
 
 use crate::{
     clock::{Clock, date},
-    cluster_edits::edit,
     dice::Dice,
     effect::{Effect, Sort},
     gate::{Ask, Question, Reply},
-    kubernetes::{Answer, Cluster, Served, Watch},
-    oracle::{Landing, Oracles},
-    plan::{Deed, Happening, Name, What, When},
+    kubernetes::Cluster,
+    oracle::Oracles,
+    plan::{Happening, Name, What, When},
     replica::{Replica, Start},
     trouble::Troubles,
 };
@@ -36,12 +35,6 @@ const FAR: Duration = Duration::from_millis(60);
 const LONG: Duration = Duration::from_millis(400);
 /// A long way to the cloud, at most.
 const VERY_LONG: Duration = Duration::from_secs(5);
-/// The usual lag of a watch, at most.
-const LAG: Duration = Duration::from_millis(40);
-/// After how long a watch without news says how far it is.
-const BOOKMARK: Duration = Duration::from_secs(60);
-/// After how long a watch ends by itself.
-const WATCH_ENDS: Duration = Duration::from_secs(280);
 /// Effects within one second of virtual time beyond which something spins, as long as objects are few.
 const SPINS: usize = 600;
 
@@ -106,15 +99,6 @@ struct Arriving {
     question: Question,
     reply: Option<oneshot::Sender<Reply>>,
     left: Duration,
-}
-
-struct Stream {
-    replica: usize,
-    resource: String,
-    watch: Watch,
-    lines: mpsc::UnboundedSender<String>,
-    scheduled: bool,
-    spoke: u64,
 }
 
 impl Lab {
@@ -486,34 +470,6 @@ impl Lab {
         }
     }
 
-    fn lose(&mut self, reply: Option<oneshot::Sender<Reply>>, hangs: bool) {
-        let Some(reply) = reply else { return };
-        if hangs {
-            self.hanging.push(reply);
-        } else {
-            let at = self.now() + NEAR;
-            self.schedule(at, Todo::Answer(reply, Reply::Broken, None));
-        }
-    }
-
-    fn crash(&mut self, number: usize, back: u64) {
-        // What a process asked before its end still arrives, and cannot end it once more.
-        if self.replicas.remove(&number).is_none() {
-            return;
-        }
-        self.paused.remove(&number);
-        self.oracles.replica_is_away(number);
-        self.streams.retain(|_, stream| stream.replica != number);
-        self.start_in(Duration::from_millis(back));
-    }
-
-    fn pause(&mut self, number: usize, millis: u64) {
-        let until = self.now() + Duration::from_millis(millis);
-        self.paused.insert(number, until);
-        self.oracles.replica_is_away(number);
-        self.schedule(until, Todo::Wake(number));
-    }
-
     fn answer(&mut self, mut arriving: Arriving, trouble: Option<&What>) {
         let reply = self.carry_out(&arriving, trouble);
         let at = self.now() + self.way(&arriving.name, arriving.effect.sort, "back");
@@ -521,145 +477,6 @@ impl Lab {
             let change = arriving.effect.sort == Sort::CloudChange;
             let change = change.then(|| arriving.name.clone());
             self.schedule(at, Todo::Answer(sender, reply, change));
-        }
-    }
-
-    /// What a server does with a request.
-    fn carry_out(&mut self, arriving: &Arriving, trouble: Option<&What>) -> Reply {
-        match &arriving.question {
-            Question::Kubernetes(request) => {
-                if let Some(What::Refuse(code)) = trouble {
-                    return Reply::Kubernetes(refusal(*code));
-                }
-                let by = format!("replica {}", arriving.name.replica);
-                match self.cluster.serve(self.clock.date(), &by, request) {
-                    Served::Answer(answer) => Reply::Kubernetes(answer),
-                    Served::Watch(watch) => Reply::Watch(self.open(arriving, watch)),
-                }
-            }
-            Question::Cloud(request) => {
-                let before = self.prepare(arriving, trouble);
-                let mut copy = axum::http::Request::builder()
-                    .method(request.method())
-                    .uri(request.uri());
-                if let Some(headers) = copy.headers_mut() {
-                    headers.clone_from(request.headers());
-                }
-                let copy = copy
-                    .body(request.body().clone())
-                    .expect("a copy of a request");
-                let answered = self.cloud.call(copy).now_or_never();
-                self.cloud.look().faults.truncate(before);
-                let answered = answered.expect("nothing in the cloud waits");
-                let refused = |answer: &axum::http::Response<_>| !answer.status().is_success();
-                let failed = answered.as_ref().is_some_and(refused);
-                self.landed(arriving, trouble, failed);
-                answered.map_or(Reply::Broken, Reply::Cloud)
-            }
-        }
-    }
-
-    /// Has the cloud do what a trouble wants; returns how many faults there were before.
-    fn prepare(&mut self, arriving: &Arriving, trouble: Option<&What>) -> usize {
-        let (unlisted, out) = (
-            self.now() < self.unlisted_until,
-            self.now() < self.out_until,
-        );
-        // What is pushed here moves nothing by itself: among thousands of groups nobody has to look for what is due.
-        let mut world = self.cloud.look();
-        let before = world.faults.len();
-        let action = arriving.effect.action.as_str();
-        let fault = match trouble {
-            Some(What::Throttle) => Some(CloudFault::ThrottleFor { seconds: 2.0 }),
-            Some(What::Stale) => Some(CloudFault::Stale),
-            Some(What::Torn) => Some(CloudFault::Truncate),
-            _ if out => Some(CloudFault::Refuse {
-                status: 503,
-                code: "ServiceUnavailable".to_owned(),
-            }),
-            _ if unlisted && action == "DescribeScalingActivities" => Some(CloudFault::Stale),
-            _ => None,
-        };
-        if let Some(fault) = fault {
-            world.faults.push(Fault::on(action, fault));
-        }
-        if matches!(trouble, Some(What::Fail)) {
-            match arriving.effect.is_attachment() {
-                true => world.endings.push_front(Ending::Failed),
-                false => world.failing_jobs += 1,
-            }
-        }
-        before
-    }
-
-    /// Shows the oracles what a request to the cloud did.
-    fn landed(&mut self, arriving: &Arriving, trouble: Option<&What>, failed: bool) {
-        let world = self.cloud.look();
-        let entries = world.audit[self.audited.min(world.audit.len())..].to_vec();
-        self.audited = world.audit.len();
-        drop(world);
-        let landing = Landing {
-            name: &arriving.name,
-            effect: &arriving.effect,
-            left: arriving.left,
-            at: self.now(),
-            honest: !matches!(trouble, Some(What::Stale | What::Torn)),
-            failed,
-        };
-        for entry in &entries {
-            if entry.changes || entry.serving.iter().any(|s| s.before != s.after) {
-                let text = format!(
-                    "  cloud: {} {} {:?} {}",
-                    entry.action,
-                    entry.resource,
-                    entry.names,
-                    entry
-                        .serving
-                        .iter()
-                        .map(|s| format!("{} serving {}→{}", s.group, s.before, s.after))
-                        .collect::<Vec<_>>()
-                        .join(" ")
-                );
-                let text = match &entry.code {
-                    Some(code) => format!("{text} refused: {code}"),
-                    None => text,
-                };
-                self.note(true, || text);
-            }
-        }
-        self.oracles.landed(&landing, &entries, &self.cloud);
-    }
-
-    fn open(&mut self, arriving: &Arriving, watch: Watch) -> mpsc::UnboundedReceiver<String> {
-        let (lines, receiver) = mpsc::unbounded_channel();
-        self.opened += 1;
-        let resource = arriving.name.asks.trim_start_matches("watch ").to_owned();
-        let stream = Stream {
-            replica: arriving.name.replica,
-            resource,
-            watch,
-            lines,
-            scheduled: false,
-            spoke: 0,
-        };
-        self.streams.insert(self.opened, stream);
-        self.schedule(self.now() + WATCH_ENDS, Todo::EndStream(self.opened));
-        receiver
-    }
-
-    /// A watch shows its next event.
-    fn line(&mut self, number: u64) {
-        let Some(stream) = self.streams.get_mut(&number) else {
-            return;
-        };
-        stream.scheduled = false;
-        stream.spoke += 1;
-        let Some(line) = self.cluster.next(&mut stream.watch) else {
-            return;
-        };
-        let open = stream.lines.send(format!("{line}\n")).is_ok();
-        if !open || line["type"] == "ERROR" {
-            self.streams.remove(&number);
         }
     }
 
@@ -685,114 +502,6 @@ impl Lab {
             let at = self.shown_at(number);
             self.schedule(at, Todo::Line(number));
         }
-    }
-
-    /// When a watch shows its next event.
-    fn shown_at(&mut self, number: u64) -> Duration {
-        let now = self.now();
-        let stream = self.streams.get_mut(&number).expect("it is open");
-        stream.scheduled = true;
-        let lag = match self.quiet {
-            true => LAG / 2,
-            false => {
-                let what = format!("lag {} {}", stream.replica, stream.resource);
-                self.dice.leg(&what, stream.spoke, LAG, LONG)
-            }
-        };
-        let stalled = self.stalls.get(&(stream.replica, stream.resource.clone()));
-        (now + lag).max(stalled.copied().unwrap_or_default())
-    }
-
-    /// Watches without news say how far they are.
-    fn bookmarks(&mut self) {
-        for stream in self.streams.values_mut() {
-            if stream.watch.takes_bookmarks() && !self.cluster.pending(&stream.watch) {
-                let line = self.cluster.bookmark(&mut stream.watch);
-                _ = stream.lines.send(format!("{line}\n"));
-            }
-        }
-        self.schedule(self.now() + BOOKMARK, Todo::Bookmarks);
-    }
-
-    /// Lets something happen that is about no request. `replica`: which one it is about.
-    pub fn happen(&mut self, what: &What, replica: Option<usize>) {
-        let now = self.now();
-        let replica = replica.or_else(|| self.replicas.keys().next().copied());
-        if !matches!(what, What::Deed(_)) || replica.is_none() {
-            self.note(true, || serde_json::to_string(what).unwrap_or_default());
-        }
-        match (what, replica) {
-            (What::Deed(deed), _) => self.deed(deed),
-            (What::Stall(resource, millis), Some(replica)) => {
-                let until = now + Duration::from_millis(*millis);
-                self.stalls.insert((replica, resource.clone()), until);
-            }
-            (What::Silence(group), _) => _ = self.silent.insert(group.clone()),
-            (What::Compact, _) => {
-                self.cluster.compact(self.cluster.version());
-                let all: Vec<_> = self.streams.keys().copied().collect();
-                for stream in all {
-                    self.streams.remove(&stream);
-                }
-            }
-            (What::ClockJump(millis), Some(replica)) => {
-                let ahead = jiff::SignedDuration::from_millis(*millis);
-                if let Some(replica) = self.replicas.get(&replica) {
-                    replica.set_wall_clock(ahead);
-                }
-            }
-            (What::CrashBefore(back) | What::CrashAfter(back), Some(replica)) => {
-                self.crash(replica, *back)
-            }
-            (What::Pause(millis), Some(replica)) => self.pause(replica, *millis),
-            _ => {}
-        }
-    }
-
-    fn deed(&mut self, deed: &Deed) {
-        self.note(true, || {
-            format!(
-                "somebody: {}",
-                serde_json::to_string(deed).unwrap_or_default()
-            )
-        });
-        if edit(&mut self.cluster, self.clock.date(), deed) {
-            if let Deed::DeleteNamespace(namespace) = deed {
-                self.schedule(
-                    self.now() + Duration::from_secs(1),
-                    Todo::Sweep(namespace.clone()),
-                );
-            }
-            self.oracles.person(deed, self.now());
-            return;
-        }
-        let mut world = self.cloud.world();
-        match deed {
-            Deed::PutMember(group, id) if world.groups.contains_key(group) => {
-                let port = port_of(
-                    &world.groups[group]
-                        .members
-                        .keys()
-                        .map(|key| key.2)
-                        .collect(),
-                );
-                world.put_member(group, id, "", port, 100);
-            }
-            Deed::TakeMember(group, id) if world.groups.contains_key(group) => {
-                world.delete_member(group, id)
-            }
-            Deed::Stop(id) => _ = world.bad_servers.insert(id.clone()),
-            Deed::Run(id) => _ = world.bad_servers.remove(id),
-            Deed::ScaleOut(group, id) if world.scaling_groups.contains_key(group) => {
-                world.start_instance(group, id)
-            }
-            Deed::ScaleIn(group, id) if world.scaling_groups.contains_key(group) => {
-                world.stop_instance(group, id)
-            }
-            _ => {}
-        }
-        drop(world);
-        self.oracles.person(deed, self.now());
     }
 
     /// Shows the oracles what there is before anything happens.
@@ -853,25 +562,6 @@ impl Lab {
             self.schedule(self.now() + LAG, Todo::Line(number));
         }
     }
-}
-
-fn port_of(ports: &BTreeSet<u16>) -> u16 {
-    ports.first().copied().unwrap_or(80)
-}
-
-/// An answer of a server that is in trouble.
-fn refusal(code: u16) -> Answer {
-    let reason = match code {
-        404 => "NotFound",
-        409 => "Conflict",
-        429 => "TooManyRequests",
-        _ => "InternalError",
-    };
-    let body: Value = json!({
-        "kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Failure",
-        "message": "as the schedule wants it", "reason": reason, "code": code,
-    });
-    Answer { code, body }
 }
 
 /// A moment as a date, for objects that are made before a schedule begins.
