@@ -24,11 +24,9 @@ use parking_lot::Mutex;
 use tokio::time::{Instant, timeout};
 use tokio_util::sync::CancellationToken;
 
-use leave::Moment;
-
 use crate::timing::Timing;
 
-pub use leave::Leave;
+pub use leave::{Leave, Moment};
 
 /// Name of the Lease in the operator's namespace.
 pub const LEASE_NAME: &str = "server-group-operator";
@@ -104,6 +102,12 @@ impl Leadership {
             Some(lasts) if term.renewed.elapsed(&self.timing) + call >= lasts => Err(NotLeading),
             _ => Ok(Leave::new(term.epoch, given, call)),
         }
+    }
+
+    /// This moment on both clocks.
+    #[must_use]
+    pub fn moment(&self) -> Moment {
+        Moment::by(&self.timing)
     }
 
     /// The epoch, if this replica leads: how often the record has changed hands.

@@ -37,6 +37,8 @@ pub struct Timing {
     pub soon: Duration,
     /// Until Kubernetes answers a request that is not a watch.
     pub kubernetes_deadline: Duration,
+    /// How long before a call that takes somebody away its last questions may have been asked, at first.
+    pub last_answer_max: Duration,
     /// How old a view may be that permits removals (S5).
     pub view_age_max: Duration,
     /// From sending a call without an answer to the first view that counts (S6).
@@ -101,6 +103,7 @@ impl Timing {
             hint_max: Duration::from_mins(1),
             soon: Duration::from_millis(5),
             kubernetes_deadline: Duration::from_secs(10),
+            last_answer_max: Duration::from_secs(1),
             view_age_max: Duration::from_mins(1),
             settle_after_send: Duration::from_mins(1),
             settle_gap: Duration::from_secs(5),

@@ -307,12 +307,23 @@ async fn last_questions<M: Managed>(
     groups: &BTreeSet<GroupId>,
     planned: &Claims,
 ) -> Result<Leave, Stop> {
-    if step.takes_away() {
-        Box::pin(pass.still_wanted_for_sure(groups, planned)).await?;
-    } else {
+    if !step.takes_away() {
         pass.still_wanted()?;
+        return pass.may_start();
     }
-    pass.may_start()
+    // An answer is as old as its question: a process that stood still meanwhile asks again. One that waits for a slow
+    // API server has ever more patience with it.
+    let mut patience = pass.ctx.timing.last_answer_max;
+    while patience <= pass.ctx.timing.mutation_deadline {
+        let asked = pass.ctx.leadership.moment();
+        Box::pin(pass.still_wanted_for_sure(groups, planned)).await?;
+        let leave = pass.may_start()?;
+        if asked.elapsed(&pass.ctx.timing) <= patience {
+            return Ok(leave);
+        }
+        patience *= 2;
+    }
+    Err(Stop::Superseded("the last answers came too late"))
 }
 
 /// A batch is not sent, or not once more.

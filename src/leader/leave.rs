@@ -12,7 +12,7 @@ use crate::timing::Timing;
 
 /// One moment on both clocks.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Moment {
+pub struct Moment {
     pub(super) monotonic: Instant,
     wall: jiff::Timestamp,
 }
@@ -26,7 +26,8 @@ impl Moment {
     }
 
     /// The larger of what both clocks say, so that neither a suspended machine nor a jump of the clock extends anything.
-    pub(super) fn elapsed(self, timing: &Timing) -> Duration {
+    #[must_use]
+    pub fn elapsed(self, timing: &Timing) -> Duration {
         let wall = timing.wall_now().duration_since(self.wall);
         let wall = Duration::try_from(wall).unwrap_or(Duration::ZERO);
         self.monotonic.elapsed().max(wall)
