@@ -26,6 +26,54 @@ fn removals(stage: &Stage) -> usize {
     stage.simulator.world().calls(REMOVE)
 }
 
+/// A scaling group, a CLB group and an NLB group, and nobody who acts.
+async fn fed(name: &str) -> Stage {
+    let stage = Stage::without_operator(name).await;
+    let mut world = stage.simulator.world();
+    world.create_group(Product::Clb, "rsp-x");
+    world.create_group(Product::Nlb, "sgp-nlb-y").drain_seconds = 0.0;
+    world.create_scaling_group("asg-1", (0..2).map(instance));
+    drop(world);
+    stage
+}
+
+fn nlb() -> Value {
+    json!({"type": "NLB", "id": "sgp-nlb-y", "port": 80, "weight": 100})
+}
+
+async fn attach(stage: &Stage, groups: &[Value], more: &Value) {
+    let mut spec = json!({"forceAttach": true, "forceDetach": true});
+    merge(&mut spec, more.clone());
+    stage.attachment("feed", "asg-1", groups, spec).await;
+}
+
+/// Two members of the CLB group come from the scaling group, and one from a membership.
+async fn bring(stage: &Stage, more: &Value) {
+    let clb =
+        json!({"type": "CLB", "id": "rsp-x", "loadBalancerId": "lb-sim", "port": 80, "weight": 50});
+    attach(stage, &[clb, nlb()], more).await;
+    stage.reason::<Attachment>("feed", "Converged").await;
+    stage
+        .membership("web", "rsp-x", &instances(5, 1, Some(80)), often())
+        .await;
+    stage.reason::<Membership>("web", "Converged").await;
+}
+
+/// The membership is being deleted while a forced detach is under way that its operator's watch does not show.
+async fn the_last_member_stays(stage: &Stage, rig: &Rig) {
+    let releasing = |web: &Membership| ready(web).is_some_and(|(reason, _)| reason == "Releasing");
+    stage.until("the release", "web", releasing).await;
+    let looks = || stage.simulator.world().calls(LOOK);
+    let before = looks();
+    stage.reached("more looks", before + 3, looks).await;
+    assert_eq!(removals(stage), 0, "{}", stage.calls());
+    rig.go_on("scalinggroupattachments");
+    stage.simulator.world().pass(1e5);
+    stage.gone::<Membership>("web").await;
+    let serving = stage.simulator.world().serving("rsp-x");
+    assert_eq!(serving, 1, "its last member stays");
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_member_that_another_object_lists_is_not_removed_though_the_watch_has_stalled() {
     let mut stage = Stage::without_operator("stalled").await;
@@ -61,33 +109,14 @@ async fn a_member_that_another_object_lists_is_not_removed_though_the_watch_has_
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_new_leader_whose_watch_has_stalled_knows_what_the_old_one_left_open() {
-    let mut stage = Stage::without_operator("takeover").await;
-    {
-        let mut world = stage.simulator.world();
-        world.create_group(Product::Clb, "rsp-x");
-        world.create_group(Product::Nlb, "sgp-nlb-y").drain_seconds = 0.0;
-        world.create_scaling_group("asg-1", (0..2).map(instance));
-    }
-    let attach = async |stage: &Stage, groups: &[Value]| {
-        let mut spec = json!({"forceAttach": true, "forceDetach": true});
-        merge(&mut spec, often());
-        stage.attachment("feed", "asg-1", groups, spec).await
-    };
-    let clb =
-        json!({"type": "CLB", "id": "rsp-x", "loadBalancerId": "lb-sim", "port": 80, "weight": 50});
-    let nlb = json!({"type": "NLB", "id": "sgp-nlb-y", "port": 80, "weight": 100});
+    let mut stage = fed("takeover").await;
     // Whoever takes part in an election writes a lease.
     let mut admin = control_plane().await.admin().config().await.unwrap();
     admin.default_retry = false;
     stage.candidate = Some("a");
     let client = Client::try_from(admin.clone()).unwrap();
     stage.start_with(client, with_long_lease());
-    attach(&stage, &[clb, nlb.clone()]).await;
-    stage.reason::<Attachment>("feed", "Converged").await;
-    stage
-        .membership("web", "rsp-x", &instances(5, 1, Some(80)), often())
-        .await;
-    stage.reason::<Membership>("web", "Converged").await;
+    bring(&stage, &often()).await;
     let rig = Rig::default();
     stage.candidate = Some("b");
     let second = stage.run_with(rig.client_of(admin), with_long_lease());
@@ -98,28 +127,38 @@ async fn a_new_leader_whose_watch_has_stalled_knows_what_the_old_one_left_open()
         .await;
     rig.stall("scalinggroupattachments");
     stage.simulator.world().durations.activity = 1e5;
-    attach(&stage, &[nlb]).await;
+    attach(&stage, &[nlb()], &often()).await;
     let open = |feed: &Attachment| operation(feed).is_some_and(|open| open["phase"] == "Accepted");
     stage
         .until("that its call is under way", "feed", open)
         .await;
     stage.stop().await;
     stage.delete::<Membership>("web").await;
-    let releasing = |web: &Membership| ready(web).is_some_and(|(reason, _)| reason == "Releasing");
-    stage.until("the new leader", "web", releasing).await;
-    let looks = || stage.simulator.world().calls(LOOK);
-    let before = looks();
-    stage.reached("more looks", before + 3, looks).await;
-    assert_eq!(removals(&stage), 0, "{}", stage.calls());
-    rig.go_on("scalinggroupattachments");
-    stage.simulator.world().pass(1e5);
-    stage.gone::<Membership>("web").await;
-    assert_eq!(
-        stage.simulator.world().serving("rsp-x"),
-        1,
-        "its last member stays"
-    );
+    the_last_member_stays(&stage, &rig).await;
     drop(second);
+}
+
+/// The write after the answer conflicted, and the process forgot the intent that it had written itself.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_label_during_a_forced_detach_hides_it_from_nobody_though_the_watch_has_stalled() {
+    let mut stage = fed("label-forced").await;
+    let rig = Rig::default();
+    stage.start_with(rig.client(&stage), timing());
+    let seldom = json!({"intervalSeconds": 86400});
+    bring(&stage, &seldom).await;
+    stage.simulator.world().durations.activity = 1e5;
+    let is = |action: &'static str| move |call: &Entry| call.action == action;
+    let mut look = (stage.simulator).hold(When::Before, is("DescribeScalingGroups"));
+    let mut detach = (stage.simulator).hold(When::After, is("DetachVServerGroups"));
+    attach(&stage, &[nlb()], &seldom).await;
+    stage.awaited("its look", look.arrived()).await;
+    rig.stall("scalinggroupattachments");
+    look.release();
+    stage.awaited("the call", detach.arrived()).await;
+    stage.label::<Attachment>("feed").await;
+    stage.delete::<Membership>("web").await;
+    detach.release();
+    the_last_member_stays(&stage, &rig).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
