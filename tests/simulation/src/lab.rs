@@ -307,6 +307,7 @@ impl Lab {
                 );
                 self.oracles.breaks(text);
             }
+            self.oracles.asked(&effect, left);
             if effect.sort == Sort::CloudChange {
                 self.oracles.sent(&name, &effect, left, &self.cloud);
             }
@@ -405,6 +406,10 @@ impl Lab {
             ),
         };
         self.note(told, || text);
+        if let Some(what) = &trouble {
+            let now = self.clock.now();
+            self.oracles.shaken(Some(&arriving.effect), what, now);
+        }
         let number = arriving.name.replica;
         let lasts = match &trouble {
             None | Some(What::Deed(_)) => None,
@@ -486,6 +491,7 @@ impl Lab {
             self.happen(&what, None);
         }
         self.oracles.somebody_leads(self.clock.now());
+        self.oracles.edits_are_heard(self.clock.now());
         self.oracles.note_unclaimed(self.clock.now(), &self.cloud);
         while self.told < self.cluster.history().len() {
             let change = &self.cluster.history()[self.told];

@@ -160,6 +160,8 @@ fn report(sum: &Sum, begun: Instant) {
     println!("asked: {:?}", sum.asked);
     println!("excused: {:?}", sum.excused);
     println!("noticed: {:?}", sum.noticed);
+    let blind: Vec<_> = sum.blind.iter().take(12).collect();
+    println!("blind in: {blind:?}");
     let mut kinds: BTreeMap<String, Vec<&(Schedule, Outcome)>> = BTreeMap::new();
     for found in &sum.found {
         let rule = found.1.rule().unwrap_or_default();

@@ -3,6 +3,7 @@
 mod end;
 mod facts;
 mod failover;
+mod fairness;
 mod leaving;
 mod refused;
 mod serving;
@@ -19,7 +20,7 @@ use std::{
 use serde_json::Value;
 use server_group_sim::{Offline, audit::Entry};
 
-pub use self::{end::at_end, facts::Fact};
+pub use self::{end::at_end, facts::Fact, shadow::BLIND};
 use crate::{
     effect::Effect,
     kubernetes::Change,
@@ -105,6 +106,8 @@ pub struct Oracles {
     well: BTreeMap<usize, Duration>,
     /// When the lease was last given up.
     given_up: Duration,
+    /// Edits that no request has followed yet.
+    edits: fairness::Edits,
     /// Members that nobody claims, and since when.
     unclaimed: BTreeMap<(String, String), Duration>,
     /// Objects whose status or finalizers somebody spoilt.
@@ -341,7 +344,9 @@ impl Oracles {
                 .filter(|flight| flight.name == *name)
                 .map(|flight| flight.content.clone())
                 .collect();
-            // A repetition with its token settles the first one too.
+            // A repetition with its token settles the first one too: should that one still land, it does nothing.
+            self.late
+                .retain(|late| !same.contains(&late.effect.content));
             let over = |flight: &Flight| same.contains(&flight.content);
             // What was refused has changed nothing.
             if flights
@@ -394,7 +399,12 @@ impl Oracles {
                     Some(after) => {
                         let fact = self.facts.entry(object.clone()).or_default();
                         fact.learn(after, now);
+                        let edited = fact.edited == now && before.is_some();
+                        let group = (edited && fact.is_to_be_heard()).then(|| fact.group.clone());
                         let dishonest = fact.dishonest();
+                        if let Some(group) = group {
+                            self.edit_is_waited_for(&object, &group, now);
+                        }
                         self.ask("S12");
                         if let Some(how) = dishonest.filter(|_| change.by.starts_with("replica")) {
                             let text =

@@ -1,7 +1,7 @@
 //! Many schedules: drawn by seeds, or with every single fault at every effect; and how a finding is made short.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     sync::atomic::{AtomicUsize, Ordering},
     time::Duration,
 };
@@ -11,6 +11,7 @@ use serde_json::json;
 
 use crate::{
     effect::Sort,
+    oracle::BLIND,
     plan::{Deed, Happening, What, When},
     schedule::{Outcome, Schedule},
     workload::{
@@ -36,6 +37,8 @@ pub struct Sum {
     pub excused: BTreeMap<&'static str, usize>,
     /// What one record of each group would have known, by kind.
     pub noticed: BTreeMap<&'static str, usize>,
+    /// The first schedules in which something was noticed that nobody remembers.
+    pub blind: BTreeSet<(&'static str, u64)>,
     /// Schedules in which a rule was broken.
     pub found: Vec<(Schedule, Outcome)>,
 }
@@ -65,6 +68,9 @@ impl Sum {
         for (kind, times) in &outcome.noticed {
             *self.noticed.entry(kind).or_default() += times;
         }
+        if outcome.noticed.contains_key(BLIND) {
+            self.blind.insert((schedule.workload.name, schedule.seed));
+        }
         if outcome.broken.is_some() {
             self.found.push((schedule.clone(), outcome));
         }
@@ -87,6 +93,7 @@ impl Sum {
         for (kind, times) in other.noticed {
             *self.noticed.entry(kind).or_default() += times;
         }
+        self.blind.extend(other.blind);
         self.found.extend(other.found);
     }
 }

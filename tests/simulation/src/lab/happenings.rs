@@ -44,6 +44,7 @@ impl Lab {
     /// Lets something happen that is about no request. `replica`: which one it is about.
     pub fn happen(&mut self, what: &What, replica: Option<usize>) {
         let now = self.now();
+        self.oracles.shaken(None, what, now);
         let replica = replica.or_else(|| self.replicas.keys().next().copied());
         if !matches!(what, What::Deed(_)) || replica.is_none() {
             self.note(true, || serde_json::to_string(what).unwrap_or_default());

@@ -198,6 +198,11 @@ impl Fact {
         granted && self.resting.is_none() && self.deleting.is_none()
     }
 
+    /// Whether an edit of it is followed by a question about its group.
+    pub fn is_to_be_heard(&self) -> bool {
+        self.is_membership && self.deleting.is_none() && self.resting.is_none()
+    }
+
     /// Since when it acts, as far as its own spec says.
     pub fn acts_since(&self) -> Option<Duration> {
         self.resting

@@ -4,7 +4,7 @@ use std::{collections::VecDeque, time::Duration};
 
 use server_group_sim::audit::Entry;
 
-use super::{Landing, Oracles, facts::id_of};
+use super::{JUST_NOW, Landing, Oracles, facts::id_of};
 use crate::{effect::Effect, plan::Name};
 
 /// The first try after a refusal that may pass by itself, less what a call may take.
@@ -19,6 +19,8 @@ const MINUTE: Duration = Duration::from_secs(60);
 #[derive(Clone, Debug)]
 pub(super) struct Refused {
     replica: usize,
+    /// When the call had left.
+    left: Duration,
     at: Duration,
 }
 
@@ -28,7 +30,6 @@ impl Oracles {
         if !effect.action.starts_with("Add") {
             return;
         }
-        self.ask("S8");
         let mut facts = self.facts.values();
         let edited = facts
             .find(|fact| fact.intends(effect))
@@ -38,9 +39,10 @@ impl Oracles {
             let Some(refused) = self.refused.get(&key) else {
                 continue;
             };
-            // Another process knows of it from status alone, and tries once; so does one whose object was edited.
-            let same =
-                refused.replica == name.replica && edited.is_some_and(|edited| edited < refused.at);
+            *self.asked.entry("S8").or_default() += 1;
+            // Another process knows of it from status alone, and tries once; so does one whose object was edited since.
+            let knew = edited.is_some_and(|edited| edited + JUST_NOW < refused.left);
+            let same = refused.replica == name.replica && knew;
             if same && left < refused.at + PARKED {
                 let text = format!(
                     "S8: {name} left at {left:?} with {id}, which was refused at {:?}",
@@ -64,6 +66,7 @@ impl Oracles {
                 key,
                 Refused {
                     replica,
+                    left: landing.left,
                     at: landing.at,
                 },
             );

@@ -10,10 +10,13 @@ use std::time::Duration;
 use super::{Oracles, SETTLES};
 use crate::effect::Effect;
 
+/// What is noticed when neither a process nor a status can know of the other call.
+pub const BLIND: &str = "while a call was on its way that nobody remembers";
+
 /// A call that is on its way, though nobody waits for it any more.
 #[derive(Clone, Debug)]
 pub(super) struct Late {
-    effect: Effect,
+    pub(super) effect: Effect,
     sent: Duration,
     lands: Duration,
 }
@@ -55,7 +58,7 @@ impl Oracles {
                 () if self.left_behind || !self.spoilt.is_empty() => {
                     "while a call was on its way whose object is gone or was spoilt"
                 }
-                () => "while a call was on its way that nobody remembers",
+                () => BLIND,
             };
             *self.noticed.entry(how).or_default() += 1;
         }

@@ -123,6 +123,15 @@ pub fn all() -> Vec<Workload> {
             troubles: EVERYTHING,
             ..usual("many", many, much)
         },
+        Workload {
+            deeds: 7,
+            most: 1,
+            ..usual(
+                "ailing",
+                |lab| two(lab, "rsp-x", json!({})),
+                listing_who_ails,
+            )
+        },
     ]
 }
 
@@ -143,6 +152,20 @@ fn ailing(random: &mut fastrand::Rng) -> Deed {
     match random.bool() {
         true => Deed::Stop(id),
         false => Deed::Run(id),
+    }
+}
+
+/// Lists servers that no group takes at the moment, among others.
+fn listing_who_ails(random: &mut fastrand::Rng) -> Deed {
+    let pool: [&[usize]; 4] = [&[0, 1, 4], &[0, 5], &[0, 1, 4, 5], &[0, 1]];
+    let numbers = *one(random, &pool);
+    match random.u32(0..6) {
+        0..3 => Deed::Stop(server(random.usize(4..6))),
+        3 => Deed::Run(server(random.usize(4..6))),
+        _ => Deed::Edit(
+            membership("a"),
+            json!({"servers": servers("rsp-x", numbers, None)}),
+        ),
     }
 }
 
