@@ -17,7 +17,7 @@ use serde_json::{Value, json};
 
 use crate::{
     fault::Fault,
-    simulator::Shared,
+    shared::Shared,
     world::{Ending, Product, Rate, World},
 };
 

@@ -7,9 +7,9 @@ use std::collections::BTreeMap;
 use serde_json::{Value, json};
 
 use crate::{
-    action::{Effect, Outcome},
     balancer,
     group::Product,
+    outcome::{Effect, Outcome},
     params::Params,
     refusal::Refusal,
     scaling::{Activity, Attachment, Ending},

@@ -3,8 +3,8 @@
 use serde_json::{Value, json};
 
 use crate::{
-    action::{Effect, Outcome},
     group::{Product, Status},
+    outcome::{Effect, Outcome},
     params::Params,
     refusal::Refusal,
     slb::{backends, enter, leave, reweigh},

@@ -5,8 +5,8 @@ use std::collections::BTreeSet;
 use serde_json::{Value, json};
 
 use crate::{
-    action::{Effect, Outcome},
     group::kind_of,
+    outcome::{Effect, Outcome},
     params::Params,
     refusal::Refusal,
     world::{World, address},

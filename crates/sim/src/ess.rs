@@ -3,7 +3,7 @@
 use serde_json::{Map, Value, json};
 
 use crate::{
-    action::{Effect, Outcome},
+    outcome::{Effect, Outcome},
     params::Params,
     refusal::Refusal,
     scaling::{Attachment, ScalingGroup},

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::world::Seconds;
+use crate::seconds::Seconds;
 
 /// A load balancer product.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

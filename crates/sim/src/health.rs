@@ -6,9 +6,9 @@
 use serde_json::{Value, json};
 
 use crate::{
-    action::{Effect, Outcome},
     group::{Member, MemberKey, Product, Status},
     listing::{group, page, region},
+    outcome::{Effect, Outcome},
     params::Params,
     refusal::Refusal,
     world::World,

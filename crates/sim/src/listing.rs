@@ -3,8 +3,8 @@
 use serde_json::{Value, json};
 
 use crate::{
-    action::{Effect, Outcome},
     group::{Group, Member, MemberKey, Product},
+    outcome::{Effect, Outcome},
     params::Params,
     refusal::Refusal,
     world::{Job, World},

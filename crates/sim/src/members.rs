@@ -5,9 +5,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde_json::json;
 
 use crate::{
-    action::{Effect, Outcome},
     group::{Group, Member, MemberKey, Product, Status, kind_of, name},
     listing::{group, group_word, region},
+    outcome::{Effect, Outcome},
     params::Params,
     refusal::Refusal,
     world::{Job, World},

@@ -10,7 +10,7 @@ use axum::{
 };
 use serde_json::json;
 
-use crate::{refusal::Refusal, simulator::Shared};
+use crate::{refusal::Refusal, shared::Shared};
 
 /// The role that the imitated instance has.
 const ROLE: &str = "simulated-role";

@@ -5,12 +5,7 @@ use std::sync::Arc;
 use axum::body::Body;
 use parking_lot::MutexGuard;
 
-use crate::{
-    clock::Clock,
-    http,
-    simulator::{Options, Shared},
-    world::World,
-};
+use crate::{clock::Clock, http, options::Options, shared::Shared, world::World};
 
 /// The longest answer that is taken: longer than any client reads.
 const ANSWER_MAX: usize = 64 << 20;

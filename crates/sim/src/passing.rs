@@ -6,7 +6,8 @@ use crate::{
     audit::{Entry, Serving},
     group::{Group, Member, Product, Status, kind_of},
     scaling::{Attachment, Ending},
-    world::{Seconds, World},
+    seconds::Seconds,
+    world::World,
 };
 
 impl World {

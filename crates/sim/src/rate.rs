@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, VecDeque};
 
-use crate::world::{Seconds, World};
+use crate::seconds::Seconds;
 
 /// A quota: calls in so many seconds of simulated time, of one account and action.
 #[derive(Clone, Debug)]
@@ -91,24 +91,5 @@ impl Rate {
         }
         made.push_back(now);
         Ok(())
-    }
-}
-
-impl World {
-    /// Takes a call within its quota, or says after how many seconds there is room.
-    pub(crate) fn within_rate(
-        &mut self,
-        service: &str,
-        action: &str,
-        account: &str,
-    ) -> Result<(), Seconds> {
-        let now = self.now;
-        let rate = self.rates.iter_mut().find(|rate| {
-            rate.service == service && rate.action.as_deref().is_none_or(|only| only == action)
-        });
-        let Some(rate) = rate else {
-            return Ok(());
-        };
-        rate.take(now, action, account)
     }
 }

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::world::Seconds;
+use crate::seconds::Seconds;
 
 /// An error answer.
 #[derive(Clone, Debug)]

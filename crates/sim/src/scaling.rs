@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::world::Seconds;
+use crate::seconds::Seconds;
 
 /// An attachment of a scaling group.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

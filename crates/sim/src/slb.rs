@@ -4,8 +4,8 @@ use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
 use crate::{
-    action::{Effect, Outcome},
     group::{Group, Member, MemberKey, Product, Status, kind_of, name},
+    outcome::{Effect, Outcome},
     params::Params,
     refusal::Refusal,
     world::World,

@@ -9,11 +9,9 @@ pub use crate::{
     group::{Group, LoadBalancer, Member, MemberKey, Product, Status},
     rate::Rate,
     scaling::{Activity, Attachment, Ending, ScalingGroup},
+    seconds::Seconds,
     signature::Key,
 };
-
-/// Seconds of the simulator's own time.
-pub type Seconds = f64;
 
 /// A change of a server group that takes its time. ALB and NLB show it as a job.
 #[derive(Clone, Debug)]
@@ -350,6 +348,23 @@ impl World {
             .flat_map(|entry| &entry.serving)
             .filter(|serving| serving.group == group);
         counts.map(|serving| serving.after).min()
+    }
+
+    /// Takes a call within its quota, or says after how many seconds there is room.
+    pub(crate) fn within_rate(
+        &mut self,
+        service: &str,
+        action: &str,
+        account: &str,
+    ) -> Result<(), Seconds> {
+        let now = self.now;
+        let rate = self.rates.iter_mut().find(|rate| {
+            rate.service == service && rate.action.as_deref().is_none_or(|only| only == action)
+        });
+        let Some(rate) = rate else {
+            return Ok(());
+        };
+        rate.take(now, action, account)
     }
 
     /// The next call that lands late and is due.
