@@ -9,7 +9,7 @@ use kube::ResourceExt;
 use parking_lot::Mutex;
 use server_group_core::grant::Grant;
 
-use super::registry::number;
+use super::version::number;
 use crate::{
     api::{self, CloudAccount, CredentialType, NetworkType},
     cloud::Network,

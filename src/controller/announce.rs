@@ -3,11 +3,7 @@
 
 use server_group_core::reason::Reason;
 
-use super::{
-    events::{self, Change},
-    managed::Managed,
-    pass::Pass,
-};
+use super::{change::Change, events, managed::Managed, pass::Pass};
 use crate::api::status::HoldReason;
 
 /// Entries that one event names.

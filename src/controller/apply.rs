@@ -6,7 +6,8 @@ use server_group_core::{ledger::Ledger, reason::Reason};
 
 use super::{
     carry_out::{Done, End, Step, carry_out, waits_for_a_call},
-    events::{self, Change},
+    change::Change,
+    events,
     managed::Managed,
     pass::Pass,
     stop::Stop,

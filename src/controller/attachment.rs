@@ -1,8 +1,10 @@
 //! The pipeline of a `ScalingGroupAttachment`, top to bottom.
 
-pub mod activity;
+mod activity;
 mod apply;
+mod claims;
 mod feeds;
+mod group;
 mod managed;
 mod observe;
 pub mod parse;
@@ -17,7 +19,7 @@ use server_group_core::{
 };
 
 use super::{
-    managed::Managed,
+    object::Object,
     pass::Pass,
     reconcile::{Judged, Pipeline},
     report::{Counts, Seen, plain_message},
@@ -42,7 +44,7 @@ impl Pipeline for ScalingGroupAttachment {
             parsed.map_err(|invalid| Stop::because(Reason::InvalidSpec, invalid.to_string()))?;
         let access = pass.authorize()?;
         let cloud = pass.session(&access).await?;
-        let group = observe::Group {
+        let group = group::Group {
             cloud,
             id: pass.object.spec.scaling_group_id.clone(),
         };
@@ -213,7 +215,7 @@ async fn may_go(
 /// The scaling group is not listed: it does not exist, or cannot be used.
 async fn unlisted(
     pass: &mut Pass<'_, ScalingGroupAttachment>,
-    group: &observe::Group,
+    group: &group::Group,
 ) -> Result<Judged, Stop> {
     if pass.deleting() {
         return release::unseen(pass, group).await;

@@ -8,133 +8,21 @@
 //! A status says as much as the grants of its object reach, or as this process began: whoever may write a status must not
 //! be able to freeze the groups of others with it.
 
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    sync::Arc,
-    time::Duration,
-};
+use std::sync::Arc;
 
-use jiff::Timestamp;
 use kube::ResourceExt;
-use parking_lot::Mutex;
-use server_group_core::{grant, ledger::Ledger};
-use tokio::time::Instant;
+use server_group_core::grant;
 
 use super::{
     Context,
+    known::Known,
     managed::Managed,
+    object::name_of,
+    open::Open,
     pass::Pass,
-    record::{Draining, Operation},
-    registry::{Known, name_of},
     turns::{GroupId, GroupMemory},
 };
 use crate::api::status::Phase;
-
-/// A call on a group that may be under way, or may still land.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Open {
-    /// Of its operation.
-    pub id: String,
-    /// The object whose status says so, as `namespace/name`.
-    pub by: String,
-    /// The API action.
-    pub action: String,
-    /// How much is known about it.
-    pub phase: Phase,
-    /// Until when it may land although it has settled, by the cloud's clock.
-    pub until: Option<Timestamp>,
-    /// What it names there, as status writes it.
-    pub names: BTreeSet<String>,
-    /// The job or scaling activity that carries it out.
-    pub reference: Option<String>,
-    /// The scaling group whose instances it moves in or out; `None` if it is a call on the group itself.
-    pub moved_by: Option<String>,
-    /// What a grant has to cover for a status to say this.
-    pub needs: Needs,
-}
-
-/// What a grant has to cover.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Needs {
-    /// Scaling groups.
-    pub scaling_groups: Vec<String>,
-    /// Server groups.
-    pub server_groups: Vec<String>,
-    /// Load balancers.
-    pub load_balancers: Vec<String>,
-}
-
-impl Open {
-    /// Its name in the memory of the group: calls of attachments are told from the group's own ones.
-    #[must_use]
-    pub fn local_id(&self) -> String {
-        match self.moved_by {
-            Some(_) => format!("{}{}", GroupMemory::MOVES, self.id),
-            None => self.id.clone(),
-        }
-    }
-
-    /// The same as this process knows it: the write that records its answer may have been refused.
-    fn with_answer(self, turn: &GroupMemory) -> Self {
-        match turn.unwritten_answer(&self.local_id(), self.phase) {
-            Some(answer) => Self {
-                phase: Phase::Accepted,
-                names: answer
-                    .names
-                    .iter()
-                    .filter(|name| self.names.contains(*name))
-                    .cloned()
-                    .collect(),
-                reference: Some(answer.reference.clone()),
-                ..self
-            },
-            None => self,
-        }
-    }
-}
-
-/// Calls whose object is gone, group by group.
-#[derive(Debug, Default)]
-pub struct Orphans(Mutex<BTreeMap<GroupId, Vec<(Instant, Open)>>>);
-
-impl Orphans {
-    /// Takes in what an object had open that is gone.
-    pub fn take(&self, open: Vec<(GroupId, Open)>) {
-        let mut groups = self.0.lock();
-        for (group, open) in open {
-            groups
-                .entry(group)
-                .or_default()
-                .push((Instant::now(), open));
-        }
-    }
-
-    /// Those on a group. What was not answered cannot land any more after `linger`, whoever looks.
-    fn on(&self, group: &GroupId, linger: Duration) -> Vec<Open> {
-        self.retain(group, |gone, open| {
-            open.phase == Phase::Accepted || gone < linger
-        });
-        let groups = self.0.lock();
-        let on = groups.get(group).into_iter().flatten();
-        on.map(|(_, open)| open.clone()).collect()
-    }
-
-    /// Forgets those that are over: nobody else tells that they are.
-    pub fn close(&self, group: &GroupId, is_over: impl Fn(&Open) -> bool) {
-        self.retain(group, |_, open| !is_over(open));
-    }
-
-    fn retain(&self, group: &GroupId, stays: impl Fn(Duration, &Open) -> bool) {
-        let mut groups = self.0.lock();
-        let Some(on) = groups.get_mut(group) else {
-            return;
-        };
-        on.retain(|(gone, open)| stays(gone.elapsed(), open));
-        if on.is_empty() {
-            groups.remove(group);
-        }
-    }
-}
 
 impl<M: Managed> Pass<'_, M> {
     /// What others have open on `group`, whichever kind they are, and whether or not they are still there. `turn` is what
@@ -196,112 +84,4 @@ fn counts<N: Managed>(ctx: &Context, object: &Known<N>, open: &Open) -> bool {
 
 fn ids(needs: &[String]) -> Vec<&str> {
     needs.iter().map(String::as_str).collect()
-}
-
-impl<N: Managed> Known<N> {
-    /// What it has open, or may still land, group by group.
-    pub fn open(&self) -> Vec<(GroupId, Open)> {
-        let record = self.record();
-        let operation = record.operation.iter();
-        let mut open: Vec<_> = operation
-            .flat_map(|operation| N::opens(self, operation))
-            .collect();
-        for (action, until, names) in record.may_land() {
-            let settled = Operation {
-                id: String::new(),
-                action: action.to_owned(),
-                phase: Phase::Settled,
-                epoch: 0,
-                names: names.clone(),
-                request_id: None,
-                reference: None,
-            };
-            let settled = N::opens(self, &settled).into_iter();
-            open.extend(settled.map(|(group, settled)| {
-                let until = Some(until);
-                (group, Open { until, ..settled })
-            }));
-        }
-        open
-    }
-
-    /// What it has sent weight 0.
-    pub fn draining(&self) -> &BTreeMap<N::Key, Draining> {
-        &self.record().draining
-    }
-
-    /// What its ledger holds.
-    pub fn ledger(&self) -> &Ledger<N::Key> {
-        &self.record().ledger
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::controller::turns::Reference;
-
-    fn open(id: &str, phase: Phase) -> Open {
-        Open {
-            id: id.into(),
-            phase,
-            ..Open::default()
-        }
-    }
-
-    #[test]
-    fn an_answer_whose_write_was_refused_is_known_whoever_asks() {
-        let reference = Reference {
-            reference: "job-1".into(),
-            request_id: None,
-            names: vec!["i-1:80".into()],
-        };
-        let turn = GroupMemory {
-            references: BTreeMap::from([("sent".to_owned(), reference)]),
-            ..GroupMemory::default()
-        };
-        let names = ["i-1:80", "i-2:80"].map(String::from).into();
-        let sent = Open {
-            names,
-            ..open("sent", Phase::Intended)
-        };
-        let known = sent.clone().with_answer(&turn);
-        assert_eq!(known.phase, Phase::Accepted);
-        assert_eq!(known.reference.as_deref(), Some("job-1"));
-        assert_eq!(known.names, ["i-1:80".to_owned()].into());
-        let moved_by = Some("asg-1".to_owned());
-        let moved = Open { moved_by, ..sent };
-        assert_eq!(moved.clone().with_answer(&turn), moved, "another call");
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn what_an_object_that_is_gone_left_open_stays_open_until_it_is_over() {
-        let (orphans, group) = (
-            Orphans::default(),
-            GroupId::new("cn-hangzhou", "CLB", "rsp-1"),
-        );
-        let (almost, second) = (Duration::from_secs(899), Duration::from_secs(1));
-        let linger = almost + second;
-        let calls = [
-            open("sent", Phase::Unsettled),
-            open("runs", Phase::Accepted),
-        ];
-        orphans.take(
-            calls
-                .into_iter()
-                .map(|open| (group.clone(), open))
-                .collect(),
-        );
-        let ids = || -> Vec<_> {
-            let on = orphans.on(&group, linger);
-            on.into_iter().map(|open| open.id).collect()
-        };
-        tokio::time::advance(almost).await;
-        assert_eq!(ids(), ["sent", "runs"]);
-        tokio::time::advance(second).await;
-        assert_eq!(ids(), ["runs"], "the other one cannot land any more");
-        orphans.close(&group, |open| open.id == "runs");
-        assert!(ids().is_empty());
-        assert!(orphans.0.lock().is_empty());
-    }
 }

@@ -13,7 +13,7 @@ use super::{
     memory::Parked,
     operation,
     pass::{Claims, Pass},
-    record::{Operation, texts},
+    record::{Operation, PARKED_MAX, texts},
     stop::{Stop, told},
     turns::{GroupId, GroupMemory, Reference, Unsettled},
 };
@@ -524,6 +524,3 @@ impl<M: Managed> Pass<'_, M> {
         self.aside(tokio::time::sleep(pause)).await;
     }
 }
-
-/// Entries that status lists as parked.
-pub const PARKED_MAX: usize = 100;

@@ -10,8 +10,8 @@ use server_group_core::{
 use super::{
     Context,
     authorize::authorize,
-    managed::{Managed, age},
-    registry::name_of,
+    managed::Managed,
+    object::{age, name_of},
 };
 
 /// What `other` claims, whose ledger is `ledger`.

@@ -2,26 +2,13 @@
 
 use std::{collections::BTreeSet, time::Duration};
 
-use super::{carry_out::PARKED_MAX, managed::Managed, pass::Pass};
+use super::{managed::Managed, memory::Removed, pass::Pass, record::PARKED_MAX};
 
 /// Returns after which an entry is left to whoever brings it (S8).
 const RETURNS_MAX: u32 = 3;
 
 /// How status says so.
 const CONTENDED: &str = "Contended";
-
-/// Something that we removed.
-#[derive(Clone, Copy, Debug)]
-pub struct Removed {
-    /// When the removal was accepted last.
-    pub at: Duration,
-    /// Whether it was seen absent since.
-    pub gone: bool,
-    /// Whether its return since was counted.
-    pub counted: bool,
-    /// How often it came back.
-    pub returns: u32,
-}
 
 impl<M: Managed> Pass<'_, M> {
     /// Notes what the cloud agreed to remove.

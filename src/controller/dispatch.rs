@@ -15,11 +15,12 @@ use tokio_util::sync::CancellationToken;
 
 use super::{
     Context,
-    managed::Managed,
+    managed::{Managed, key},
+    pass::Work,
     queue::{Back, Key, Kind, Level, PLACES, Queue, Turn},
-    reconcile::{Next, Work, reconcile},
+    reconcile::{Next, reconcile},
     registry::Registry,
-    signals::{Signal, key},
+    signals::Signal,
 };
 use crate::{
     api::{ScalingGroupAttachment, ServerGroupMembership},

@@ -11,57 +11,8 @@ use k8s_openapi::{
 };
 use kube::{Api, ResourceExt, api::PostParams};
 
-use super::{managed::Managed, pass::Pass};
+use super::{change::Change, managed::Managed, pass::Pass};
 use crate::chance::Chance;
-
-/// What changed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Change {
-    /// Members were put into a group.
-    Added,
-    /// Members were taken out of a group.
-    Removed,
-    /// Members were given another weight.
-    Reweighed,
-    /// Members were sent weight 0, to be removed later.
-    Drained,
-    /// Server groups were attached.
-    Attached,
-    /// Server groups were detached.
-    Detached,
-    /// What was already there is now kept.
-    Adopted,
-    /// What had come apart although nobody changed the spec was put right.
-    Repaired,
-    /// Differences are left alone that only a person can resolve.
-    Held,
-    /// An older object claims the same.
-    Conflict,
-    /// What is carried out is not what `Plan` mode showed last.
-    PlanChanged,
-    /// The cloud refused something.
-    Failed,
-    /// Everything stays although the object was deleted.
-    Retained,
-}
-
-impl Change {
-    const fn severity(self) -> &'static str {
-        match self {
-            Self::Failed | Self::Retained | Self::PlanChanged | Self::Held | Self::Conflict => {
-                "Warning"
-            }
-            Self::Added
-            | Self::Removed
-            | Self::Reweighed
-            | Self::Drained
-            | Self::Attached
-            | Self::Detached
-            | Self::Adopted
-            | Self::Repaired => "Normal",
-        }
-    }
-}
 
 /// The longest note that Kubernetes takes.
 const NOTE_MAX: usize = 1024;

@@ -11,7 +11,6 @@
 use std::{
     collections::{BTreeMap, BTreeSet},
     fmt::Debug,
-    sync::atomic::{AtomicU64, Ordering},
 };
 
 use futures::{
@@ -23,13 +22,9 @@ use kube::{
     api::{ListParams, ObjectList},
 };
 use serde::de::DeserializeOwned;
-use tokio::sync::Mutex;
 
 use super::{
-    Context,
-    managed::Managed,
-    registry::{Gone, name_of, number},
-    turns::GroupId,
+    Context, managed::Managed, object::name_of, registry::Gone, turns::GroupId, version::number,
 };
 use crate::api::{CloudAccount, ScalingGroupAttachment, ServerGroupMembership};
 
@@ -38,33 +33,6 @@ const PAGE: u32 = 100;
 
 /// Objects in a page without what is in them.
 const PAGE_OF_METADATA: u32 = 500;
-
-/// Lists of one kind. Whoever asks while one is under way is served by the next, together with all who wait for that.
-#[derive(Debug, Default)]
-pub struct Joined {
-    begun: AtomicU64,
-    /// The number of the last one that ended well. Held while one is under way.
-    ended: Mutex<u64>,
-}
-
-impl Joined {
-    /// Waits for a list that begins after this moment.
-    ///
-    /// # Errors
-    ///
-    /// What `list` ends with; who waits behind it tries for itself.
-    pub async fn next<E>(&self, list: impl Future<Output = Result<(), E>>) -> Result<(), E> {
-        let before = self.begun.load(Ordering::SeqCst);
-        let mut ended = self.ended.lock().await;
-        if *ended > before {
-            return Ok(());
-        }
-        let number = self.begun.fetch_add(1, Ordering::SeqCst) + 1;
-        list.await?;
-        *ended = number;
-        Ok(())
-    }
-}
 
 impl Context {
     /// Reads anew who is on these groups, and who names them.
@@ -231,59 +199,5 @@ async fn pages<K: Clone>(
         if params.continue_token.is_none() {
             return Ok(());
         }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use std::{convert::Infallible, sync::Arc};
-
-    use tokio::sync::{Notify, Semaphore};
-
-    use super::*;
-
-    #[tokio::test]
-    async fn who_asks_while_a_list_is_under_way_is_served_by_the_next_together_with_all_who_wait() {
-        let (lists, gate) = (Arc::new(Joined::default()), Arc::new(Semaphore::new(0)));
-        let (count, arrived) = (Arc::new(AtomicU64::new(0)), Arc::new(Notify::new()));
-        let ask = || {
-            let (lists, gate) = (Arc::clone(&lists), Arc::clone(&gate));
-            let (count, arrived) = (Arc::clone(&count), Arc::clone(&arrived));
-            tokio::spawn(async move {
-                let list = async {
-                    count.fetch_add(1, Ordering::SeqCst);
-                    arrived.notify_one();
-                    gate.acquire().await.unwrap().forget();
-                    Ok::<_, Infallible>(())
-                };
-                lists.next(list).await.unwrap();
-            })
-        };
-        let first = ask();
-        arrived.notified().await;
-        // These asked after it began: what it shows may be from before their intents.
-        let others = [ask(), ask(), ask()];
-        tokio::task::yield_now().await;
-        gate.add_permits(1);
-        first.await.unwrap();
-        arrived.notified().await;
-        gate.add_permits(1);
-        for other in others {
-            other.await.unwrap();
-        }
-        assert_eq!(count.load(Ordering::SeqCst), 2);
-    }
-
-    #[tokio::test]
-    async fn a_list_that_fails_serves_nobody() {
-        let lists = Joined::default();
-        lists.next(async { Err(()) }).await.unwrap_err();
-        let mut asked = false;
-        let list = async {
-            asked = true;
-            Ok::<_, ()>(())
-        };
-        lists.next(list).await.unwrap();
-        assert!(asked);
     }
 }

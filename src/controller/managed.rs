@@ -1,46 +1,16 @@
-//! What the two namespaced kinds have in common, so that one pipeline serves both.
-
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    fmt::{Debug, Display},
-    str::FromStr,
-};
-
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
-use kube::{Resource, core::NamespaceResourceScope};
-use serde::{Serialize, de::DeserializeOwned};
-use server_group_core::{claim::Age, grant, reason::Hold};
+//! Where the process keeps what it knows of each of the two namespaced kinds.
 
 use super::{
     Context,
-    book::Open,
-    fresh::Joined,
+    joined::Joined,
     memory::Memories,
-    queue::Kind,
-    record::{Operation, Record},
+    object::Object,
+    queue::{Key, Kind, Name},
     registry::Registry,
-    report::{HELD_SHOWN, Report},
-    turns::GroupId,
-};
-use crate::api::{
-    ABANDON, DeletionPolicy, FINALIZER,
-    status::{HoldReason, Ledger, Plan},
 };
 
-/// A `ServerGroupMembership` or a `ScalingGroupAttachment`.
-pub trait Managed:
-    Resource<DynamicType = (), Scope = NamespaceResourceScope>
-    + Clone
-    + Debug
-    + Serialize
-    + DeserializeOwned
-    + Send
-    + Sync
-    + 'static
-{
-    /// A member, or an attachment.
-    type Key: Ord + Clone + Debug + Display + FromStr + Send + Sync + 'static;
-
+/// A kind of object that has passes.
+pub trait Managed: Object {
     /// Which of the two it is.
     const KIND: Kind;
 
@@ -49,113 +19,18 @@ pub trait Managed:
 
     /// What is known of the objects of this kind.
     fn registry(ctx: &Context) -> &Registry<Self>;
+
     /// The memories of this kind.
     fn memories(ctx: &Context) -> &Memories<Self::Key>;
 
     /// Lists of this kind that are under way.
     fn lists(ctx: &Context) -> &Joined;
-
-    /// `spec.accountName`
-    fn account_name(&self) -> &str;
-    /// `spec.regionId`
-    fn region(&self) -> &str;
-    /// `spec.suspend`
-    fn suspended(&self) -> bool;
-    /// Whether `spec.mode` is `Plan`.
-    fn planning(&self) -> bool;
-    /// `status.plan`: what was shown last.
-    fn shown_plan(&self) -> Option<&Plan>;
-    /// `spec.deletionPolicy`
-    fn deletion_policy(&self) -> DeletionPolicy;
-    /// `spec.intervalSeconds`
-    fn interval_seconds(&self) -> i64;
-    /// The group that passes take turns on.
-    fn group(&self) -> GroupId;
-    /// The groups that it names besides, in spec, ledger or open operation.
-    fn other_groups(&self) -> BTreeSet<GroupId>;
-    /// Everything it names that needs a grant. While it is deleted, what it lists needs none.
-    fn names<'a>(&'a self, namespace: &'a str) -> grant::Request<'a>;
-
-    /// Ledger and id of the open operation, as they are written in status. One that settled is not open.
-    fn written_claims(&self) -> (Option<&Ledger>, Option<&str>);
-    /// Whether status speaks of a call that is open or may still land.
-    fn speaks_of_calls(&self) -> bool;
-    /// What an operation of this object changes, group by group.
-    fn opens(&self, operation: &Operation<Self::Key>) -> Vec<(GroupId, Open)>;
-    /// What its status remembers.
-    fn record(&self) -> Record<Self::Key>;
-    #[must_use]
-    /// The same object with a status that says `report` and remembers `record`.
-    fn with_status(&self, report: &Report<Self::Key>, record: &Record<Self::Key>) -> Self;
-    /// What its status shows as left alone, and why.
-    fn held(&self) -> Vec<(&str, HoldReason)>;
-    /// Generation and `reconcile-at` as its status echoes them; `None` if nobody has looked at it.
-    fn last_seen(&self) -> Option<(i64, Option<String>)>;
-    /// The conditions of its status.
-    fn conditions(&self) -> &[Condition];
-    /// The status, for comparison.
-    fn same_status(&self, other: &Self) -> bool;
 }
 
-/// What has to be known of an object before a call for it is sent.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Facts {
-    /// Unique to this object, however many had its name.
-    pub uid: String,
-    /// Changes with the spec and with deletion.
-    pub generation: Option<i64>,
-    /// Whether it is being deleted.
-    pub deleting: bool,
-    /// Whether it carries the annotation that lets it go without touching the cloud.
-    pub abandoned: bool,
-}
-
-impl Facts {
-    /// Those of `object`.
-    pub fn of<M: Managed>(object: &M) -> Self {
-        let meta = object.meta();
-        let abandon = meta.annotations.as_ref().and_then(|all| all.get(ABANDON));
-        Self {
-            uid: meta.uid.clone().unwrap_or_default(),
-            generation: meta.generation,
-            deleting: meta.deletion_timestamp.is_some(),
-            abandoned: abandon.is_some_and(|value| value == "true"),
-        }
+/// The name of an object of kind `M` in the queue.
+pub fn key<M: Managed>(name: Name) -> Key {
+    Key {
+        kind: M::KIND,
+        name,
     }
-}
-
-/// Whether its deletion waits for us.
-pub fn is_held(object: &impl Resource) -> bool {
-    let held = object.meta().finalizers.iter().flatten();
-    held.into_iter().any(|finalizer| finalizer == FINALIZER)
-}
-
-/// Order of birth.
-pub fn age(object: &impl Resource) -> Age {
-    let meta = object.meta();
-    let born = meta
-        .creation_timestamp
-        .as_ref()
-        .map_or(0, |time| time.0.as_second());
-    (born, meta.uid.clone().unwrap_or_default())
-}
-
-/// The first held differences, as many as status shows.
-pub fn held_shown<K: Display>(held: &BTreeMap<K, Hold>) -> Vec<(String, Hold)> {
-    held.iter()
-        .take(HELD_SHOWN)
-        .map(|(key, hold)| (key.to_string(), *hold))
-        .collect()
-}
-
-/// A map as status writes it.
-pub fn shown<K: Display, V, T>(map: &BTreeMap<K, V>, item: impl Fn(String, &V) -> T) -> Vec<T> {
-    map.iter()
-        .map(|(key, value)| item(key.to_string(), value))
-        .collect()
-}
-
-/// A count as status writes it.
-pub fn number(count: usize) -> i32 {
-    i32::try_from(count).unwrap_or(i32::MAX)
 }

@@ -1,8 +1,10 @@
 //! The pipeline of a `ServerGroupMembership`, top to bottom.
 
 mod apply;
+mod claims;
 mod draining;
 mod foreigners;
+mod group;
 mod job;
 mod managed;
 mod observe;
@@ -19,7 +21,7 @@ use server_group_core::{
 };
 
 use super::{
-    managed::Managed,
+    object::Object,
     pass::Pass,
     reconcile::{Judged, Pipeline},
     report::{Counts, Seen, plain_message},
@@ -43,7 +45,7 @@ impl Pipeline for ServerGroupMembership {
         };
         let access = pass.authorize()?;
         let cloud = pass.session(&access).await?;
-        let mut group = observe::Group {
+        let mut group = group::Group {
             cloud,
             product: parsed.product,
             id: pass.object.spec.server_group.id.clone(),
@@ -226,7 +228,7 @@ async fn may_go(
 /// The group's own call says that it does not exist.
 async fn gone(
     pass: &mut Pass<'_, ServerGroupMembership>,
-    group: &observe::Group,
+    group: &group::Group,
 ) -> Result<Judged, Stop> {
     if pass.deleting() && pass.gone_for_sure() {
         return Err(pass.let_go().await?);

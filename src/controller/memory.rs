@@ -9,10 +9,12 @@ use std::{
     time::Duration,
 };
 
-use super::{contention::Removed, refusals::Refusal};
-use crate::api::status::Plan;
 use parking_lot::Mutex;
-use server_group_core::{refusal::Trials, settle::Absences, waiting::WaitingSince};
+use server_group_core::{
+    refusal::Trials, settle::Absences, verdict::Verdict, waiting::WaitingSince,
+};
+
+use crate::api::status::Plan;
 
 /// Counts and waits of one object. Times are since the start of the process.
 #[derive(Debug)]
@@ -86,6 +88,32 @@ pub struct Parked {
     pub retries: u32,
     /// Whether what it names does not exist.
     pub group_missing: bool,
+}
+
+/// Something that we removed.
+#[derive(Clone, Copy, Debug)]
+pub struct Removed {
+    /// When the removal was accepted last.
+    pub at: Duration,
+    /// Whether it was seen absent since.
+    pub gone: bool,
+    /// Whether its return since was counted.
+    pub counted: bool,
+    /// How often it came back.
+    pub returns: u32,
+}
+
+/// An action that was refused.
+#[derive(Clone, Debug)]
+pub struct Refusal {
+    /// When it is tried again, whatever the group looks like.
+    pub until: Duration,
+    /// What was said of it.
+    pub verdict: Verdict,
+    /// For a person.
+    pub message: String,
+    /// What the group looked like in the first pass afterwards.
+    pub sight: Option<String>,
 }
 
 impl<K> Default for Memory<K> {

@@ -11,17 +11,24 @@ pub mod attachment;
 pub mod authorize;
 pub mod book;
 pub mod carry_out;
+pub mod change;
 pub mod claims;
 pub mod contention;
+pub mod context;
 pub mod dispatch;
 pub mod events;
 pub mod following;
 pub mod fresh;
 pub mod freshness;
 pub mod identity;
+pub mod joined;
+pub mod known;
 pub mod managed;
 pub mod membership;
 pub mod memory;
+pub mod news;
+pub mod object;
+pub mod open;
 pub mod operation;
 pub mod pace;
 pub mod parking;
@@ -34,97 +41,15 @@ pub mod record;
 pub mod refusals;
 pub mod registry;
 pub mod report;
+pub mod scaling_activity;
 pub mod settling;
 pub mod shown_plan;
 pub mod signals;
 pub mod stop;
 pub mod turns;
+pub mod version;
 pub mod waiting;
 pub mod watch;
 pub mod writes;
 
-use std::time::Duration;
-
-use kube::Client;
-use server_group_core::{attachment::AttachmentKey, server::ServerKey};
-use tokio::{sync::Semaphore, time::Instant};
-
-use crate::{
-    api::{ScalingGroupAttachment, ServerGroupMembership},
-    cloud::{Environment, Transport},
-    leader::Leadership,
-    timing::Timing,
-};
-
-/// Requests to Kubernetes, watches apart, that may be under way at once. A server takes some hundred of one client.
-pub const KUBERNETES_REQUESTS_MAX: usize = 32;
-
-/// The handles that a pass needs.
-pub struct Context {
-    /// Kubernetes.
-    pub client: Client,
-    /// The cloud.
-    pub transport: Transport,
-    /// Where `Environment` credentials come from.
-    pub environment: Environment,
-    /// Whose cloud account a key belongs to.
-    pub identities: identity::Identities,
-    /// The right to change the cloud.
-    pub leadership: Leadership,
-    /// Durations and clocks.
-    pub timing: Timing,
-    /// The moment from which this process counts.
-    pub started: Instant,
-    /// Accounts and their grants.
-    pub accounts: accounts::Accounts,
-    /// Memberships as last seen or written.
-    pub memberships: registry::Registry<ServerGroupMembership>,
-    /// Attachments as last seen or written.
-    pub attachments: registry::Registry<ScalingGroupAttachment>,
-    /// The only namespace whose objects are looked at; `None` = all.
-    pub namespace: Option<String>,
-    /// Lists of memberships that are under way.
-    pub membership_lists: fresh::Joined,
-    /// Lists of attachments that are under way.
-    pub attachment_lists: fresh::Joined,
-    /// Counts and waits of memberships.
-    pub membership_memories: memory::Memories<ServerKey>,
-    /// Counts and waits of attachments.
-    pub attachment_memories: memory::Memories<AttachmentKey>,
-    /// The way to the queue.
-    pub signals: signals::Signals,
-    /// Turns on groups.
-    pub turns: turns::Turns,
-    /// Calls whose object is gone.
-    pub orphans: book::Orphans,
-    /// Requests to Kubernetes that may be under way at once: with more, its flow control turns some away.
-    pub kubernetes: Semaphore,
-    /// The name of this process in events, which is the pod's in a cluster.
-    pub instance: String,
-}
-
-impl Context {
-    /// Time since the start of the process.
-    #[must_use]
-    pub fn now(&self) -> Duration {
-        self.started.elapsed()
-    }
-
-    /// Waits for an answer of Kubernetes, in turn and not for ever.
-    ///
-    /// # Errors
-    ///
-    /// Those of the request, and one that says that there was no answer in time.
-    pub async fn ask<T>(
-        &self,
-        request: impl Future<Output = Result<T, kube::Error>>,
-    ) -> Result<T, kube::Error> {
-        let turn = self.kubernetes.acquire().await;
-        let _turn = turn.expect("it is never closed");
-        let answered = tokio::time::timeout(self.timing.kubernetes_deadline, request).await;
-        answered.unwrap_or_else(|_| {
-            let late = "the API server did not answer in time";
-            Err(kube::Error::Service(late.into()))
-        })
-    }
-}
+pub use context::{Context, KUBERNETES_REQUESTS_MAX};

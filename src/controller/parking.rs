@@ -8,12 +8,11 @@ use std::{
 use server_group_core::reason::Hold;
 
 use super::{
-    carry_out::PARKED_MAX,
     contention::is_contended,
     managed::Managed,
     memory::{Awaited, Parked},
     pass::Pass,
-    record::Operation,
+    record::{Operation, PARKED_MAX},
     turns::adds,
 };
 

@@ -20,16 +20,16 @@ use super::{
     Context,
     accounts::Account,
     authorize::{self, Access},
-    events::Change,
-    managed::{Facts, Managed, is_held},
+    change::Change,
+    known::Known,
+    managed::{Managed, key},
     memory::Memory,
+    object::{Facts, is_held, name_of},
     queue::{Level, Name},
-    reconcile::Work,
     record::{Operation, Record},
-    registry::{Known, name_of},
     report::{Report, Seen},
     shown_plan,
-    signals::{Signal, key},
+    signals::Signal,
     stop::{Stop, Wait, reason_for, told},
     turns::{GroupId, Turn},
 };
@@ -55,6 +55,17 @@ fn was_let_go<M: Managed>(object: &M) -> bool {
 
 /// What others claim, as far as it can be compared: object by object, in order.
 pub type Claims = Vec<(Name, u64)>;
+
+/// What a pass begins with.
+#[derive(Debug)]
+pub struct Work {
+    /// How soon it was wanted.
+    pub level: Level,
+    /// Groups that it has besides its own.
+    pub also: BTreeSet<GroupId>,
+    /// A call that it has waited for, and that may leave now.
+    pub grant: Option<Grant>,
+}
 
 /// One pass over one object.
 pub struct Pass<'c, M: Managed> {

@@ -11,20 +11,19 @@ use server_group_core::{
 use super::{
     Context, announce,
     apply::forget_refused,
-    events::{self, Change},
-    managed::{Managed, is_held},
+    change::Change,
+    events,
+    known::Known,
+    managed::Managed,
+    object::is_held,
     pace,
-    pass::Pass,
+    pass::{Pass, Work},
     queue::{Level, Name},
-    registry::Known,
     report::plain_message,
     stop::{Stop, Wait},
     turns::GroupId,
 };
-use crate::{
-    api::status::Plan,
-    cloud::{Grant, Ticket},
-};
+use crate::{api::status::Plan, cloud::Ticket};
 
 /// What the pipeline of a kind found out and did.
 #[derive(Debug)]
@@ -124,17 +123,6 @@ impl<M: Managed> Pass<'_, M> {
             self.to_tell.push((Change::PlanChanged, note));
         }
     }
-}
-
-/// What a pass begins with.
-#[derive(Debug)]
-pub struct Work {
-    /// How soon it was wanted.
-    pub level: Level,
-    /// Groups that it has besides its own.
-    pub also: BTreeSet<GroupId>,
-    /// A call that it has waited for, and that may leave now.
-    pub grant: Option<Grant>,
 }
 
 /// What brings an object back.

@@ -3,27 +3,12 @@
 //! Trying costs an intent and a verdict, two writes for nothing each time. So it is tried again after an hour, when the
 //! spec changes, when a person asks for it, or when the group looks otherwise than it did.
 
-use std::time::Duration;
-
 use server_group_core::{
     reason::{Outlook, Reason},
     verdict::Verdict,
 };
 
-use super::{managed::Managed, pass::Pass, stop::Stop};
-
-/// An action that was refused.
-#[derive(Clone, Debug)]
-pub struct Refusal {
-    /// When it is tried again, whatever the group looks like.
-    pub until: Duration,
-    /// What was said of it.
-    pub verdict: Verdict,
-    /// For a person.
-    pub message: String,
-    /// What the group looked like in the first pass afterwards.
-    pub sight: Option<String>,
-}
+use super::{managed::Managed, memory::Refusal, pass::Pass, stop::Stop};
 
 impl<M: Managed> Pass<'_, M> {
     /// Notes that `action` was refused with what `stop` says.

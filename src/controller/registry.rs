@@ -7,19 +7,19 @@
 use std::{
     collections::{BTreeMap, BTreeSet},
     hash::{DefaultHasher, Hash, Hasher},
-    ops::Deref,
-    sync::{Arc, OnceLock, Weak},
+    sync::{Arc, Weak},
 };
 
 use kube::ResourceExt;
 use parking_lot::Mutex;
 
 use super::{
-    book::Open,
-    managed::{Facts, Managed, is_held},
+    known::Known,
+    object::{Facts, Object, is_held, name_of},
+    open::Open,
     queue::{Level, Name, Takes},
-    record::Record,
     turns::GroupId,
+    version::number,
 };
 
 /// `kubectl apply` leaves the whole object here once more. Nothing reads it, and no write of ours carries it back: a
@@ -28,10 +28,10 @@ const LAST_APPLIED: &str = "kubectl.kubernetes.io/last-applied-configuration";
 
 /// The objects of one kind.
 #[derive(Debug)]
-pub struct Registry<M: Managed>(Mutex<Inner<M>>);
+pub struct Registry<M: Object>(Mutex<Inner<M>>);
 
 #[derive(Debug)]
-struct Inner<M: Managed> {
+struct Inner<M: Object> {
     objects: BTreeMap<Name, Entry<M>>,
     /// By their own group. Few share one, so a list is enough.
     on: BTreeMap<GroupId, Vec<Name>>,
@@ -45,7 +45,7 @@ struct Inner<M: Managed> {
 }
 
 #[derive(Debug)]
-struct Entry<M: Managed> {
+struct Entry<M: Object> {
     facts: Facts,
     version: u64,
     text: Box<[u8]>,
@@ -65,33 +65,6 @@ struct Entry<M: Managed> {
     /// Whether its status speaks of a call that is open or may still land.
     calls: bool,
     parsed: Weak<Known<M>>,
-}
-
-/// An object, parsed.
-///
-/// In a box, so that what remains of it beside the text is a few bytes.
-#[derive(Debug)]
-pub struct Known<M: Managed>(Box<(M, OnceLock<Record<M::Key>>)>);
-
-impl<M: Managed> Known<M> {
-    /// With a record that is read when it is asked for.
-    #[must_use]
-    pub fn new(object: M) -> Self {
-        Self(Box::new((object, OnceLock::new())))
-    }
-
-    /// What its status remembers; read once.
-    pub fn record(&self) -> &Record<M::Key> {
-        self.0.1.get_or_init(|| self.0.0.record())
-    }
-}
-
-impl<M: Managed> Deref for Known<M> {
-    type Target = M;
-
-    fn deref(&self) -> &M {
-        &self.0.0
-    }
 }
 
 /// What a newer version of an object means for others.
@@ -133,7 +106,7 @@ pub struct Found {
     pub waits: bool,
 }
 
-impl<M: Managed> Default for Registry<M> {
+impl<M: Object> Default for Registry<M> {
     fn default() -> Self {
         Self(Mutex::new(Inner {
             objects: BTreeMap::new(),
@@ -146,7 +119,7 @@ impl<M: Managed> Default for Registry<M> {
     }
 }
 
-impl<M: Managed> Registry<M> {
+impl<M: Object> Registry<M> {
     /// Takes in a version of an object. `None` if it is no newer than what is known.
     pub fn learn(&self, object: M) -> Option<News> {
         self.0.lock().learn(object)
@@ -299,7 +272,7 @@ impl<M: Managed> Registry<M> {
     }
 }
 
-impl<M: Managed> Inner<M> {
+impl<M: Object> Inner<M> {
     fn learn(&mut self, mut object: M) -> Option<News> {
         let (list, version) = (self.list, version(&object));
         let facts = Facts::of(&object);
@@ -469,7 +442,7 @@ impl<M: Managed> Inner<M> {
     }
 }
 
-impl<M: Managed> Entry<M> {
+impl<M: Object> Entry<M> {
     fn parsed(&mut self) -> Option<Arc<Known<M>>> {
         if let Some(known) = self.parsed.upgrade() {
             return Some(known);
@@ -506,31 +479,13 @@ fn leave(index: &mut BTreeMap<GroupId, Vec<Name>>, group: &GroupId, name: &Name)
     }
 }
 
-/// The name of an object.
-pub fn name_of(object: &impl ResourceExt) -> Name {
-    let meta = object.meta();
-    Name {
-        namespace: meta.namespace.as_deref().unwrap_or_default().into(),
-        name: meta.name.as_deref().unwrap_or_default().into(),
-    }
-}
-
-fn version<M: Managed>(object: &M) -> u64 {
+fn version<M: Object>(object: &M) -> u64 {
     number(object.meta().resource_version.as_deref())
-}
-
-/// A resource version as a number; 0 if it is none.
-///
-/// Source: since Kubernetes 1.35, versions of one kind are decimal numbers that grow.
-pub fn number(version: Option<&str>) -> u64 {
-    version
-        .and_then(|version| version.parse().ok())
-        .unwrap_or(0)
 }
 
 /// Spec, deletion and annotations. The finalizer is of our own making, and so is status; but a finalizer that is missing
 /// beside a ledger was taken away.
-fn asks<M: Managed>(object: &M) -> u64 {
+fn asks<M: Object>(object: &M) -> u64 {
     let mut hasher = DefaultHasher::new();
     let (ledger, operation) = object.written_claims();
     let registered = ledger.is_some_and(|ledger| !ledger.registered.is_empty());
@@ -542,7 +497,7 @@ fn asks<M: Managed>(object: &M) -> u64 {
 
 /// Spec, deletion, ledger and open operation: what the plan of another object on the group depends on. A pass writes
 /// status, and a write wakes the others: to let that end, nothing else counts.
-fn claims<M: Managed>(object: &M) -> u64 {
+fn claims<M: Object>(object: &M) -> u64 {
     let mut hasher = DefaultHasher::new();
     object.meta().generation.hash(&mut hasher);
     object.meta().deletion_timestamp.is_some().hash(&mut hasher);
@@ -555,7 +510,7 @@ fn claims<M: Managed>(object: &M) -> u64 {
 }
 
 /// Whether somebody changed the object, or asked for a look, and status does not say that it was seen.
-fn waits_for_a_look<M: Managed>(object: &M) -> bool {
+fn waits_for_a_look<M: Object>(object: &M) -> bool {
     let generation = object.meta().generation.unwrap_or_default();
     let seen = object
         .last_seen()
@@ -563,7 +518,7 @@ fn waits_for_a_look<M: Managed>(object: &M) -> bool {
     !seen || object.meta().deletion_timestamp.is_some()
 }
 
-fn denied<M: Managed>(object: &M) -> bool {
+fn denied<M: Object>(object: &M) -> bool {
     let mut conditions = object.conditions().iter();
     conditions.any(|condition| condition.type_ == "Stalled")
 }

@@ -1,6 +1,6 @@
 //! What a pass tells about an object: status, written only when it differs.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, fmt::Display};
 
 use server_group_core::{
     reason::{Hold, Reason},
@@ -116,6 +116,26 @@ pub fn plain_message(reason: Reason) -> &'static str {
         Reason::LedgerFull => "the ledger is full; additions wait",
         Reason::Releasing => "deleted; what it registered is on its way out",
     }
+}
+
+/// The first held differences, as many as status shows.
+pub fn held_shown<K: Display>(held: &BTreeMap<K, Hold>) -> Vec<(String, Hold)> {
+    held.iter()
+        .take(HELD_SHOWN)
+        .map(|(key, hold)| (key.to_string(), *hold))
+        .collect()
+}
+
+/// A map as status writes it.
+pub fn shown<K: Display, V, T>(map: &BTreeMap<K, V>, item: impl Fn(String, &V) -> T) -> Vec<T> {
+    map.iter()
+        .map(|(key, value)| item(key.to_string(), value))
+        .collect()
+}
+
+/// A count as status writes it.
+pub fn number(count: usize) -> i32 {
+    i32::try_from(count).unwrap_or(i32::MAX)
 }
 
 #[cfg(test)]

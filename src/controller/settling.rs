@@ -9,8 +9,8 @@ use jiff::Timestamp;
 use server_group_core::settle::{Settling, Waits};
 
 use super::{
-    book::Open,
     managed::Managed,
+    open::Open,
     pass::Pass,
     record::texts,
     turns::{GroupMemory, Unsettled},

@@ -6,7 +6,7 @@ use sha2::{Digest, Sha256};
 
 use server_group_core::server::Weight;
 
-use super::{managed::number, operation::hex};
+use super::{operation::hex, report::number};
 use crate::api::status::{Plan, PlanTotals};
 
 /// Entries that each list shows.

@@ -6,12 +6,7 @@ use kube::{
 };
 use serde_json::json;
 
-use super::{
-    managed::{Managed, is_held},
-    pass::Pass,
-    report::Report,
-    stop::Stop,
-};
+use super::{managed::Managed, object::is_held, pass::Pass, report::Report, stop::Stop};
 use crate::api::FINALIZER;
 
 impl<M: Managed> Pass<'_, M> {

@@ -1,6 +1,11 @@
 //! Members of a server group: how one is told from another, and what a listing says of it.
 
-use std::{collections::BTreeMap, fmt, net::IpAddr, str::FromStr};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fmt,
+    net::IpAddr,
+    str::FromStr,
+};
 
 /// What tells one member of a group from another: `ID[@IP][:PORT]`.
 ///
@@ -171,6 +176,24 @@ pub struct Row {
 /// A whole member list.
 pub type Rows = BTreeMap<ServerKey, Row>;
 
+/// A key as it was written, and the rows it can mean if it was written before its address was known.
+#[must_use]
+pub fn meant_by(key: ServerKey, rows: &Rows) -> BTreeSet<ServerKey> {
+    if rows.contains_key(&key) || key.ip.is_some() {
+        return BTreeSet::from([key]);
+    }
+    let same_id = rows
+        .range(ServerKey::first_of(&key.id)..)
+        .map(|(row, _)| row)
+        .take_while(|row| row.id == key.id);
+    let mut meant: BTreeSet<_> = same_id
+        .filter(|row| row.same_server_and_port(&key))
+        .cloned()
+        .collect();
+    meant.insert(key);
+    meant
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -228,5 +251,26 @@ mod tests {
         ] {
             assert_eq!(ServerKind::told_by(id), kind, "{id}");
         }
+    }
+
+    #[test]
+    fn a_key_from_before_its_address_was_known_means_every_row_of_its_server_and_port() {
+        let key = |text: &str| text.parse::<ServerKey>().unwrap();
+        let row = Row {
+            kind: ServerKind::Eni,
+            weight: None,
+            state: State::Available,
+        };
+        let rows = [
+            "eni-1@10.0.0.1:80",
+            "eni-1@10.0.0.2:80",
+            "eni-1@10.0.0.1:81",
+        ];
+        let rows: Rows = rows.map(|text| (key(text), row.clone())).into();
+        let meant = meant_by(key("eni-1:80"), &rows);
+        let both = ["eni-1:80", "eni-1@10.0.0.1:80", "eni-1@10.0.0.2:80"];
+        assert_eq!(meant, both.map(key).into());
+        let one = key("eni-1@10.0.0.9:80");
+        assert_eq!(meant_by(one.clone(), &rows), [one].into());
     }
 }

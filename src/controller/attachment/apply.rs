@@ -18,18 +18,20 @@ use server_group_core::{
 use super::{
     super::{
         apply::{Applied, Entries, Wording, act, change_ledger, register, take_back},
-        book::Open,
         carry_out::{Manner, Step},
-        events::Change,
+        change::Change,
         following::patience,
-        managed::age,
+        object::age,
+        open::Open,
         pass::Pass,
+        scaling_activity::{self, ANY_ACTIVITY},
         stop::Stop,
         turns::{GroupId, GroupMemory, Turn},
     },
-    activity::{self, ANY_ACTIVITY},
+    claims::claimant,
+    group::Group,
     managed::fed_group,
-    observe::{Group, claimant, observe},
+    observe::observe,
     parse::Parsed,
 };
 use crate::{
@@ -520,7 +522,7 @@ async fn in_use(
         let over = match activity {
             Some((scaling_group, reference)) => {
                 let cloud = &group.cloud;
-                match activity::look(ctx, turn, cloud, &scaling_group, &reference).await {
+                match scaling_activity::look(ctx, turn, cloud, &scaling_group, &reference).await {
                     Ok(standing) => turn.is_over(&id, standing.shown(), now, patience(&ctx.timing)),
                     Err(_) => cannot_land,
                 }

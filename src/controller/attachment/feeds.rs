@@ -12,10 +12,10 @@ use server_group_core::{
 
 use super::{
     super::{
-        authorize::authorize, managed::Managed, membership::parse, pass::Pass, turns::takes_away,
+        authorize::authorize, membership::parse, object::Object, pass::Pass, turns::takes_away,
     },
+    group::Group,
     managed::fed_group,
-    observe::Group,
 };
 use crate::{
     api::{ScalingGroupAttachment, ServerGroupMembership},

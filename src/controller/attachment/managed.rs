@@ -8,14 +8,15 @@ use server_group_core::{attachment::AttachmentKey, grant};
 
 use super::super::{
     Context,
-    book::{Needs, Open},
-    fresh::Joined,
-    managed::{Managed, held_shown, number, shown},
+    joined::Joined,
+    managed::Managed,
     memory::Memories,
+    object::{Object, name_of},
+    open::{Needs, Open},
     queue::Kind,
     record::{Operation, Record, Settled, keys, texts},
-    registry::{Registry, name_of},
-    report::Report,
+    registry::Registry,
+    report::{Report, held_shown, number, shown},
     turns::GroupId,
 };
 use crate::api::{
@@ -30,22 +31,8 @@ pub(super) fn fed_group(region: &str, key: &AttachmentKey) -> GroupId {
     GroupId::new(region, &product, id)
 }
 
-impl Managed for ScalingGroupAttachment {
+impl Object for ScalingGroupAttachment {
     type Key = AttachmentKey;
-    const GROUP_FIELD: &str = "spec.scalingGroupId";
-    const KIND: Kind = Kind::Attachment;
-
-    fn registry(ctx: &Context) -> &Registry<Self> {
-        &ctx.attachments
-    }
-
-    fn memories(ctx: &Context) -> &Memories<AttachmentKey> {
-        &ctx.attachment_memories
-    }
-
-    fn lists(ctx: &Context) -> &Joined {
-        &ctx.attachment_lists
-    }
 
     fn account_name(&self) -> &str {
         &self.spec.account_name
@@ -279,5 +266,22 @@ impl Managed for ScalingGroupAttachment {
 
     fn same_status(&self, other: &Self) -> bool {
         self.status == other.status
+    }
+}
+
+impl Managed for ScalingGroupAttachment {
+    const GROUP_FIELD: &str = "spec.scalingGroupId";
+    const KIND: Kind = Kind::Attachment;
+
+    fn registry(ctx: &Context) -> &Registry<Self> {
+        &ctx.attachments
+    }
+
+    fn memories(ctx: &Context) -> &Memories<AttachmentKey> {
+        &ctx.attachment_memories
+    }
+
+    fn lists(ctx: &Context) -> &Joined {
+        &ctx.attachment_lists
     }
 }

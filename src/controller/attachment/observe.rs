@@ -7,7 +7,7 @@ use std::{
 
 use server_group_core::{
     attachment::{AttachmentKey, World},
-    claim::{Claimant, claimed},
+    claim::claimed,
     membership::Foreigner,
     product::Product,
     server::Weight,
@@ -15,32 +15,23 @@ use server_group_core::{
 
 use super::{
     super::{
-        Context,
-        book::Open,
-        claims,
         following::patience,
-        managed::{Managed, age},
+        object::{Object, age},
+        open::Open,
         pass::Pass,
-        registry::Known,
+        scaling_activity::{self, ANY_ACTIVITY},
         settling::Told,
         stop::Stop,
     },
-    activity::{self, ANY_ACTIVITY},
+    claims::claimant,
     feeds::feeds,
+    group::Group,
     parse::{self, Parsed},
 };
 use crate::{
     api::{Ownership, ScalingGroupAttachment},
-    cloud::{AttachedGroup, Cloud, Freshness, ScalingGroup},
+    cloud::{AttachedGroup, Freshness, ScalingGroup},
 };
-
-/// A scaling group, and as whom it is changed.
-pub(super) struct Group {
-    /// The client.
-    pub cloud: Cloud,
-    /// Its id.
-    pub id: String,
-}
 
 /// A view and what follows from it.
 pub(super) struct Observed {
@@ -157,7 +148,8 @@ async fn another_runs(
         }
         let reference = reference.as_deref().unwrap_or(ANY_ACTIVITY);
         let standing =
-            activity::look(pass.ctx, &mut pass.turn, &group.cloud, &group.id, reference).await?;
+            scaling_activity::look(pass.ctx, &mut pass.turn, &group.cloud, &group.id, reference)
+                .await?;
         if !pass.turn.is_over(id, standing.shown(), now, patience) {
             return Ok(true);
         }
@@ -258,14 +250,4 @@ fn foreigners(
         false => (key, Foreigner::Unconfirmed),
     };
     strangers.into_iter().map(known).collect()
-}
-
-/// What another object claims on its scaling group.
-pub(super) fn claimant(
-    ctx: &Context,
-    other: &Known<ScalingGroupAttachment>,
-) -> Claimant<AttachmentKey> {
-    let consistent = parse::parse(&other.spec).is_ok();
-    let lists = || (parse::claims(&other.spec), true);
-    claims::claimant(ctx, &**other, other.ledger(), consistent, lists)
 }

@@ -16,14 +16,15 @@ use super::{
     super::{
         apply::tell_accepted,
         carry_out::{End, Manner, Step, carry_out},
-        managed::age,
+        object::age,
         pass::Pass,
         reconcile::Judged,
         report::plain_message,
         stop::Stop,
     },
     apply::{detaching, manner, of_family},
-    observe::{Group, claimant},
+    claims::claimant,
+    group::Group,
 };
 use crate::{
     api::ScalingGroupAttachment,

@@ -17,14 +17,16 @@ use super::{
     super::{
         apply::{Applied, Entries, Wording, act, change_ledger, register, take_back},
         carry_out::{Manner, Step},
-        events::Change,
-        managed::age,
+        change::Change,
         memory::Awaited,
+        object::age,
         pass::Pass,
         record::Draining,
         stop::Stop,
     },
-    observe::{Group, Look, claimant, observe},
+    claims::claimant,
+    group::Group,
+    observe::{Look, observe},
     parse::Parsed,
 };
 use crate::{

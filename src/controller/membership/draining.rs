@@ -7,7 +7,7 @@ use server_group_core::{
     server::{Rows, ServerKey},
 };
 
-use super::{super::pass::Pass, observe::Group};
+use super::{super::pass::Pass, group::Group};
 use crate::{api::ServerGroupMembership, timing::whole_second_after};
 
 /// Whether removals from this group begin with weight 0 and a wait. GWLB groups drain by themselves.

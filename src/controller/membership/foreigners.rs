@@ -16,8 +16,9 @@ use server_group_core::{
 };
 
 use super::{
-    super::{managed::Managed, pass::Pass},
-    observe::{Group, claimant},
+    super::{object::Object, pass::Pass},
+    claims::claimant,
+    group::Group,
     scaling_groups,
 };
 use crate::{

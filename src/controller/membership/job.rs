@@ -5,11 +5,11 @@ use futures::future::try_join_all;
 use super::{
     super::{
         following::{Followed, Standing, patience},
-        managed::Managed,
+        object::Object,
         pass::Pass,
         stop::Stop,
     },
-    observe::Group,
+    group::Group,
 };
 use crate::{
     api::{ServerGroupMembership, status::Phase},

@@ -8,14 +8,15 @@ use server_group_core::{grant, server::ServerKey};
 
 use super::super::{
     Context,
-    book::{Needs, Open},
-    fresh::Joined,
-    managed::{Managed, held_shown, number, shown},
+    joined::Joined,
+    managed::Managed,
     memory::Memories,
+    object::{Object, name_of},
+    open::{Needs, Open},
     queue::Kind,
     record::{Draining, Operation, Record, Settled, keys, texts},
-    registry::{Registry, name_of},
-    report::Report,
+    registry::Registry,
+    report::{Report, held_shown, number, shown},
     turns::GroupId,
 };
 use crate::api::{
@@ -33,22 +34,8 @@ fn drain(written: &status::Draining) -> Option<(ServerKey, Draining)> {
     Some((written.server.parse().ok()?, draining))
 }
 
-impl Managed for ServerGroupMembership {
+impl Object for ServerGroupMembership {
     type Key = ServerKey;
-    const GROUP_FIELD: &str = "spec.serverGroup.id";
-    const KIND: Kind = Kind::Membership;
-
-    fn registry(ctx: &Context) -> &Registry<Self> {
-        &ctx.memberships
-    }
-
-    fn memories(ctx: &Context) -> &Memories<ServerKey> {
-        &ctx.membership_memories
-    }
-
-    fn lists(ctx: &Context) -> &Joined {
-        &ctx.membership_lists
-    }
 
     fn account_name(&self) -> &str {
         &self.spec.account_name
@@ -272,5 +259,22 @@ impl Managed for ServerGroupMembership {
 
     fn same_status(&self, other: &Self) -> bool {
         self.status == other.status
+    }
+}
+
+impl Managed for ServerGroupMembership {
+    const GROUP_FIELD: &str = "spec.serverGroup.id";
+    const KIND: Kind = Kind::Membership;
+
+    fn registry(ctx: &Context) -> &Registry<Self> {
+        &ctx.memberships
+    }
+
+    fn memories(ctx: &Context) -> &Memories<ServerKey> {
+        &ctx.membership_memories
+    }
+
+    fn lists(ctx: &Context) -> &Joined {
+        &ctx.membership_lists
     }
 }

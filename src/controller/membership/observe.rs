@@ -4,41 +4,28 @@ use std::{collections::BTreeMap, collections::BTreeSet, time::Duration};
 
 use server_group_core::{
     attachment::AttachmentKey,
-    claim::Claimant,
     membership::{World, resolve::resolve},
     product::Product,
     reason::Reason,
-    server::{Row, Rows, ServerKey, ServerKind, State},
+    server::{Row, Rows, ServerKey, ServerKind, State, meant_by},
 };
 
 use super::{
-    super::{
-        Context, claims, managed::age, parking::Arrival, pass::Pass, registry::Known, stop::Stop,
-    },
+    super::{object::age, parking::Arrival, pass::Pass, stop::Stop},
+    claims::claimant,
     draining::{self, drains},
     foreigners::foreigners,
+    group::Group,
     parse::{self, Parsed},
     scaling_groups::{brought, instances_are_moved},
 };
 use crate::{
     api::{Ownership, ServerGroupMembership},
     cloud::{
-        Cloud, Freshness, GroupStatus, GroupView, Kind, LoadBalancerStatus, Member, MemberStatus,
+        Freshness, GroupStatus, GroupView, Kind, LoadBalancerStatus, Member, MemberStatus,
         ServerKind as CloudKind, add_action, list_action, service,
     },
 };
-
-/// A server group, and as whom it is changed.
-pub(super) struct Group {
-    /// The client.
-    pub cloud: Cloud,
-    /// Whose group it is.
-    pub product: Product,
-    /// Its id.
-    pub id: String,
-    /// Whether a job of another object ran on it when the pass began.
-    pub another_job_runs: bool,
-}
 
 /// Which look is wanted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -184,7 +171,7 @@ fn in_doubt(
     }
     let keys = |name: &String| {
         let key = name.parse().ok();
-        key.map_or_else(BTreeSet::new, |key| with_address(key, rows))
+        key.map_or_else(BTreeSet::new, |key| meant_by(key, rows))
     };
     let may_be_taken = pass.turn.leaving.keys().flat_map(keys).collect();
     (unsettled.iter().flat_map(keys).collect(), may_be_taken)
@@ -316,7 +303,7 @@ fn row(member: &Member) -> Row {
 /// What a view shows of a member named by an operation; two views that show the same agree about it.
 fn shown(rows: &Rows, name: &str) -> String {
     let found = name.parse::<ServerKey>().ok().and_then(|key| {
-        let meant = with_address(key, rows);
+        let meant = meant_by(key, rows);
         meant
             .iter()
             .find_map(|key| rows.get(key))
@@ -327,44 +314,3 @@ fn shown(rows: &Rows, name: &str) -> String {
 
 /// What a view shows of a member that is not there.
 const ABSENT: &str = "absent";
-
-/// A key as written, and the rows it can mean if it was written before its address was known.
-fn with_address(key: ServerKey, rows: &Rows) -> BTreeSet<ServerKey> {
-    if rows.contains_key(&key) || key.ip.is_some() {
-        return BTreeSet::from([key]);
-    }
-    let same_id = rows
-        .range(ServerKey::first_of(&key.id)..)
-        .map(|(row, _)| row)
-        .take_while(|row| row.id == key.id);
-    let mut meant: BTreeSet<_> = same_id
-        .filter(|row| row.same_server_and_port(&key))
-        .cloned()
-        .collect();
-    meant.insert(key);
-    meant
-}
-
-/// What another object claims in a group that shows `rows`.
-pub(super) fn claimant(
-    ctx: &Context,
-    other: &Known<ServerGroupMembership>,
-    rows: &Rows,
-) -> Claimant<ServerKey> {
-    let mut ledger = other.ledger().clone();
-    ledger.take_addresses(rows);
-    let consistent = parse::parse(&other.spec).is_ok();
-    claims::claimant(ctx, &**other, &ledger, consistent, || {
-        let product = parse::product(other.spec.server_group.type_);
-        let entries = parse::claims(&other.spec);
-        match resolve(product, &entries, &ledger, rows) {
-            Ok(desired) => (desired.into_keys().collect(), true),
-            // Whichever is meant, it is claimed.
-            Err(_) => {
-                let entries = entries.iter();
-                let meant = entries.flat_map(|entry| with_address(entry.key(), rows));
-                (meant.collect(), false)
-            }
-        }
-    })
-}

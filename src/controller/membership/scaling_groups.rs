@@ -11,15 +11,15 @@ use server_group_core::{
 
 use super::{
     super::{
-        attachment::activity::{self, ANY_ACTIVITY},
         authorize::authorize,
-        book::Open,
         following::{Standing, patience},
-        managed::Managed,
+        object::Object,
+        open::Open,
         pass::Pass,
+        scaling_activity::{self, ANY_ACTIVITY},
         turns::GroupMemory,
     },
-    observe::Group,
+    group::Group,
 };
 use crate::{
     api::{ServerGroupMembership, status::Phase},
@@ -127,7 +127,8 @@ pub(super) async fn instances_are_moved(
         let reference = reference.unwrap_or(ANY_ACTIVITY);
         let scaling_group = open.moved_by.as_deref().expect("others were left out");
         let (ctx, cloud) = (pass.ctx, &group.cloud);
-        let looked = activity::look(ctx, &mut pass.turn, cloud, scaling_group, reference).await;
+        let looked =
+            scaling_activity::look(ctx, &mut pass.turn, cloud, scaling_group, reference).await;
         let Ok(standing) = looked else {
             return true;
         };

@@ -1,0 +1,19 @@
+//! What other attachments claim (S7).
+
+use server_group_core::{attachment::AttachmentKey, claim::Claimant};
+
+use super::{
+    super::{Context, claims, known::Known},
+    parse,
+};
+use crate::api::ScalingGroupAttachment;
+
+/// What another object claims on its scaling group.
+pub(super) fn claimant(
+    ctx: &Context,
+    other: &Known<ScalingGroupAttachment>,
+) -> Claimant<AttachmentKey> {
+    let consistent = parse::parse(&other.spec).is_ok();
+    let lists = || (parse::claims(&other.spec), true);
+    claims::claimant(ctx, &**other, other.ledger(), consistent, lists)
+}
