@@ -14,7 +14,7 @@ use futures::future::try_join;
 use jiff::Timestamp;
 use kube::{Api, ResourceExt};
 use parking_lot::Mutex;
-use server_group_core::{membership::Purpose, reason::Reason, verdict::Verdict};
+use server_group_core::{purpose::Purpose, reason::Reason, verdict::Verdict};
 
 use super::{
     Context,

@@ -11,9 +11,9 @@ use std::collections::{BTreeMap, BTreeSet};
 pub use key::{AttachmentKey, Family, NotAnAttachment};
 
 use crate::{
-    claim::{self, Age, Claimant, Owner, Unlisted},
+    claim::{self, Age, Claimant, Foreigner, Owner, Unlisted},
     ledger::{LEDGER_MAX, Ledger},
-    membership::{Foreigner, Purpose},
+    purpose::Purpose,
     reason::Hold,
     server::Weight,
 };

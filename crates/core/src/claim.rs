@@ -35,6 +35,19 @@ pub struct Claimant<K> {
     pub standing: Standing,
 }
 
+/// A member or attachment that no live object claims, and that no attached scaling group brings as far as is known.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Foreigner {
+    /// A stranger in two views far enough apart: it may be removed.
+    Stranger,
+    /// A stranger in this view.
+    Unconfirmed,
+    /// An instance of a scaling group that is not shown to be unattached.
+    EssManaged,
+    /// It could not be asked whose it is.
+    Unknown,
+}
+
 /// Whose a contested member is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Owner<'a> {

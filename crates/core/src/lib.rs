@@ -15,6 +15,7 @@ mod guard;
 pub mod ledger;
 pub mod membership;
 pub mod product;
+pub mod purpose;
 pub mod reason;
 pub mod refusal;
 pub mod server;

@@ -11,9 +11,10 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::{
     amount::Amount,
-    claim::{self, Age, Claimant, Owner, Unlisted},
+    claim::{self, Age, Claimant, Foreigner, Owner, Unlisted},
     ledger::{LEDGER_MAX, Ledger},
     product::Product,
+    purpose::Purpose,
     reason::Hold,
     server::{Row, Rows, ServerKey, ServerKind, State, Weight},
     serving::{self, Serving},
@@ -26,15 +27,6 @@ pub struct Wish {
     pub kind: ServerKind,
     /// Absent: the product's default when added, never touched afterwards.
     pub weight: Option<Weight>,
-}
-
-/// What the object is for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Purpose {
-    /// Make the group match the list.
-    Converge,
-    /// The object is being deleted: take out what it registered.
-    Release,
 }
 
 /// How far removals may go.
@@ -106,19 +98,6 @@ pub struct Drain {
     pub weight: Weight,
     /// Whether it has waited long enough to be removed.
     pub due: bool,
-}
-
-/// A member that no live object claims, and that no attached scaling group brings as far as is known.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Foreigner {
-    /// A stranger in two views far enough apart: it may be removed.
-    Stranger,
-    /// A stranger in this view.
-    Unconfirmed,
-    /// An instance of a scaling group that is not shown to be unattached.
-    EssManaged,
-    /// It could not be asked whose it is.
-    Unknown,
 }
 
 /// What to do, and what not to do and why. The sets are disjoint.

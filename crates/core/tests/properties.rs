@@ -7,10 +7,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use proptest::prelude::*;
 use server_group_core::{
     amount::Amount,
-    claim::{Claimant, Standing},
+    claim::{Claimant, Foreigner, Standing},
     ledger::Ledger,
-    membership::{Drain, Foreigner, Plan, Policy, Purpose, Wish, World, guard, plan},
+    membership::{Drain, Plan, Policy, Wish, World, guard, plan},
     product::Product,
+    purpose::Purpose,
     refusal::batches,
     server::{Row, ServerKey, ServerKind, State},
 };

@@ -5,8 +5,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use server_group_core::{
     amount::Amount,
     ledger::Ledger,
-    membership::{Policy, Purpose, Wish, World, guard, plan},
+    membership::{Policy, Wish, World, guard, plan},
     product::Product,
+    purpose::Purpose,
     server::{Row, ServerKey, ServerKind, State},
 };
 

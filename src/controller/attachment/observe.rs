@@ -7,8 +7,7 @@ use std::{
 
 use server_group_core::{
     attachment::{AttachmentKey, World},
-    claim::claimed,
-    membership::Foreigner,
+    claim::{Foreigner, claimed},
     product::Product,
     server::Weight,
 };

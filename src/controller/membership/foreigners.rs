@@ -10,8 +10,8 @@ use std::{
 
 use server_group_core::{
     attachment::AttachmentKey,
-    claim::{Standing, claimed},
-    membership::{Foreigner, World},
+    claim::{Foreigner, Standing, claimed},
+    membership::World,
     server::{ServerKey, ServerKind},
 };
 

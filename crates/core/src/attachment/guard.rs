@@ -6,10 +6,10 @@ use std::fmt;
 
 use super::{AttachmentKey, World};
 use crate::{
-    claim,
+    claim::{self, Foreigner},
     guard::goes_to_another,
-    membership::{Foreigner, Purpose},
     product::ATTACHMENTS_PER_CALL,
+    purpose::Purpose,
 };
 
 /// How the instances of the scaling group fare.

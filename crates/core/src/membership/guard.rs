@@ -4,10 +4,11 @@
 
 use std::fmt;
 
-use super::{Foreigner, Purpose, World};
+use super::World;
 use crate::{
-    claim,
+    claim::{self, Foreigner},
     guard::goes_to_another,
+    purpose::Purpose,
     server::{ServerKey, State, Weight},
 };
 

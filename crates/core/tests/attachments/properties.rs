@@ -9,9 +9,9 @@ use server_group_core::{
         guard::{self, Detach},
         plan,
     },
-    claim::{Claimant, Standing},
-    membership::{Foreigner, Purpose},
+    claim::{Claimant, Foreigner, Standing},
     product::ATTACHMENTS_PER_CALL,
+    purpose::Purpose,
 };
 
 use crate::{

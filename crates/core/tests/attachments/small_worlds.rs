@@ -10,7 +10,7 @@ use server_group_core::{
         plan,
     },
     ledger::Ledger,
-    membership::Purpose,
+    purpose::Purpose,
     server::Weight,
 };
 

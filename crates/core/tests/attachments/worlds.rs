@@ -5,9 +5,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use proptest::prelude::*;
 use server_group_core::{
     attachment::{AttachmentKey, Family, Feed, Plan, World},
-    claim::{Claimant, Standing},
+    claim::{Claimant, Foreigner, Standing},
     ledger::Ledger,
-    membership::{Foreigner, Purpose},
+    purpose::Purpose,
     server::Weight,
 };
 

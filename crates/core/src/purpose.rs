@@ -1,0 +1,10 @@
+//! What a pass over an object is for.
+
+/// What the object is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Purpose {
+    /// Make the group match the list.
+    Converge,
+    /// The object is being deleted: take out what it registered.
+    Release,
+}
