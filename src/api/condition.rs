@@ -56,7 +56,7 @@ pub fn conditions(
             Condition {
                 type_: kind.to_owned(),
                 status: status.to_owned(),
-                reason: format!("{:?}", verdict.reason),
+                reason: verdict.reason.name().to_owned(),
                 message: message.to_owned(),
                 observed_generation: Some(generation),
                 last_transition_time: unchanged

@@ -63,6 +63,24 @@ pub enum HoldReason {
     LedgerFull,
 }
 
+impl HoldReason {
+    /// As it is written.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::LastServing => "LastServing",
+            Self::WaitsForReplacement => "WaitsForReplacement",
+            Self::Parked => "Parked",
+            Self::Conflict => "Conflict",
+            Self::Contended => "Contended",
+            Self::InFlight => "InFlight",
+            Self::EssManaged => "EssManaged",
+            Self::ViewIncomplete => "ViewIncomplete",
+            Self::LedgerFull => "LedgerFull",
+        }
+    }
+}
+
 /// What would be changed, in `Plan` mode.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]

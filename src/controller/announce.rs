@@ -62,7 +62,7 @@ pub async fn announce<M: Managed>(pass: &Pass<'_, M>, before: &M) {
         let mut named: Vec<_> = stuck
             .iter()
             .take(NAMED)
-            .map(|(key, reason)| format!("{key} ({reason:?})"))
+            .map(|(key, reason)| format!("{key} ({})", reason.name()))
             .collect();
         if stuck.len() > NAMED {
             named.push(format!("and {} more", stuck.len() - NAMED));
@@ -72,7 +72,7 @@ pub async fn announce<M: Managed>(pass: &Pass<'_, M>, before: &M) {
     }
     let was = ready(before);
     let same_spec = was.2 == pass.object.meta().generation;
-    if pass.accepted > 0 && same_spec && was.0 == format!("{:?}", Reason::Converged) {
+    if pass.accepted > 0 && same_spec && was.0 == Reason::Converged.name() {
         let note = format!(
             "the cloud had drifted from the spec; changes accepted: {} (request {})",
             pass.accepted, pass.accepted_by

@@ -32,6 +32,26 @@ pub enum Change {
 }
 
 impl Change {
+    /// The reason of the event. Never changed: people filter by it.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Added => "Added",
+            Self::Removed => "Removed",
+            Self::Reweighed => "Reweighed",
+            Self::Drained => "Drained",
+            Self::Attached => "Attached",
+            Self::Detached => "Detached",
+            Self::Adopted => "Adopted",
+            Self::Repaired => "Repaired",
+            Self::Held => "Held",
+            Self::Conflict => "Conflict",
+            Self::PlanChanged => "PlanChanged",
+            Self::Failed => "Failed",
+            Self::Retained => "Retained",
+        }
+    }
+
     /// What Kubernetes calls the type of the event.
     #[must_use]
     pub const fn severity(self) -> &'static str {

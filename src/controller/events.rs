@@ -32,7 +32,7 @@ pub async fn publish<M: Managed>(pass: &Pass<'_, M>, change: Change, mut note: S
     let namespace = object.namespace().unwrap_or_default();
     let event = Event {
         type_: Some(change.severity().to_owned()),
-        reason: Some(format!("{change:?}")),
+        reason: Some(change.name().to_owned()),
         note: Some(note),
         action: Some("Reconcile".to_owned()),
         regarding: Some(object.object_ref(&())),

@@ -6,7 +6,7 @@ use std::{
 };
 
 use jiff::Timestamp;
-use server_group_core::settle::{Settling, Waits};
+use server_group_core::settle::{Settling, Sighting, Waits};
 
 use super::{
     managed::Managed,
@@ -89,7 +89,7 @@ impl<M: Managed> Pass<'_, M> {
     pub fn settle(
         &mut self,
         told: Told,
-        show: impl Fn(&str) -> String,
+        show: impl Fn(&str) -> Sighting,
         idle: bool,
         begun: Duration,
     ) -> BTreeSet<String> {

@@ -15,7 +15,7 @@ use parking_lot::Mutex;
 use server_group_core::{
     follow::{Followed, Patience, Shown},
     product::Product,
-    settle::Settling,
+    settle::{Settling, Sighting},
 };
 use tokio::{sync::OwnedMutexGuard, time::Instant};
 
@@ -240,7 +240,7 @@ pub struct Unsettled {
     /// The members or attachments it names, as they are written in status.
     pub names: BTreeSet<String>,
     /// How far two agreeing views are.
-    pub settling: Settling<BTreeMap<String, String>>,
+    pub settling: Settling<BTreeMap<String, Sighting>>,
 }
 
 /// A turn: the group is ours until it is dropped.

@@ -67,6 +67,38 @@ pub enum Outlook {
 }
 
 impl Reason {
+    /// As conditions write it. Never changed: alerts and scripts wait for it.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Pending => "Pending",
+            Self::Converged => "Converged",
+            Self::Changing => "Changing",
+            Self::Draining => "Draining",
+            Self::Retrying => "Retrying",
+            Self::Planned => "Planned",
+            Self::Suspended => "Suspended",
+            Self::PartlyApplied => "PartlyApplied",
+            Self::InvalidSpec => "InvalidSpec",
+            Self::NotGranted => "NotGranted",
+            Self::AccountNotFound => "AccountNotFound",
+            Self::AccountChanged => "AccountChanged",
+            Self::CredentialsUnavailable => "CredentialsUnavailable",
+            Self::ClockSkew => "ClockSkew",
+            Self::WrongRegion => "WrongRegion",
+            Self::Denied => "Denied",
+            Self::GroupNotFound => "GroupNotFound",
+            Self::LastServing => "LastServing",
+            Self::Conflict => "Conflict",
+            Self::Contended => "Contended",
+            Self::QuotaExceeded => "QuotaExceeded",
+            Self::LoadBalancerUnusable => "LoadBalancerUnusable",
+            Self::ScalingGroupUnusable => "ScalingGroupUnusable",
+            Self::LedgerFull => "LedgerFull",
+            Self::Releasing => "Releasing",
+        }
+    }
+
     /// What follows from it.
     #[must_use]
     pub const fn outlook(self) -> Outlook {

@@ -4,6 +4,8 @@
 
 use std::{collections::BTreeMap, collections::BTreeSet, time::Duration};
 
+use crate::server::{ServerKey, State, Weight};
+
 /// The waits that settling is made of.
 #[derive(Clone, Copy, Debug)]
 pub struct Waits {
@@ -13,6 +15,21 @@ pub struct Waits {
     pub between_views: Duration,
     /// How long what was named stays in the ledger: a signed call can still land within it.
     pub linger: Duration,
+}
+
+/// What a view shows of one name that a call gives. Two views that show the same agree about it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Sighting {
+    /// It is not there.
+    Absent,
+    /// The group that it would be in is not listed.
+    GroupUnlisted,
+    /// A member.
+    Member(State, Option<Weight>),
+    /// An attachment.
+    Attached(Option<Weight>),
+    /// Everybody who is in the group: instances come or go with the call.
+    Everybody(BTreeSet<ServerKey>),
 }
 
 /// An operation whose outcome is unknown. `S` is what a view shows of the members it names.

@@ -10,6 +10,7 @@ use server_group_core::{
     claim::{Foreigner, claimed},
     product::Product,
     server::Weight,
+    settle::Sighting,
 };
 
 use super::{
@@ -78,8 +79,8 @@ pub(super) async fn observe(
         .ok()
         .and_then(|key| attached.get(&key))
     {
-        Some(weight) => format!("{weight:?}"),
-        None => "absent".to_owned(),
+        Some(weight) => Sighting::Attached(*weight),
+        None => Sighting::Absent,
     };
     pass.recall_what_may_land(group.cloud.now());
     let unsettled = pass.settle(told, shown, idle, begun);

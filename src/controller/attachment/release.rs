@@ -10,6 +10,7 @@ use server_group_core::{
     attachment::{AttachmentKey, Family},
     claim::{Unlisted, unlisted},
     reason::Reason,
+    settle::Sighting,
 };
 
 use super::{
@@ -92,7 +93,7 @@ fn something_is_open(pass: &mut Pass<'_, ScalingGroupAttachment>, cloud_now: Tim
     let told = pass.told();
     let now = pass.ctx.now();
     pass.recall_what_may_land(cloud_now);
-    let unsettled = pass.settle(told, |_| "not listed".to_owned(), true, now);
+    let unsettled = pass.settle(told, |_| Sighting::GroupUnlisted, true, now);
     !unsettled.is_empty()
 }
 

@@ -8,6 +8,7 @@ use server_group_core::{
     product::Product,
     reason::Reason,
     server::{Row, Rows, ServerKey, ServerKind, State, meant_by},
+    settle::Sighting,
 };
 
 use super::{
@@ -158,12 +159,14 @@ fn in_doubt(
     let told = pass.told();
     let show = |name: &str| match name.parse::<AttachmentKey>() {
         // Instances come or go with it: everybody who is there counts.
-        Ok(_) => format!("{:?}", rows.keys().collect::<Vec<_>>()),
-        Err(_) => shown(rows, name),
+        Ok(_) => Sighting::Everybody(rows.keys().cloned().collect()),
+        Err(_) => sighting(rows, name),
     };
     pass.recall_what_may_land(group.cloud.now());
     let unsettled = pass.settle(told, show, idle, begun);
-    let (now, present) = (pass.ctx.now(), |name: &str| shown(rows, name) != ABSENT);
+    let (now, present) = (pass.ctx.now(), |name: &str| {
+        sighting(rows, name) != Sighting::Absent
+    });
     pass.turn.saw(begun, now, present);
     let ends = pass.turn.leaving.values().map(|leaving| leaving.until);
     if let Some(first) = ends.min() {
@@ -300,17 +303,14 @@ fn row(member: &Member) -> Row {
     }
 }
 
-/// What a view shows of a member named by an operation; two views that show the same agree about it.
-fn shown(rows: &Rows, name: &str) -> String {
+/// What a view shows of a member that an operation names.
+fn sighting(rows: &Rows, name: &str) -> Sighting {
     let found = name.parse::<ServerKey>().ok().and_then(|key| {
         let meant = meant_by(key, rows);
         meant
             .iter()
             .find_map(|key| rows.get(key))
-            .map(|row| format!("{:?} {:?}", row.state, row.weight))
+            .map(|row| Sighting::Member(row.state, row.weight))
     });
-    found.unwrap_or_else(|| ABSENT.into())
+    found.unwrap_or(Sighting::Absent)
 }
-
-/// What a view shows of a member that is not there.
-const ABSENT: &str = "absent";
