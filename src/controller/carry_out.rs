@@ -6,16 +6,18 @@
 
 use std::{collections::BTreeSet, collections::VecDeque, future::Future, time::Duration};
 
-use server_group_core::{follow::Followed, reason::Reason, refusal::halve, settle::Settling};
+use server_group_core::{
+    follow::Followed, parking::LeftAlone, reason::Reason, refusal::halve, settle::Settling,
+};
 
 use super::{
     managed::Managed,
     memory::Parked,
     operation,
     pass::{Claims, Pass},
-    record::{Operation, PARKED_MAX, texts},
+    record::{Operation, PARKED_MAX, Reference, texts},
     stop::{Stop, told},
-    turns::{GroupId, GroupMemory, Reference, Unsettled},
+    turns::{CallId, GroupId, Unsettled, UnwrittenAnswer},
 };
 use crate::{
     api::status::Phase,
@@ -57,6 +59,10 @@ pub trait Step<M: Managed>: Send {
     }
     /// Notes a batch that the cloud accepted with the answer `request`.
     fn accepted(&self, _pass: &Pass<'_, M>, _batch: &[M::Key], _request: &str) {}
+    /// What carries an accepted call out, whose answer names this job or scaling activity, or none.
+    fn carried_out_by(&self, named: Option<String>) -> Option<Reference> {
+        named.map(Reference::Id)
+    }
     /// Looks and plans again, on the newest view, and returns what of `batch` may be sent.
     ///
     /// `repeating`: the same batch was sent and not answered; it may be sent again only as it was.
@@ -136,14 +142,15 @@ pub async fn carry_out<M: Managed>(
     } else {
         Reason::Changing
     };
+    let call = CallId::Own(id.clone());
     let intent = pass.report(reason.into(), message);
     if let Err(stop) = pass.write(&intent).await {
         // Should the write have landed all the same: nothing was sent for it.
-        pass.turn.answered.insert(id);
+        pass.turn.answered.insert(call);
         pass.close_answered();
         return Err(stop);
     }
-    pass.running = Some(id.clone());
+    pass.running = Some(call.clone());
     let mut done = Done {
         accepted: BTreeSet::new(),
         absent: BTreeSet::new(),
@@ -164,20 +171,20 @@ pub async fn carry_out<M: Managed>(
                 operation.request_id.clone_from(&done.request_id);
                 operation.reference = Some(reference.clone());
                 operation.names.clone_from(&done.accepted);
-                let answer = Reference {
+                let answer = UnwrittenAnswer {
                     reference,
                     request_id: done.request_id.clone(),
                     names: texts(&done.accepted),
                 };
                 for turn in pass.also.values_mut() {
-                    let moves = format!("{}{id}", GroupMemory::MOVES);
+                    let moves = CallId::Moves(id.clone());
                     turn.references.insert(moves, answer.clone());
                 }
-                pass.turn.references.insert(id.clone(), answer);
+                pass.turn.references.insert(call.clone(), answer);
                 done.end = End::Working;
                 pass.running = None;
                 let now = pass.ctx.now();
-                pass.turn.followed.insert(id, Followed::new(now));
+                pass.turn.followed.insert(call, Followed::new(now));
                 return Ok(done);
             }
             Ok(Next::End(end)) => {
@@ -195,7 +202,7 @@ pub async fn carry_out<M: Managed>(
                 // The rest was refused, or not sent: of that it is known that we did not put it there.
                 operation.names = done.accepted.iter().chain(&batch).cloned().collect();
                 pass.turn.unsettled.insert(
-                    id,
+                    call,
                     Unsettled {
                         action: manner.action.to_owned(),
                         names: texts(&batch).into_iter().collect(),
@@ -208,7 +215,7 @@ pub async fn carry_out<M: Managed>(
         }
     }
     pass.running = None;
-    pass.turn.answered.insert(id);
+    pass.turn.answered.insert(call);
     pass.close_answered();
     Ok(done)
 }
@@ -216,7 +223,7 @@ pub async fn carry_out<M: Managed>(
 /// What comes after a batch.
 enum Next {
     Batch,
-    Refer(String),
+    Refer(Reference),
     End(End),
 }
 
@@ -394,11 +401,12 @@ fn accepted<M: Managed>(
 ) -> Next {
     let manner = step.manner();
     step.accepted(pass, &batch, &answer.request_id);
+    let reference = step.carried_out_by(answer.reference);
     let (now, linger) = (pass.ctx.now(), pass.ctx.timing.linger);
     pass.turn.agreed(manner.action, texts(&batch), now, linger);
     done.accepted.extend(batch);
     done.request_id = Some(answer.request_id);
-    match answer.reference {
+    match reference {
         Some(reference) => Next::Refer(reference),
         None if manner.over_when_answered => Next::Batch,
         None => Next::End(End::Working),
@@ -508,7 +516,7 @@ impl<M: Managed> Pass<'_, M> {
             },
         );
         if self.record.parked.len() < PARKED_MAX {
-            self.record.parked.insert(key, reason);
+            self.record.parked.insert(key, LeftAlone::Refused(reason));
         }
     }
 

@@ -2,13 +2,9 @@
 
 use std::{collections::BTreeSet, time::Duration};
 
+use server_group_core::parking::{LeftAlone, RETURNS_MAX};
+
 use super::{managed::Managed, memory::Removed, pass::Pass, record::PARKED_MAX};
-
-/// Returns after which an entry is left to whoever brings it (S8).
-const RETURNS_MAX: u32 = 3;
-
-/// How status says so.
-const CONTENDED: &str = "Contended";
 
 impl<M: Managed> Pass<'_, M> {
     /// Notes what the cloud agreed to remove.
@@ -64,18 +60,16 @@ impl<M: Managed> Pass<'_, M> {
             if self.record.parked.contains_key(key) || self.record.parked.len() >= PARKED_MAX {
                 continue;
             }
-            let reason = format!(
-                "{CONTENDED}: removed, and back {RETURNS_MAX} times; it is left to whoever brings it"
-            );
+            let why = LeftAlone::Contended;
             let mut memory = self.memory.lock();
-            memory.newly_parked.insert(key.clone(), reason.clone());
-            self.record.parked.insert(key.clone(), reason);
+            memory.newly_parked.insert(key.clone(), why.to_string());
+            self.record.parked.insert(key.clone(), why);
         }
         for at in due {
             self.wake_at(at);
         }
         let parked = self.record.parked.iter();
-        let parked = parked.filter(|(_, reason)| is_contended(reason));
+        let parked = parked.filter(|(_, why)| **why == LeftAlone::Contended);
         let contended = parked.map(|(key, _)| key.clone()).chain(contended);
         (contended.collect(), lagging)
     }
@@ -115,10 +109,4 @@ impl<M: Managed> Pass<'_, M> {
         }
         confirmed
     }
-}
-
-/// Whether an entry of `status.parked` is one that came back too often, not one that the cloud refused.
-#[must_use]
-pub fn is_contended(reason: &str) -> bool {
-    reason.starts_with(CONTENDED)
 }

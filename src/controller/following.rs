@@ -12,8 +12,9 @@ use server_group_core::{
 use super::{
     managed::Managed,
     pass::Pass,
-    record::{Operation, texts},
+    record::{Operation, Reference, texts},
     stop::Stop,
+    turns::CallId,
 };
 use crate::{api::status::Phase, timing::Timing};
 
@@ -66,7 +67,7 @@ pub fn patience(timing: &Timing) -> Patience {
 impl<M: Managed> Pass<'_, M> {
     /// The operation that a job or scaling activity carries out, and its id.
     #[must_use]
-    pub fn followed(&self) -> Option<(Operation<M::Key>, String)> {
+    pub fn followed(&self) -> Option<(Operation<M::Key>, Reference)> {
         let operation = self.record.operation.clone();
         let operation = operation.filter(|operation| operation.phase == Phase::Accepted)?;
         let reference = operation.reference.clone()?;
@@ -80,7 +81,7 @@ impl<M: Managed> Pass<'_, M> {
     /// [`Stop`] while it runs, unless that takes too long.
     pub fn follow(
         &mut self,
-        operation: Operation<M::Key>,
+        operation: &Operation<M::Key>,
         followed: Followed<'_>,
         standing: Standing,
     ) -> Result<(), Stop> {
@@ -89,11 +90,10 @@ impl<M: Managed> Pass<'_, M> {
             Followed::Activity(id) => ("scaling activity", id),
         };
         let name = format!("{noun} {reference} of {}", operation.action);
+        let id = CallId::Own(operation.id.clone());
         let (now, patience) = (self.ctx.now(), patience(&self.ctx.timing));
-        let over = self
-            .turn
-            .is_over(&operation.id, standing.shown(), now, patience);
-        let too_long = self.turn.takes_too_long(&operation.id, now, patience);
+        let over = self.turn.is_over(&id, standing.shown(), now, patience);
+        let too_long = self.turn.takes_too_long(&id, now, patience);
         let standing = match (standing, followed) {
             (Standing::Unclear, _) if over => {
                 Standing::Warned("it stays in a state that is not known".to_owned())
@@ -130,10 +130,10 @@ impl<M: Managed> Pass<'_, M> {
             Standing::Running | Standing::Unclear | Standing::NotListed | Standing::Ended => {}
         }
         if done {
-            self.await_arrival(&operation);
+            self.await_arrival(operation);
         }
         self.group_changed();
-        self.turn.answered.insert(operation.id);
+        self.turn.answered.insert(id);
         self.close_answered();
         Ok(())
     }

@@ -14,6 +14,7 @@ use server_group_core::{
     refusal::Trials, settle::Absences, verdict::Verdict, waiting::WaitingSince,
 };
 
+use super::turns::CallId;
 use crate::api::status::Plan;
 
 /// Counts and waits of one object. Times are since the start of the process.
@@ -45,7 +46,7 @@ pub struct Memory<K> {
     /// What changes hands and waits for another object.
     pub changes_hands: WaitingSince<K>,
     /// Calls of other objects that have to end first, by operation.
-    pub calls_of_others: WaitingSince<String>,
+    pub calls_of_others: WaitingSince<CallId>,
     /// Since when each parked entry waits.
     pub parked: BTreeMap<K, Parked>,
     /// The first time that the group's own call said it does not exist.

@@ -9,7 +9,10 @@ use jiff::Timestamp;
 use parking_lot::Mutex;
 use tokio::time::Instant;
 
-use super::turns::{GroupId, GroupMemory};
+use super::{
+    record::Reference,
+    turns::{CallId, GroupId, GroupMemory},
+};
 use crate::api::status::Phase;
 
 /// A call on a group that may be under way, or may still land.
@@ -28,7 +31,7 @@ pub struct Open {
     /// What it names there, as status writes it.
     pub names: BTreeSet<String>,
     /// The job or scaling activity that carries it out.
-    pub reference: Option<String>,
+    pub reference: Option<Reference>,
     /// The scaling group whose instances it moves in or out; `None` if it is a call on the group itself.
     pub moved_by: Option<String>,
     /// What a grant has to cover for a status to say this.
@@ -49,10 +52,10 @@ pub struct Needs {
 impl Open {
     /// Its name in the memory of the group: calls of attachments are told from the group's own ones.
     #[must_use]
-    pub fn local_id(&self) -> String {
+    pub fn local_id(&self) -> CallId {
         match self.moved_by {
-            Some(_) => format!("{}{}", GroupMemory::MOVES, self.id),
-            None => self.id.clone(),
+            Some(_) => CallId::Moves(self.id.clone()),
+            None => CallId::Own(self.id.clone()),
         }
     }
 
@@ -122,7 +125,7 @@ impl Orphans {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::controller::turns::Reference;
+    use crate::controller::turns::UnwrittenAnswer;
 
     fn open(id: &str, phase: Phase) -> Open {
         Open {
@@ -134,13 +137,13 @@ mod tests {
 
     #[test]
     fn an_answer_whose_write_was_refused_is_known_whoever_asks() {
-        let reference = Reference {
-            reference: "job-1".into(),
+        let answer = UnwrittenAnswer {
+            reference: Reference::Id("job-1".into()),
             request_id: None,
             names: vec!["i-1:80".into()],
         };
         let turn = GroupMemory {
-            references: BTreeMap::from([("sent".to_owned(), reference)]),
+            references: BTreeMap::from([(CallId::Own("sent".into()), answer)]),
             ..GroupMemory::default()
         };
         let names = ["i-1:80", "i-2:80"].map(String::from).into();
@@ -150,7 +153,7 @@ mod tests {
         };
         let known = sent.clone().with_answer(&turn);
         assert_eq!(known.phase, Phase::Accepted);
-        assert_eq!(known.reference.as_deref(), Some("job-1"));
+        assert_eq!(known.reference, Some(Reference::Id("job-1".into())));
         assert_eq!(known.names, ["i-1:80".to_owned()].into());
         let moved_by = Some("asg-1".to_owned());
         let moved = Open { moved_by, ..sent };

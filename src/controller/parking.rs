@@ -5,10 +5,9 @@ use std::{
     time::Duration,
 };
 
-use server_group_core::reason::Hold;
+use server_group_core::{parking::LeftAlone, reason::Hold};
 
 use super::{
-    contention::is_contended,
     managed::Managed,
     memory::{Awaited, Parked},
     pass::Pass,
@@ -131,8 +130,10 @@ impl<M: Managed> Pass<'_, M> {
         let now = self.ctx.now();
         let retry = self.ctx.timing.parked_retry;
         let mut memory = self.memory.lock();
-        let refused = |(_, reason): &(&M::Key, &String)| !is_contended(reason);
-        for (key, reason) in self.record.parked.iter().filter(refused) {
+        for (key, why) in &self.record.parked {
+            let LeftAlone::Refused(reason) = why else {
+                continue;
+            };
             // Parked before this process began: tried once, and failing then counts as again.
             memory.parked.entry(key.clone()).or_insert_with(|| Parked {
                 reason: reason.clone(),
@@ -145,11 +146,11 @@ impl<M: Managed> Pass<'_, M> {
         let known: BTreeSet<_> = memory.parked.keys().cloned().collect();
         self.record
             .parked
-            .retain(|key, reason| known.contains(key) || is_contended(reason));
+            .retain(|key, why| known.contains(key) || *why == LeftAlone::Contended);
         for (key, parked) in &memory.parked {
             if self.record.parked.len() < PARKED_MAX {
                 let told = self.record.parked.entry(key.clone());
-                told.or_insert_with(|| parked.reason.clone());
+                told.or_insert_with(|| LeftAlone::Refused(parked.reason.clone()));
             }
         }
         let waiting = memory
@@ -183,7 +184,7 @@ impl<M: Managed> Pass<'_, M> {
         let parked = self.record.parked.iter();
         let mut named: Vec<_> = parked
             .take(NAMED)
-            .map(|(key, reason)| format!("{key} ({reason})"))
+            .map(|(key, why)| format!("{key} ({why})"))
             .collect();
         let more = self.record.parked.len().saturating_sub(NAMED);
         if more > 0 {

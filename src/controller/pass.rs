@@ -31,7 +31,7 @@ use super::{
     shown_plan,
     signals::Signal,
     stop::{Stop, Wait, reason_for, told},
-    turns::{GroupId, Turn},
+    turns::{CallId, GroupId, Turn},
 };
 use crate::{
     api::{
@@ -128,7 +128,7 @@ pub struct Pass<'c, M: Managed> {
     /// What the cloud's clock showed when the group was looked at.
     pub cloud_now: Option<Timestamp>,
     /// The operation that this pass is carrying out: every call of it so far was answered.
-    pub running: Option<String>,
+    pub running: Option<CallId>,
 }
 
 impl<'c, M: Managed> Pass<'c, M> {
@@ -141,8 +141,8 @@ impl<'c, M: Managed> Pass<'c, M> {
         let (object, mut record) = (M::clone(known), known.record().clone());
         let written_operation = record.operation.clone();
         let operation = record.operation.take();
-        record.operation =
-            operation.map(|operation| turn.as_answered(&operation.id.clone(), operation));
+        record.operation = operation
+            .map(|operation| turn.as_answered(&CallId::Own(operation.id.clone()), operation));
         let memory = M::memories(ctx).of(&object.uid().unwrap_or_default());
         let deleting = object.meta().deletion_timestamp.is_some();
         let shown = object.shown_plan().filter(|_| !deleting).cloned();

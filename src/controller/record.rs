@@ -4,10 +4,14 @@
 //! so is everything beside it. Entries that this version cannot read are dropped, which only means that they
 //! are never removed.
 
-use std::{collections::BTreeMap, collections::BTreeSet, fmt::Display, str::FromStr};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fmt::{self, Display},
+    str::FromStr,
+};
 
 use jiff::Timestamp;
-use server_group_core::{ledger::Ledger, server::Weight};
+use server_group_core::{ledger::Ledger, parking::LeftAlone, server::Weight};
 
 use crate::api::status::{self, Phase};
 
@@ -27,8 +31,8 @@ pub struct Record<K> {
     pub last: Option<(Operation<K>, Timestamp)>,
     /// What settled before that and may still land, by action.
     pub settled: BTreeMap<String, Settled<K>>,
-    /// What the cloud refused, with its words.
-    pub parked: BTreeMap<K, String>,
+    /// What is left alone, and why.
+    pub parked: BTreeMap<K, LeftAlone>,
     /// Members that were sent weight 0, to be removed later.
     pub draining: BTreeMap<K, Draining>,
 }
@@ -58,7 +62,37 @@ pub struct Operation<K> {
     /// The cloud's id of the answer, once there is one.
     pub request_id: Option<String>,
     /// A job or scaling activity that carries it out.
-    pub reference: Option<String>,
+    pub reference: Option<Reference>,
+}
+
+/// What carries an operation out that was accepted.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Reference {
+    /// A job or scaling activity, by the cloud's id.
+    Id(String),
+    /// The answer to a forced call named none: whatever activity of the scaling group runs.
+    AnyActivity,
+}
+
+/// How status writes [`Reference::AnyActivity`].
+const ANY_ACTIVITY: &str = "any activity of the scaling group";
+
+impl From<String> for Reference {
+    fn from(written: String) -> Self {
+        match written.as_str() {
+            ANY_ACTIVITY => Self::AnyActivity,
+            _ => Self::Id(written),
+        }
+    }
+}
+
+impl Display for Reference {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Id(id) => id,
+            Self::AnyActivity => ANY_ACTIVITY,
+        })
+    }
 }
 
 /// What calls named that settled and may still land.
@@ -115,7 +149,7 @@ impl<K: Ord + Clone + Display + FromStr> Record<K> {
             last,
             settled: settled.collect(),
             parked: parked
-                .filter_map(|(key, reason)| Some((key.parse().ok()?, reason.to_owned())))
+                .filter_map(|(key, why)| Some((key.parse().ok()?, LeftAlone::read(why))))
                 .collect(),
             draining: BTreeMap::new(),
         }

@@ -1,10 +1,7 @@
 //! How the scaling activity of a forced call stands, whichever kind asks.
 
-use super::{Context, following::Standing, turns::GroupMemory};
+use super::{Context, following::Standing, record::Reference, turns::GroupMemory};
 use crate::cloud::{self, Activity, ActivityStatus, Cloud, Kind};
-
-/// What `status.operation.reference` says of a forced call whose answer names no activity.
-pub const ANY_ACTIVITY: &str = "any activity of the scaling group";
 
 /// How the activity stands that `reference` means, in `scaling_group`. `turn` remembers since when that is missing.
 ///
@@ -16,17 +13,20 @@ pub async fn look(
     turn: &mut GroupMemory,
     cloud: &Cloud,
     scaling_group: &str,
-    reference: &str,
+    reference: &Reference,
 ) -> Result<Standing, cloud::Error> {
-    let found = if reference == ANY_ACTIVITY {
-        let busy = cloud.scaling_group_is_busy(scaling_group).await;
-        busy.map(|busy| match busy {
-            true => Standing::Running,
-            false => Standing::NotListed,
-        })
-    } else {
-        let activity = cloud.describe_scaling_activity(reference).await;
-        activity.map(|activity| activity.map_or(Standing::NotListed, standing))
+    let found = match reference {
+        Reference::AnyActivity => {
+            let busy = cloud.scaling_group_is_busy(scaling_group).await;
+            busy.map(|busy| match busy {
+                true => Standing::Running,
+                false => Standing::NotListed,
+            })
+        }
+        Reference::Id(id) => {
+            let activity = cloud.describe_scaling_activity(id).await;
+            activity.map(|activity| activity.map_or(Standing::NotListed, standing))
+        }
     };
     match found {
         // Nothing moves the instances of what is gone; one answer does not show that.

@@ -12,8 +12,8 @@ use super::{
     managed::Managed,
     open::Open,
     pass::Pass,
-    record::texts,
-    turns::{GroupMemory, Unsettled},
+    record::{Reference, texts},
+    turns::{CallId, Unsettled},
 };
 use crate::{api::status::Phase, timing::whole_second_after};
 
@@ -23,7 +23,7 @@ pub struct Told {
     /// Those without an answer, as far as status says.
     pub open: Vec<Open>,
     /// Of those that were accepted, the job or scaling activity that carries them out.
-    pub followed: BTreeMap<String, Option<String>>,
+    pub followed: BTreeMap<CallId, Option<Reference>>,
 }
 
 impl Told {
@@ -41,7 +41,9 @@ impl<M: Managed> Pass<'_, M> {
     pub fn told(&self) -> Told {
         let mut told = Told::default();
         if let Some(operation) = &self.written_operation {
-            let operation = self.turn.as_answered(&operation.id, operation.clone());
+            let operation = self
+                .turn
+                .as_answered(&CallId::Own(operation.id.clone()), operation.clone());
             told.tell(Open {
                 id: operation.id,
                 action: operation.action,
@@ -113,13 +115,14 @@ impl<M: Managed> Pass<'_, M> {
         self.turn.answered.retain(|id| mentioned.contains(id));
         self.turn.settled.retain(|id, _| mentioned.contains(id));
         let references = &mut self.turn.references;
-        references.retain(|id, _| id.starts_with(GroupMemory::MOVES) || mentioned.contains(id));
-        let ours = self.record.operation.as_ref().map(|ours| &ours.id);
-        let speaks_of = |id: &String| mentioned.contains(id) || ours == Some(id);
+        references.retain(|id, _| id.moves() || mentioned.contains(id));
+        let ours = self.record.operation.as_ref();
+        let ours = ours.map(|ours| CallId::Own(ours.id.clone()));
+        let speaks_of = |id: &CallId| mentioned.contains(id) || ours.as_ref() == Some(id);
         let followed = &mut self.turn.followed;
-        followed.retain(|id, _| id.starts_with(GroupMemory::MOVES) || speaks_of(id));
+        followed.retain(|id, _| id.moves() || speaks_of(id));
         // What an attachment's object has settled by itself is over here too.
-        let over = |id: &String| id.starts_with(GroupMemory::MOVES) && !mentioned.contains(id);
+        let over = |id: &CallId| id.moves() && !mentioned.contains(id);
         self.turn.unsettled.retain(|id, _| !over(id));
         let (mut settled, mut due) = (Vec::new(), Vec::new());
         for (id, unsettled) in &mut self.turn.unsettled {
@@ -142,7 +145,9 @@ impl<M: Managed> Pass<'_, M> {
                 continue;
             };
             let ours = self.record.operation.as_mut();
-            if let Some(operation) = ours.filter(|operation| operation.id == id) {
+            if let Some(operation) =
+                ours.filter(|operation| CallId::Own(operation.id.clone()) == id)
+            {
                 // The rest of what it names was answered.
                 let named = |key: &M::Key| unsettled.names.contains(&key.to_string());
                 operation.names.retain(named);
@@ -201,12 +206,12 @@ impl<M: Managed> Pass<'_, M> {
     pub fn close_answered(&mut self) {
         let open = self.record.operation.as_ref();
         let Some(id) = open
-            .map(|open| &open.id)
-            .filter(|id| self.turn.answered.contains(*id))
+            .map(|open| CallId::Own(open.id.clone()))
+            .filter(|id| self.turn.answered.contains(id))
         else {
             return;
         };
-        match self.turn.settled.get(id) {
+        match self.turn.settled.get(&id) {
             Some(until) => self.record.settle(*until),
             None => self.record.operation = None,
         }

@@ -19,7 +19,7 @@ use server_group_core::{
 };
 use tokio::{sync::OwnedMutexGuard, time::Instant};
 
-use super::record::{Operation, keys};
+use super::record::{Operation, Reference, keys};
 use crate::{
     api::status::Phase,
     cloud::{GroupView, add_action, remove_action, weight_action},
@@ -58,39 +58,40 @@ impl GroupId {
 #[derive(Debug, Default)]
 pub struct GroupMemory {
     /// Operations whose every call was answered, though the record may not say so yet.
-    pub answered: BTreeSet<String>,
-    /// Operations whose outcome is unknown, by id.
-    pub unsettled: BTreeMap<String, Unsettled>,
+    pub answered: BTreeSet<CallId>,
+    /// Operations whose outcome is unknown.
+    pub unsettled: BTreeMap<CallId, Unsettled>,
     /// When a call that changes it was last sent, answered or found to be over.
     pub changed_at: Option<Duration>,
     /// The last look at it, for the other objects on it.
     pub view: Option<GroupView>,
     /// Members and attachments that a call may still bring or take, and until when (S6); whoever settled it.
     pub lingering: BTreeMap<String, Duration>,
-    /// Answers that refer to a job or scaling activity, by the operation's id, as long as status may not say so yet.
-    pub references: BTreeMap<String, Reference>,
-    /// Operations that a job or scaling activity carries out, by id.
-    pub followed: BTreeMap<String, Followed>,
+    /// Answers that refer to a job or scaling activity, as long as status may not say so yet.
+    pub references: BTreeMap<CallId, UnwrittenAnswer>,
+    /// Operations that a job or scaling activity carries out.
+    pub followed: BTreeMap<CallId, Followed>,
     /// Scaling groups whose own call says that they do not exist, and since when.
     pub missing: BTreeMap<String, Duration>,
     /// Members that a call may still take; whoever sent it.
     pub leaving: BTreeMap<String, Leaving>,
     /// Of the answered operations, those that settled without an answer, and until when they may land, by the cloud's
     /// clock.
-    pub settled: BTreeMap<String, Timestamp>,
+    pub settled: BTreeMap<CallId, Timestamp>,
     /// Operations of objects that act on other groups, for whose end a forced call on this one waits, and since when.
-    pub waited_for: BTreeMap<String, Duration>,
+    pub waited_for: BTreeMap<CallId, Duration>,
     /// Whether the group had rows when it was last seen: then an empty list is read again (S5).
     pub had_rows: bool,
 }
 
 impl GroupMemory {
-    /// Before the id of an attachment's operation that a server group settles, or follows, for itself.
-    pub const MOVES: &str = "moves/";
-
     /// An operation as this process knows it: the write that records its answer may have been refused. It is remembered
     /// under `id`.
-    pub fn as_answered<K: Ord + FromStr>(&self, id: &str, operation: Operation<K>) -> Operation<K> {
+    pub fn as_answered<K: Ord + FromStr>(
+        &self,
+        id: &CallId,
+        operation: Operation<K>,
+    ) -> Operation<K> {
         match self.unwritten_answer(id, operation.phase) {
             Some(answer) => Operation {
                 phase: Phase::Accepted,
@@ -104,20 +105,26 @@ impl GroupMemory {
     }
 
     /// The answer to the operation `id` that its status, which has this `phase`, does not say yet.
-    pub fn unwritten_answer(&self, id: &str, phase: Phase) -> Option<&Reference> {
+    pub fn unwritten_answer(&self, id: &CallId, phase: Phase) -> Option<&UnwrittenAnswer> {
         let answer = self.references.get(id);
         answer.filter(|_| phase != Phase::Accepted)
     }
 
     /// Takes in what a look shows of the operation `id`, and returns whether it is over.
-    pub fn is_over(&mut self, id: &str, shown: Shown, now: Duration, patience: Patience) -> bool {
-        let followed = self.followed.entry(id.to_owned());
+    pub fn is_over(
+        &mut self,
+        id: &CallId,
+        shown: Shown,
+        now: Duration,
+        patience: Patience,
+    ) -> bool {
+        let followed = self.followed.entry(id.clone());
         let followed = followed.or_insert_with(|| Followed::new(now));
         followed.look(shown, now, patience)
     }
 
     /// Whether the operation `id` has been followed for longer than anything should take.
-    pub fn takes_too_long(&self, id: &str, now: Duration, patience: Patience) -> bool {
+    pub fn takes_too_long(&self, id: &CallId, now: Duration, patience: Patience) -> bool {
         let followed = self.followed.get(id);
         followed.is_some_and(|followed| followed.takes_too_long(now, patience))
     }
@@ -186,11 +193,28 @@ impl GroupMemory {
     }
 }
 
-/// An answer that refers to a job or scaling activity.
+/// An operation as a group remembers it.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum CallId {
+    /// It changes the group itself.
+    Own(String),
+    /// It is an attachment's: it moves instances in or out, which the group settles, or follows, for itself.
+    Moves(String),
+}
+
+impl CallId {
+    /// Whether it moves instances in or out.
+    #[must_use]
+    pub const fn moves(&self) -> bool {
+        matches!(self, Self::Moves(_))
+    }
+}
+
+/// An answer that refers to a job or scaling activity, and that no status is known to say.
 #[derive(Clone, Debug)]
-pub struct Reference {
+pub struct UnwrittenAnswer {
     /// The job or scaling activity.
-    pub reference: String,
+    pub reference: Reference,
     /// The cloud's id of the answer.
     pub request_id: Option<String>,
     /// What was accepted, as it is written in status.

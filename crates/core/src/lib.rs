@@ -14,6 +14,7 @@ pub mod grant;
 mod guard;
 pub mod ledger;
 pub mod membership;
+pub mod parking;
 pub mod product;
 pub mod purpose;
 pub mod reason;

@@ -2,10 +2,7 @@
 
 use super::{
     super::{
-        following::Followed,
-        pass::Pass,
-        scaling_activity::{ANY_ACTIVITY, look},
-        stop::Stop,
+        following::Followed, pass::Pass, record::Reference, scaling_activity::look, stop::Stop,
     },
     group::Group,
 };
@@ -31,9 +28,9 @@ pub(super) async fn follow(
         &reference,
     )
     .await?;
-    let name = match reference.as_str() {
-        ANY_ACTIVITY => "without a name",
-        id => id,
+    let name = match &reference {
+        Reference::AnyActivity => "without a name",
+        Reference::Id(id) => id,
     };
-    pass.follow(operation, Followed::Activity(name), standing)
+    pass.follow(&operation, Followed::Activity(name), standing)
 }

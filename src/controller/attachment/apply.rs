@@ -24,9 +24,10 @@ use super::{
         object::age,
         open::Open,
         pass::Pass,
-        scaling_activity::{self, ANY_ACTIVITY},
+        record::Reference,
+        scaling_activity,
         stop::Stop,
-        turns::{GroupId, GroupMemory, Turn},
+        turns::{CallId, GroupId, Turn},
     },
     claims::claimant,
     group::Group,
@@ -236,6 +237,10 @@ impl Step<ScalingGroupAttachment> for Attach<'_> {
         moved(self.group, self.force, batch)
     }
 
+    fn carried_out_by(&self, named: Option<String>) -> Option<Reference> {
+        carried_out_by(named, self.force)
+    }
+
     fn manner(&self) -> Manner {
         manner(self.family, true)
     }
@@ -270,10 +275,9 @@ impl Step<ScalingGroupAttachment> for Attach<'_> {
             .map(|key| (key, self.weights.get(key).copied().flatten()))
             .collect();
         let id = &self.group.id;
-        let answer = cloud
+        cloud
             .attach(id, self.family, &pairs, self.force, token)
-            .await?;
-        Ok(followed(answer, self.force))
+            .await
     }
 }
 
@@ -308,6 +312,10 @@ impl Step<ScalingGroupAttachment> for Undo<'_> {
 
     fn moves(&self, batch: &[AttachmentKey]) -> BTreeSet<GroupId> {
         moved(self.group, self.force, batch)
+    }
+
+    fn carried_out_by(&self, named: Option<String>) -> Option<Reference> {
+        carried_out_by(named, self.force)
     }
 
     fn manner(&self) -> Manner {
@@ -378,20 +386,20 @@ impl Step<ScalingGroupAttachment> for Undo<'_> {
     ) -> Result<Answer, cloud::Error> {
         let batch: Vec<_> = batch.iter().collect();
         let id = &self.group.id;
-        let answer = cloud
+        cloud
             .detach(id, self.family, &batch, self.force, token)
-            .await?;
-        Ok(followed(answer, self.force))
+            .await
     }
 }
 
 /// A forced call moves instances by an activity also where the answer names none (vServer groups): it is over when
 /// no activity runs.
-fn followed(mut answer: Answer, force: Force) -> Answer {
-    if force == Force::Yes && answer.reference.is_none() {
-        answer.reference = Some(ANY_ACTIVITY.to_owned());
+fn carried_out_by(named: Option<String>, force: Force) -> Option<Reference> {
+    match (named, force) {
+        (Some(id), _) => Some(Reference::Id(id)),
+        (None, Force::Yes) => Some(Reference::AnyActivity),
+        (None, Force::No | Force::NoActivity) => None,
     }
-    answer
 }
 
 /// The groups that a call moves instances in or out of.
@@ -503,14 +511,14 @@ async fn in_use(
         .map(|open| {
             let (id, followed) = (open.local_id(), open.phase == Phase::Accepted);
             let activity = open.moved_by.filter(|_| followed).map(|scaling_group| {
-                let reference = open.reference.unwrap_or_else(|| ANY_ACTIVITY.to_owned());
+                let reference = open.reference.unwrap_or(Reference::AnyActivity);
                 (scaling_group, reference)
             });
             (id, activity)
         })
         .collect();
     // Of calls on the group itself no status may speak any more; of those of attachments theirs do until they are over.
-    let own = |id: &&String| !id.starts_with(GroupMemory::MOVES);
+    let own = |id: &&CallId| !id.moves();
     for id in turn.unsettled.keys().filter(own) {
         open.entry(id.clone()).or_default();
     }

@@ -14,7 +14,7 @@ use super::super::{
     object::{Object, name_of},
     open::{Needs, Open},
     queue::Kind,
-    record::{Operation, Record, Settled, keys, texts},
+    record::{Operation, Record, Reference, Settled, keys, texts},
     registry::Registry,
     report::{Report, held_shown, number, shown},
     turns::GroupId,
@@ -158,7 +158,7 @@ impl Object for ScalingGroupAttachment {
                 epoch: written.epoch,
                 names: keys(&written.server_groups),
                 request_id: written.request_id.clone(),
-                reference: written.reference.clone(),
+                reference: written.reference.clone().map(Reference::from),
             };
             (operation, written.until.as_ref().map(|until| until.0))
         });
@@ -202,7 +202,7 @@ impl Object for ScalingGroupAttachment {
                     epoch: operation.epoch,
                     server_groups: texts(&operation.names),
                     request_id: operation.request_id.clone(),
-                    reference: operation.reference.clone(),
+                    reference: operation.reference.as_ref().map(ToString::to_string),
                     until: until.map(Time),
                 }),
             settled: shown(&record.settled, |action, settled| attachment::Settled {
@@ -210,9 +210,9 @@ impl Object for ScalingGroupAttachment {
                 until: Time(settled.until),
                 server_groups: texts(&settled.names),
             }),
-            parked: shown(&record.parked, |server_group, reason| attachment::Parked {
+            parked: shown(&record.parked, |server_group, why| attachment::Parked {
                 server_group,
-                reason: reason.clone(),
+                reason: why.to_string(),
             }),
             plan: report.plan.clone(),
             last_handled_reconcile_at: report.handled.clone(),

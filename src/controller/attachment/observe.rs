@@ -19,7 +19,8 @@ use super::{
         object::{Object, age},
         open::Open,
         pass::Pass,
-        scaling_activity::{self, ANY_ACTIVITY},
+        record::Reference,
+        scaling_activity,
         settling::Told,
         stop::Stop,
     },
@@ -146,7 +147,7 @@ async fn another_runs(
         if pass.turn.answered.contains(id) {
             continue;
         }
-        let reference = reference.as_deref().unwrap_or(ANY_ACTIVITY);
+        let reference = reference.as_ref().unwrap_or(&Reference::AnyActivity);
         let standing =
             scaling_activity::look(pass.ctx, &mut pass.turn, &group.cloud, &group.id, reference)
                 .await?;

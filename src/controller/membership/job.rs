@@ -28,13 +28,14 @@ pub(super) async fn follow(
     group: &Group,
 ) -> Result<bool, Stop> {
     let ours = pass.followed();
+    let ours = ours.map(|(operation, reference)| (operation, reference.to_string()));
     let id = pass.object.group();
     let others: Vec<_> = pass
         .open_on(&id, &pass.turn)
         .into_iter()
         .filter(|open| open.moved_by.is_none() && open.phase == Phase::Accepted)
-        .filter(|open| !pass.turn.answered.contains(&open.id))
-        .filter_map(|open| Some((open.id, open.reference?)))
+        .filter(|open| !pass.turn.answered.contains(&open.local_id()))
+        .filter_map(|open| Some((open.local_id(), open.reference?.to_string())))
         .collect();
     let freshness = pass.freshness();
     let ids = ours.iter().map(|(_, id)| id);
@@ -60,7 +61,7 @@ pub(super) async fn follow(
         }
     }
     if let Some((operation, id)) = ours {
-        pass.follow(operation, Followed::Job(&id), look(&id))?;
+        pass.follow(&operation, Followed::Job(&id), look(&id))?;
     }
     Ok(another_runs)
 }

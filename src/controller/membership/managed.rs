@@ -14,7 +14,7 @@ use super::super::{
     object::{Object, name_of},
     open::{Needs, Open},
     queue::Kind,
-    record::{Draining, Operation, Record, Settled, keys, texts},
+    record::{Draining, Operation, Record, Reference, Settled, keys, texts},
     registry::Registry,
     report::{Report, held_shown, number, shown},
     turns::GroupId,
@@ -142,7 +142,7 @@ impl Object for ServerGroupMembership {
                 epoch: written.epoch,
                 names: keys(&written.servers),
                 request_id: written.request_id.clone(),
-                reference: written.reference.clone(),
+                reference: written.reference.clone().map(Reference::from),
             };
             (operation, written.until.as_ref().map(|until| until.0))
         });
@@ -190,7 +190,7 @@ impl Object for ServerGroupMembership {
                     epoch: operation.epoch,
                     servers: texts(&operation.names),
                     request_id: operation.request_id.clone(),
-                    reference: operation.reference.clone(),
+                    reference: operation.reference.as_ref().map(ToString::to_string),
                     until: until.map(Time),
                 }),
             settled: shown(&record.settled, |action, settled| member::Settled {
@@ -198,9 +198,9 @@ impl Object for ServerGroupMembership {
                 until: Time(settled.until),
                 servers: texts(&settled.names),
             }),
-            parked: shown(&record.parked, |server, reason| member::Parked {
+            parked: shown(&record.parked, |server, why| member::Parked {
                 server,
-                reason: reason.clone(),
+                reason: why.to_string(),
             }),
             draining: shown(&record.draining, |server, draining| status::Draining {
                 server,

@@ -16,8 +16,9 @@ use super::{
         object::Object,
         open::Open,
         pass::Pass,
-        scaling_activity::{self, ANY_ACTIVITY},
-        turns::GroupMemory,
+        record::Reference,
+        scaling_activity,
+        turns::CallId,
     },
     group::Group,
 };
@@ -118,13 +119,13 @@ pub(super) async fn instances_are_moved(
     let mut moves = pass.open_on(&id, &pass.turn);
     moves.retain(|open| open.moved_by.is_some());
     let ids: BTreeSet<_> = moves.iter().map(Open::local_id).collect();
-    let is_over = |id: &String| id.starts_with(GroupMemory::MOVES) && !ids.contains(id);
+    let is_over = |id: &CallId| id.moves() && !ids.contains(id);
     pass.turn.followed.retain(|id, _| !is_over(id));
     pass.turn.references.retain(|id, _| !is_over(id));
     for open in moves {
         let (local_id, accepted) = (open.local_id(), open.phase == Phase::Accepted);
-        let reference = open.reference.as_deref().filter(|_| accepted);
-        let reference = reference.unwrap_or(ANY_ACTIVITY);
+        let reference = open.reference.as_ref().filter(|_| accepted);
+        let reference = reference.unwrap_or(&Reference::AnyActivity);
         let scaling_group = open.moved_by.as_deref().expect("others were left out");
         let (ctx, cloud) = (pass.ctx, &group.cloud);
         let looked =
