@@ -49,6 +49,13 @@ pub struct Timing {
     pub linger: Duration,
     /// How long the list of a group may lack what was accepted: until then nothing is sent again (S8).
     pub listing_lag: Duration,
+    /// How long keys that were read from a Secret are used before it is read again.
+    pub keys_age_max: Duration,
+    /// How long before their end temporary keys are renewed, by the cloud's clock, if they last long enough. Source: the
+    /// cloud's credentials library.
+    pub keys_early: Duration,
+    /// Who gets keys signs with them for a while: those that end sooner than this, by the cloud's clock, are over.
+    pub keys_left_min: Duration,
     /// How long a token may be sent again (S10).
     pub token_reuse_max: Duration,
     /// Between the two answers that prove a group gone.
@@ -109,6 +116,9 @@ impl Timing {
             settle_gap: Duration::from_secs(5),
             linger: Duration::from_mins(15),
             listing_lag: Duration::from_secs(30),
+            keys_age_max: Duration::from_secs(10),
+            keys_early: Duration::from_mins(15),
+            keys_left_min: Duration::from_mins(1),
             token_reuse_max: Duration::from_mins(10),
             gone_gap: Duration::from_secs(30),
             stranger_gap: Duration::from_mins(1),
@@ -146,6 +156,7 @@ impl Timing {
             settle_gap: fast(whole.settle_gap),
             linger: fast(whole.linger),
             listing_lag: fast(whole.listing_lag),
+            keys_age_max: fast(whole.keys_age_max),
             token_reuse_max: fast(whole.token_reuse_max),
             gone_gap: fast(whole.gone_gap),
             stranger_gap: fast(whole.stranger_gap),

@@ -15,9 +15,36 @@ pub enum Network {
     Vpc,
 }
 
-/// Endpoints that replace the table's, by service; `None` is every service without one of its own.
+/// Endpoints that replace the table's.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Endpoints(BTreeMap<Option<Service>, String>);
+pub struct Endpoints(BTreeMap<Product, String>);
+
+/// What has an endpoint.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Product {
+    /// Whatever has none of its own.
+    All,
+    /// An API.
+    Of(Service),
+    /// The metadata service of the instance.
+    Metadata,
+}
+
+impl Product {
+    fn named(name: &str) -> Option<Self> {
+        match name {
+            "*" => Some(Self::All),
+            "metadata" => Some(Self::Metadata),
+            name => Service::ALL
+                .into_iter()
+                .find(|service| service.name() == name)
+                .map(Self::Of),
+        }
+    }
+}
+
+/// The metadata service of the instance. Source: ECS, "Instance metadata".
+const METADATA: &str = "http://100.100.100.200/";
 
 /// An endpoint that cannot be used.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -28,7 +55,9 @@ pub enum InvalidEndpoint {
     )]
     Form(String),
     /// There is no such product.
-    #[error("{0:?} is no product; use one of ess, slb, alb, nlb, gwlb, ecs, sts, or * for all")]
+    #[error(
+        "{0:?} is no product; use one of ess, slb, alb, nlb, gwlb, ecs, sts, metadata, or * for all"
+    )]
     Product(String),
     /// The URL cannot be used.
     #[error("{0:?} is not a URL with http or https, a host, and no query")]
@@ -47,12 +76,24 @@ impl Endpoints {
     /// the encoding of another name.
     #[must_use]
     pub fn url(&self, service: Service, region: &str, network: Network) -> Option<Url> {
-        let replaced = self.0.get(&Some(service)).or_else(|| self.0.get(&None));
-        let url = match replaced {
+        let url = match self.replaced(Product::Of(service)) {
             Some(url) => url.replace("{region}", region),
             None => format!("https://{}/", host(service, region, network)),
         };
         url.parse().ok()
+    }
+
+    /// The URL of the metadata service, which `path` is a path of.
+    #[must_use]
+    pub fn metadata(&self, path: &str) -> Option<Url> {
+        let url = self
+            .replaced(Product::Metadata)
+            .map_or(METADATA, String::as_str);
+        format!("{}/{path}", url.trim_end_matches('/')).parse().ok()
+    }
+
+    fn replaced(&self, product: Product) -> Option<&String> {
+        self.0.get(&product).or_else(|| self.0.get(&Product::All))
     }
 }
 
@@ -69,20 +110,13 @@ impl FromStr for Endpoints {
     }
 }
 
-fn one(text: &str) -> Result<(Option<Service>, String), InvalidEndpoint> {
+fn one(text: &str) -> Result<(Product, String), InvalidEndpoint> {
     let (product, url) = text
         .trim()
         .split_once('=')
         .ok_or_else(|| InvalidEndpoint::Form(text.to_owned()))?;
-    let service = match product {
-        "*" => None,
-        name => Some(
-            Service::ALL
-                .into_iter()
-                .find(|service| service.name() == name)
-                .ok_or_else(|| InvalidEndpoint::Product(name.to_owned()))?,
-        ),
-    };
+    let product =
+        Product::named(product).ok_or_else(|| InvalidEndpoint::Product(product.to_owned()))?;
     let sample: Url = url
         .replace("{region}", "cn-hangzhou")
         .parse()
@@ -95,7 +129,7 @@ fn one(text: &str) -> Result<(Option<Service>, String), InvalidEndpoint> {
     if !usable || !plain {
         return Err(InvalidEndpoint::Url(shown(url)));
     }
-    Ok((service, url.to_owned()))
+    Ok((product, url.to_owned()))
 }
 
 /// The URL without a user and password, which do not belong there, and still less into a message.
@@ -223,6 +257,20 @@ mod tests {
         assert_eq!(
             url(given, Service::Ess, "r-1", Network::Vpc),
             "https://ess.r-1.example.com/api/r-1"
+        );
+    }
+
+    #[test]
+    fn the_metadata_service_is_a_product_too() {
+        let metadata = |endpoints: &str| {
+            let endpoints = endpoints.parse::<Endpoints>().unwrap();
+            endpoints.metadata("latest/x").unwrap().to_string()
+        };
+        assert_eq!(metadata("sts=http://a"), "http://100.100.100.200/latest/x");
+        assert_eq!(metadata("*=http://a/b"), "http://a/b/latest/x");
+        assert_eq!(
+            metadata("*=http://a,metadata=http://c/"),
+            "http://c/latest/x"
         );
     }
 

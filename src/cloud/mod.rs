@@ -42,7 +42,10 @@ use turn::Turns;
 
 pub use attachments::attachment_action;
 pub use call::{Call, Effect, Parameters, Service};
-pub use credential::{Credential, Environment, Keys, Unavailable};
+pub use credential::{
+    Credential, Environment, InstanceRole, Keys, Oidc, Place, ReadSecret, Role, Unavailable,
+    keys_of_secret,
+};
 pub use endpoint::{Endpoints, InvalidEndpoint, Network};
 pub use error::{Error, Kind, Outcome};
 pub use ess::{
@@ -184,19 +187,21 @@ impl Cloud {
     ///
     /// [`Kind::Credentials`] if the keys cannot be had.
     pub async fn access_key_id(&self) -> Result<String, Error> {
-        match self.caller.credential.keys().await {
-            Ok(keys) => Ok(keys.id),
-            Err(Unavailable(message)) => Err(Error {
-                action: GET_CALLER_IDENTITY,
-                code: String::new(),
-                message,
-                request_id: None,
-                http_status: None,
-                kind: Kind::Credentials,
-                outcome: Outcome::NotSent,
-                retry_after: None,
-            }),
-        }
+        let keys = self.caller.credential.keys().await;
+        let keys = keys.map_err(|error| transport::unavailable(GET_CALLER_IDENTITY, error))?;
+        Ok(keys.id)
+    }
+
+    /// The same with one set of keys from now on, whatever the source has later.
+    ///
+    /// # Errors
+    ///
+    /// As [`Cloud::access_key_id`].
+    pub async fn pinned(mut self) -> Result<Self, Error> {
+        let pinned = self.caller.credential.pinned().await;
+        self.caller.credential =
+            pinned.map_err(|error| transport::unavailable(GET_CALLER_IDENTITY, error))?;
+        Ok(self)
     }
 
     /// Whose account this is.

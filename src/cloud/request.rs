@@ -120,6 +120,43 @@ pub(super) fn prepare_v1(
     Prepared { url, headers, body }
 }
 
+/// What nobody signs: the token in it says who asks.
+pub(super) fn prepare_anonymous(
+    mut url: Url,
+    call: &Call,
+    keys: &Keys,
+    date: &str,
+    nonce: &str,
+) -> Prepared {
+    let mut query = call.query.clone();
+    for (name, value) in [
+        ("Action", call.action),
+        ("Format", "json"),
+        ("SignatureNonce", nonce),
+        ("Timestamp", date),
+        ("Version", call.service.version()),
+    ] {
+        query.insert(name.to_owned(), value.to_owned());
+    }
+    if let Some(token) = &keys.token {
+        query.insert("OIDCToken".to_owned(), token.expose_secret().to_owned());
+    }
+    let headers = BTreeMap::from([
+        ("x-acs-action".to_owned(), call.action.to_owned()),
+        (
+            "x-acs-version".to_owned(),
+            call.service.version().to_owned(),
+        ),
+        ("accept".to_owned(), "application/json".to_owned()),
+    ]);
+    set_query(&mut url, &encode_all(&query));
+    Prepared {
+        url,
+        headers,
+        body: None,
+    }
+}
+
 const FORM: &str = "application/x-www-form-urlencoded";
 
 fn set_query(url: &mut Url, query: &str) {

@@ -8,24 +8,25 @@ use std::sync::Arc;
 use jiff::{SignedDuration, Timestamp, fmt::rfc2822};
 use parking_lot::Mutex;
 use reqwest::{
-    Certificate, Client, Method, Request, Response,
+    Certificate, Client, Method, Request, Response, Url,
     header::{HeaderMap, HeaderName, HeaderValue},
     redirect,
 };
+use secrecy::zeroize::Zeroizing;
 use serde_json::Value;
 use tokio::time::{Instant, timeout_at};
 
 use super::{
     answer::{Refusal, hint},
     call::{Call, Effect, Service},
-    credential::{Credential, Keys},
+    credential::{Credential, Keys, Unavailable},
     endpoint::{Endpoints, Network},
     error::{Error, Kind, Outcome, outcome},
     ess::ScalingGroup,
     jobs::Job,
     members::GroupStatus,
     rate::{Bucket, Counted, Rates},
-    request::{Prepared, authority, prepare_v1, prepare_v3},
+    request::{Prepared, authority, prepare_anonymous, prepare_v1, prepare_v3},
     together::Together,
     turn::Turns,
     wire::{NoAnswer, Wire},
@@ -34,6 +35,11 @@ use crate::{leader::Leave, timing::Timing};
 
 /// The longest reply that is read; a member list of 1000 takes about 300 KiB.
 const REPLY_MAX: usize = 8 << 20;
+
+/// The longest answer of the metadata service: keys take some 1 KiB.
+const NEARBY_MAX: usize = 32 << 10;
+
+const BROKEN: &str = "the connection broke";
 
 /// Attempts at a reading call.
 const READ_ATTEMPTS: u32 = 4;
@@ -65,6 +71,8 @@ pub struct Transport(Arc<Inner>);
 
 struct Inner {
     wire: Arc<dyn Wire>,
+    /// For what is on this machine, as it were: no proxy may come in between.
+    nearby: Arc<dyn Wire>,
     config: TransportConfig,
     /// By how much the cloud's clock is ahead of ours, learnt from its answers.
     ahead: Mutex<Option<SignedDuration>>,
@@ -104,27 +112,23 @@ impl Transport {
     ///
     /// [`NoClient`] if TLS or the proxy settings cannot be used.
     pub fn new(config: TransportConfig) -> Result<Self, NoClient> {
-        let roots = webpki_root_certs::TLS_SERVER_ROOT_CERTS
-            .iter()
-            .map(|root| Certificate::from_der(root));
-        let http = Client::builder()
-            .tls_certs_only(roots.collect::<Result<Vec<_>, _>>()?)
-            .connect_timeout(config.timing.connect_deadline)
-            .pool_idle_timeout(config.timing.connection_idle)
-            .pool_max_idle_per_host(8)
-            .redirect(redirect::Policy::none())
-            .retry(reqwest::retry::never())
-            .user_agent(concat!("server-group-operator/", env!("CARGO_PKG_VERSION")))
-            .build()?;
-        Ok(Self::over(Arc::new(http), config))
+        let http = client(&config, reqwest::ClientBuilder::no_proxy)?;
+        let nearby: Arc<dyn Wire> = Arc::new(http);
+        let http = client(&config, std::convert::identity)?;
+        Ok(Self::with_wires(Arc::new(http), nearby, config))
     }
 
     /// A transport over a given wire.
     #[must_use]
     pub fn over(wire: Arc<dyn Wire>, config: TransportConfig) -> Self {
+        Self::with_wires(Arc::clone(&wire), wire, config)
+    }
+
+    fn with_wires(wire: Arc<dyn Wire>, nearby: Arc<dyn Wire>, config: TransportConfig) -> Self {
         let window = config.timing.share_window;
         Self(Arc::new(Inner {
             wire,
+            nearby,
             rates: Rates::new(config.timing.clone()),
             shared: SharedReads {
                 scaling_groups: Together::new(window),
@@ -154,7 +158,6 @@ impl Transport {
         })
     }
 
-    #[cfg(test)]
     pub(super) fn timing(&self) -> &Timing {
         &self.0.config.timing
     }
@@ -200,7 +203,7 @@ impl Transport {
                 .credential
                 .keys()
                 .await
-                .map_err(|error| unavailable(call, &error.0))?;
+                .map_err(|error| unavailable(call.action, error))?;
             let left = Instant::now();
             let deadline = match call.effect {
                 Effect::Reads => left + timing.read_deadline,
@@ -213,9 +216,12 @@ impl Transport {
             if error.kind == Kind::Throttled {
                 bucket.throttled(error.retry_after);
             }
-            if let Some(correction) =
-                correction(&error).filter(|correction| !corrected.contains(correction))
-            {
+            // Whoever asks the source next is to get others.
+            let others = error.kind == Kind::Credentials && caller.credential.refused(&keys);
+            let correction = correction(&error)
+                .filter(|correction| *correction != Correction::NewKeys || others)
+                .filter(|correction| !corrected.contains(correction));
+            if let Some(correction) = correction {
                 corrected.push(correction);
                 continue;
             }
@@ -261,6 +267,7 @@ impl Transport {
                 unanswered(call, Kind::WrongEndpoint, Outcome::NotSent, &message)
             })?;
         Ok(match self.0.config.signature {
+            _ if keys.id.is_empty() => prepare_anonymous(url, call, keys, &date, &nonce),
             Signature::V3 => prepare_v3(url, call, keys, date, nonce),
             Signature::V1 => prepare_v1(url, call, keys, &date, &nonce),
         })
@@ -403,6 +410,42 @@ impl Transport {
         })
     }
 
+    /// Asks the metadata service of the instance, whose answers are short and come at once: status and text.
+    ///
+    /// # Errors
+    ///
+    /// Why there is no answer.
+    pub(super) async fn nearby(
+        &self,
+        request: Request,
+    ) -> Result<(u16, Zeroizing<String>), String> {
+        let exchange = async {
+            let answered = self.0.nearby.exchange(request).await;
+            let mut response = answered.map_err(|none| match none {
+                NoAnswer::NotSent(why) => why,
+                NoAnswer::Broken => BROKEN.to_owned(),
+            })?;
+            let status = response.status().as_u16();
+            let mut text = Zeroizing::new(Vec::with_capacity(NEARBY_MAX));
+            while let Some(chunk) = response.chunk().await.map_err(|_| BROKEN.to_owned())? {
+                if text.len() + chunk.len() > NEARBY_MAX {
+                    return Err("the answer is too long".to_owned());
+                }
+                text.extend_from_slice(&chunk);
+            }
+            let text = std::str::from_utf8(&text).map_err(|_| "the answer is no text")?;
+            Ok((status, Zeroizing::new(text.to_owned())))
+        };
+        let patience = self.0.config.timing.connect_deadline;
+        let answered = tokio::time::timeout(patience, exchange).await;
+        answered.unwrap_or_else(|_| Err("no answer in time".to_owned()))
+    }
+
+    /// Where the metadata service answers.
+    pub(super) fn metadata_url(&self, path: &str) -> Option<Url> {
+        self.0.config.endpoints.metadata(path)
+    }
+
     /// Takes over how far the cloud's clock is ahead from the `Date` of an answer.
     ///
     /// A date has whole seconds and is as old as its answer: what it says is the least. So the most of what was said comes
@@ -423,6 +466,25 @@ impl Transport {
             }
         }
     }
+}
+
+/// A client with connections of its own.
+fn client(
+    config: &TransportConfig,
+    proxies: impl FnOnce(reqwest::ClientBuilder) -> reqwest::ClientBuilder,
+) -> Result<Client, NoClient> {
+    let roots = webpki_root_certs::TLS_SERVER_ROOT_CERTS
+        .iter()
+        .map(|root| Certificate::from_der(root));
+    let http = Client::builder()
+        .tls_certs_only(roots.collect::<Result<Vec<_>, _>>()?)
+        .connect_timeout(config.timing.connect_deadline)
+        .pool_idle_timeout(config.timing.connection_idle)
+        .pool_max_idle_per_host(8)
+        .redirect(redirect::Policy::none())
+        .retry(reqwest::retry::never())
+        .user_agent(concat!("server-group-operator/", env!("CARGO_PKG_VERSION")));
+    Ok(proxies(http).build()?)
 }
 
 /// A correction that may be made at once, because the cloud did not look at the call.
@@ -456,8 +518,18 @@ fn unanswered(call: &Call, kind: Kind, outcome: Outcome, message: &str) -> Error
     }
 }
 
-fn unavailable(call: &Call, message: &str) -> Error {
-    unanswered(call, Kind::Credentials, Outcome::NotSent, message)
+/// The keys for a call cannot be had: nothing was sent.
+pub(super) fn unavailable(action: &'static str, error: Unavailable) -> Error {
+    Error {
+        action,
+        code: String::new(),
+        message: error.message,
+        request_id: None,
+        http_status: None,
+        kind: error.kind,
+        outcome: Outcome::NotSent,
+        retry_after: None,
+    }
 }
 
 #[cfg(test)]

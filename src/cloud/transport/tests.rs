@@ -439,7 +439,7 @@ async fn no_key_shows_in_errors_debug_output_or_logs_whatever_the_cloud_repeats(
     let error = change(&cloud_at(&nobody_listens().await, quick()))
         .await
         .unwrap_err();
-    write!(shown, "{error} {error:?} {:?}", keys()).unwrap();
+    write!(shown, "{error} {error:?} {:?}", Credential::fixed(keys())).unwrap();
     shown.push_str(&String::from_utf8(log.0.lock().clone()).unwrap());
     assert!(shown.contains("it failed"), "the log was captured");
     for form in [CANARY, &crate::cloud::sign::encode(CANARY), &token, &twice] {
