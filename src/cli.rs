@@ -50,7 +50,7 @@ struct Run {
         value_name = "ADDRESS"
     )]
     listen: SocketAddr,
-    /// Where an API of the cloud answers, as PRODUCT=URL: ess, slb, alb, nlb, gwlb, sts, or * for all.
+    /// Where an API of the cloud answers, as PRODUCT=URL: ess, slb, alb, nlb, gwlb, ecs, sts, metadata, or * for all.
     ///
     /// May be repeated, or several separated by commas. {region} in the URL is filled in; a path is kept, and signed.
     /// Plain http is taken here only.
@@ -63,7 +63,7 @@ struct Run {
     /// How requests to the cloud are signed.
     #[arg(long, env = "SERVER_GROUP_OPERATOR_SIGNATURE", default_value = "v3")]
     signature: SignatureFlag,
-    /// Namespace that holds the operator's lease [default: POD_NAMESPACE, else server-group-operator].
+    /// Namespace that holds the operator's lease and the Secrets of accounts [default: POD_NAMESPACE, else server-group-operator].
     #[arg(
         long,
         env = "SERVER_GROUP_OPERATOR_OPERATOR_NAMESPACE",
@@ -167,7 +167,7 @@ async fn operator(flags: Run, lease: &Handle) -> anyhow::Result<Operator> {
     };
     let election = match flags.leader_elect {
         true => Some(Candidate {
-            namespace,
+            namespace: namespace.clone(),
             identity,
             client: {
                 // Its connections live where the lease is renewed.
@@ -184,6 +184,7 @@ async fn operator(flags: Run, lease: &Handle) -> anyhow::Result<Operator> {
         environment: Environment::of_process(),
         timing,
         namespace: None,
+        operator_namespace: namespace,
         election,
         probes: Some(probes),
     })

@@ -31,6 +31,7 @@ use crate::{
         open::Orphans,
         registry::Registry,
         signals::Signals,
+        sources::Sources,
         turns::Turns,
         watch::{watch_accounts, watch_objects},
     },
@@ -45,12 +46,14 @@ pub struct Operator {
     pub client: Client,
     /// The cloud.
     pub transport: Transport,
-    /// Where `Environment` credentials come from.
+    /// Variables and files that keys may come from.
     pub environment: Environment,
     /// Durations and clocks.
     pub timing: Timing,
     /// The only namespace whose objects are looked at; `None` = all.
     pub namespace: Option<String>,
+    /// Where the Secrets of accounts are.
+    pub operator_namespace: String,
     /// Where the lease lives; `None` = no election, for runs of a single replica.
     pub election: Option<Candidate>,
     /// Where probes are served; `None` = nowhere.
@@ -106,15 +109,25 @@ impl Operator {
 }
 
 impl Operator {
+    fn sources(&self) -> Sources {
+        Sources::new(
+            self.client.clone(),
+            self.transport.clone(),
+            self.environment.clone(),
+            self.operator_namespace.clone(),
+            self.timing.clone(),
+        )
+    }
+
     async fn work(self, readiness: &Readiness, stop: &CancellationToken) -> Result<(), Ended> {
+        let sources = self.sources();
         let Self {
             client,
             transport,
-            environment,
             timing,
             namespace,
             election,
-            probes: _,
+            ..
         } = self;
         tokio::select! {
             biased;
@@ -138,7 +151,7 @@ impl Operator {
         let ctx = Arc::new(Context {
             client,
             transport,
-            environment,
+            sources,
             identities: Identities::default(),
             leadership,
             timing,

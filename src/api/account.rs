@@ -4,6 +4,8 @@ use kube::{CustomResource, KubeSchema};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::credentials::{AssumeRole, Credentials};
+
 /// As whom objects act in the cloud, and who may use that on what.
 #[derive(CustomResource, KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq, Eq)]
 #[kube(
@@ -31,6 +33,9 @@ use serde::{Deserialize, Serialize};
 pub struct CloudAccountSpec {
     /// Where the keys come from.
     pub credentials: Credentials,
+    /// A role that is assumed with these keys, and as which objects then act.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub assume_role: Option<AssumeRole>,
     /// Which endpoints of the cloud are used: `Public` (the default), or `Vpc` from inside one.
     #[serde(default)]
     pub network: NetworkType,
@@ -39,22 +44,6 @@ pub struct CloudAccountSpec {
     #[schemars(length(max = 200))]
     #[x_kube(merge_strategy = ListMerge::Map(vec!["name".into()]))]
     pub grants: Option<Vec<Grant>>,
-}
-
-/// Where the keys come from. A source that fails is an error; nothing falls back to another.
-#[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq, Eq)]
-#[serde(rename_all = "camelCase")]
-pub struct Credentials {
-    /// `Environment`: the operator's variables `ALIBABA_CLOUD_ACCESS_KEY_ID`, `ALIBABA_CLOUD_ACCESS_KEY_SECRET` and, for temporary keys, `ALIBABA_CLOUD_SECURITY_TOKEN`.
-    #[serde(rename = "type")]
-    pub type_: CredentialType,
-}
-
-/// A source of keys.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-pub enum CredentialType {
-    /// The operator's environment.
-    Environment,
 }
 
 /// Which endpoints are used.

@@ -7,18 +7,20 @@ pub mod account;
 pub mod attachment;
 pub mod condition;
 mod crds;
+pub mod credentials;
 pub mod membership;
 mod schema;
 pub mod status;
 
-pub use account::{
-    CloudAccount, CloudAccountSpec, CredentialType, Credentials, Grant, NetworkType,
-};
+pub use account::{CloudAccount, CloudAccountSpec, Grant, NetworkType};
 pub use attachment::{
     AttachedServerGroup, AttachedServerGroupType, AttachmentCounts, AttachmentRemoval,
     ScalingGroupAttachment, ScalingGroupAttachmentSpec, ScalingGroupAttachmentStatus,
 };
 pub use crds::crds;
+pub use credentials::{
+    AssumeRole, CredentialType, Credentials, InstanceRoleSource, OidcSource, SecretSource,
+};
 pub use membership::{
     MemberCounts, MembershipRemoval, Server, ServerGroupMembership, ServerGroupMembershipSpec,
     ServerGroupMembershipStatus, ServerGroupRef, ServerGroupType, ServerType,

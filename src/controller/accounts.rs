@@ -9,9 +9,9 @@ use kube::ResourceExt;
 use parking_lot::Mutex;
 use server_group_core::grant::Grant;
 
-use super::version::number;
+use super::{sources::Identity, version::number};
 use crate::{
-    api::{self, CloudAccount, CredentialType, NetworkType},
+    api::{self, CloudAccount, NetworkType},
     cloud::Network,
 };
 
@@ -21,10 +21,8 @@ pub struct Account {
     uid: String,
     generation: Option<i64>,
     version: u64,
-    /// Where its keys come from.
-    pub credentials: CredentialType,
-    /// Public or VPC endpoints.
-    pub network: Network,
+    /// As whom its objects act.
+    pub identity: Arc<Identity>,
     /// Who may, and what.
     pub grants: Vec<Grant>,
 }
@@ -36,11 +34,14 @@ impl From<&CloudAccount> for Account {
             uid: account.uid().unwrap_or_default(),
             generation: account.metadata.generation,
             version: number(account.metadata.resource_version.as_deref()),
-            credentials: account.spec.credentials.type_,
-            network: match account.spec.network {
-                NetworkType::Public => Network::Public,
-                NetworkType::Vpc => Network::Vpc,
-            },
+            identity: Arc::new(Identity {
+                credentials: account.spec.credentials.clone(),
+                assume_role: account.spec.assume_role.clone(),
+                network: match account.spec.network {
+                    NetworkType::Public => Network::Public,
+                    NetworkType::Vpc => Network::Vpc,
+                },
+            }),
             grants: grants.map(in_core).collect(),
         }
     }

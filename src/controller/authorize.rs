@@ -1,6 +1,6 @@
 //! As whom an object acts, and whether it may: the one place where that is decided.
 
-use std::fmt;
+use std::{fmt, sync::Arc};
 
 use server_group_core::{
     grant::{self, Denial},
@@ -10,16 +10,14 @@ use server_group_core::{
 use super::{
     accounts::{Account, Accounts},
     managed::Managed,
+    sources::Identity,
 };
-use crate::{api::CredentialType, cloud::Network};
 
 /// The account under which an object acts.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct Access {
-    /// Where the keys come from.
-    pub credentials: CredentialType,
-    /// Public or VPC endpoints.
-    pub network: Network,
+    /// As whom.
+    pub identity: Arc<Identity>,
 }
 
 /// Why an object may not act. Nothing was called.
@@ -105,7 +103,6 @@ pub fn check<M: Managed>(account: Option<&Account>, object: &M) -> Result<Access
         denial,
     })?;
     Ok(Access {
-        credentials: account.credentials,
-        network: account.network,
+        identity: Arc::clone(&account.identity),
     })
 }

@@ -6,10 +6,10 @@ use kube::Client;
 use server_group_core::{attachment::AttachmentKey, server::ServerKey};
 use tokio::{sync::Semaphore, time::Instant};
 
-use super::{accounts, identity, joined, memory, open, registry, signals, turns};
+use super::{accounts, identity, joined, memory, open, registry, signals, sources, turns};
 use crate::{
     api::{ScalingGroupAttachment, ServerGroupMembership},
-    cloud::{Environment, Transport},
+    cloud::Transport,
     leader::Leadership,
     timing::Timing,
 };
@@ -23,8 +23,8 @@ pub struct Context {
     pub client: Client,
     /// The cloud.
     pub transport: Transport,
-    /// Where `Environment` credentials come from.
-    pub environment: Environment,
+    /// Where keys come from.
+    pub sources: sources::Sources,
     /// Whose cloud account a key belongs to.
     pub identities: identity::Identities,
     /// The right to change the cloud.

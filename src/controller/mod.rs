@@ -45,6 +45,7 @@ pub mod scaling_activity;
 pub mod settling;
 pub mod shown_plan;
 pub mod signals;
+pub mod sources;
 pub mod stop;
 pub mod turns;
 pub mod version;

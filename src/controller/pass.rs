@@ -35,10 +35,10 @@ use super::{
 };
 use crate::{
     api::{
-        CloudAccount, CredentialType, DeletionPolicy, RECONCILE_AT, ScalingGroupAttachment,
-        ServerGroupMembership, condition::InSync, status,
+        CloudAccount, DeletionPolicy, RECONCILE_AT, ScalingGroupAttachment, ServerGroupMembership,
+        condition::InSync, status,
     },
-    cloud::{self, Cloud, Credential, Grant, Service, Urgency},
+    cloud::{self, Cloud, Grant, Service, Urgency},
     leader::Leave,
 };
 
@@ -276,15 +276,18 @@ impl<'c, M: Managed> Pass<'c, M> {
     ///
     /// [`Stop`] if the credentials cannot be had, or belong to another cloud account now.
     pub async fn session(&mut self, access: &Access) -> Result<Cloud, Stop> {
-        let credential = match access.credentials {
-            CredentialType::Environment => Credential::environment(self.ctx.environment.clone()),
-        };
+        let (ctx, account) = (self.ctx, self.object.account_name());
+        let credential = ctx
+            .sources
+            .of(account, &access.identity, self.object.region());
         let cloud = Cloud::new(
             &self.ctx.transport,
             credential,
             self.object.region(),
-            access.network,
+            access.identity.network,
         );
+        // From here to its last call the pass signs with one set of keys, of which it knows whose they are.
+        let cloud = cloud.pinned().await?;
         let mut cloud = cloud.wanted(match self.level {
             Level::Sweep => Urgency::Sweep,
             Level::Asked => Urgency::Asked,

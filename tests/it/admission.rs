@@ -618,7 +618,7 @@ fn bad() -> Vec<(&'static str, Value, &'static str, &'static str)> {
         ),
         (
             ACCOUNT,
-            json!({"credentials": {"type": "Secret"}}),
+            json!({"credentials": {"type": "Vault"}}),
             "spec.credentials.type",
             "supported values",
         ),

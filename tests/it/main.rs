@@ -13,6 +13,7 @@ mod attachment;
 mod claims;
 mod counts;
 mod crash;
+mod credentials;
 mod draining;
 mod events;
 mod exclusive;

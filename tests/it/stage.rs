@@ -323,6 +323,7 @@ impl Stage {
             environment,
             timing,
             namespace: (!self.everywhere).then(|| self.namespace.clone()),
+            operator_namespace: self.home.clone(),
             election: self.candidate.map(|identity| {
                 let here = || (Handle::current(), client);
                 let elsewhere = self.election.clone().map(|(runtime, client)| {

@@ -26,6 +26,7 @@ use crate::{
         parses::{self, What},
         registry::Registry,
         signals::Signals,
+        sources::Sources,
         turns::Turns,
     },
     leader::Leadership,
@@ -110,10 +111,18 @@ fn context(objects: &Objects, simulator: &Simulator) -> Context {
     });
     objects.lock().insert("default".into(), account.clone());
     accounts.learn(&serde_json::from_value::<CloudAccount>(account).unwrap());
-    Context {
-        client: api_server(objects),
-        transport: Transport::new(config).unwrap(),
+    let (client, transport) = (api_server(objects), Transport::new(config).unwrap());
+    let sources = Sources::new(
+        client.clone(),
+        transport.clone(),
         environment,
+        "ns".into(),
+        timing.clone(),
+    );
+    Context {
+        client,
+        transport,
+        sources,
         identities: Identities::default(),
         leadership: Leadership::unopposed(timing.clone()),
         timing,

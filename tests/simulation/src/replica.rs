@@ -219,6 +219,7 @@ fn operator(
         }),
         timing,
         namespace: None,
+        operator_namespace: HOME.to_owned(),
         election: start.elects.then(|| Candidate {
             namespace: HOME.to_owned(),
             identity: format!("replica-{}", start.number),
