@@ -176,9 +176,10 @@ impl Refresher {
         match self.look() {
             Look::Have(keys) | Look::Renew(keys) => Ok(keys),
             Look::Fail(error) => Err(error),
-            // It took so long that they are over again.
-            Look::Lack => Err(Unavailable::passing(
-                "the keys are out of date; trying again",
+            // The delay after a failure, or the new keys, are over already.
+            Look::Lack => Err(self.state.lock().failed.as_ref().map_or_else(
+                || Unavailable::passing("the keys are out of date; trying again"),
+                |failed| failed.error.clone(),
             )),
         }
     }
