@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use serde_json::Value;
 use tokio::sync::mpsc;
 
 use super::{Arriving, LONG, Lab, Todo};
@@ -57,7 +58,7 @@ impl Lab {
         let Some(line) = self.cluster.next(&mut stream.watch) else {
             return;
         };
-        let open = stream.lines.send(format!("{line}\n")).is_ok();
+        let open = stream.lines.send(text_of(&line)).is_ok();
         if !open || line["type"] == "ERROR" {
             self.streams.remove(&number);
         }
@@ -84,9 +85,17 @@ impl Lab {
         for stream in self.streams.values_mut() {
             if stream.watch.takes_bookmarks() && !self.cluster.pending(&stream.watch) {
                 let line = self.cluster.bookmark(&mut stream.watch);
-                _ = stream.lines.send(format!("{line}\n"));
+                _ = stream.lines.send(text_of(&line));
             }
         }
         self.schedule(self.now() + BOOKMARK, Todo::Bookmarks);
     }
+}
+
+/// An event as a server sends it: what kind it is comes first, and a reader may rely on that.
+fn text_of(line: &Value) -> String {
+    format!(
+        "{{\"type\":{},\"object\":{}}}\n",
+        line["type"], line["object"]
+    )
 }
