@@ -10,7 +10,7 @@ use kube::{Api, Client, CustomResourceExt, Resource, api::ListParams};
 use tokio::{
     net::TcpListener,
     runtime::Handle,
-    sync::{Semaphore, oneshot, watch},
+    sync::{Notify, Semaphore, oneshot, watch},
     task::JoinSet,
     time::Instant,
 };
@@ -33,6 +33,7 @@ use crate::{
         signals::Signals,
         sources::Sources,
         turns::Turns,
+        unreadable::{Sent, tell_unreadable},
         watch::{watch_accounts, watch_objects},
     },
     leader::{Election, Leadership, Lost},
@@ -167,6 +168,7 @@ impl Operator {
             signals,
             turns: Turns::default(),
             orphans: Orphans::default(),
+            unreadable: Notify::new(),
             kubernetes: Semaphore::new(KUBERNETES_REQUESTS_MAX),
             instance: gethostname(),
         });
@@ -191,6 +193,7 @@ impl Operator {
             Arc::clone(&ctx),
             ready.one_more(),
         ));
+        house.spawn(tell_unreadable(Arc::clone(&ctx), leads.subscribe()));
         let caches = async {
             ready.all().await;
             readiness.set(true);
@@ -208,7 +211,7 @@ impl Operator {
             ended = lead(&ctx, election, &ready, &leads, &finish, stop) => ended,
             () = passes => Ok(()),
             ended = house.join_next() => {
-                panicked(ended.expect("there are three"));
+                panicked(ended.expect("there are four"));
                 Ok(())
             }
             () = caches => Ok(()),
@@ -401,7 +404,7 @@ impl Ready {
 }
 
 /// The objects of one namespace, or of all.
-fn watched<M: Managed>(client: &Client, namespace: Option<&str>) -> Api<M> {
+fn watched<M: Managed>(client: &Client, namespace: Option<&str>) -> Api<Sent<M>> {
     match namespace {
         Some(namespace) => Api::namespaced(client.clone(), namespace),
         None => Api::all(client.clone()),

@@ -106,8 +106,8 @@ impl Accounts {
     }
 
     /// Forgets an account that is gone.
-    pub fn forget(&self, account: &CloudAccount) {
-        self.0.lock().known.remove(&account.name_any());
+    pub fn forget(&self, name: &str) {
+        self.0.lock().known.remove(name);
     }
 
     /// Forgets what a whole list of this version lacks: whatever is known that is no newer and not among `names`.

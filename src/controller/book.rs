@@ -49,6 +49,17 @@ impl<M: Managed> Pass<'_, M> {
         calls.extend(said(ctx, &attachments, group));
         calls.extend(said(ctx, &naming, group));
         calls.extend(ctx.orphans.on(group, ctx.timing.linger));
+        calls.extend(
+            self.unreadable_on(group)
+                .into_iter()
+                .filter_map(|(moves, object)| {
+                    let moved_by = moves.then(|| object.spec("scalingGroupId").unwrap_or_default());
+                    Some(Open {
+                        moved_by,
+                        ..object.open()?
+                    })
+                }),
+        );
         calls
     }
 }

@@ -29,6 +29,8 @@ pub enum Change {
     Failed,
     /// Everything stays although the object was deleted.
     Retained,
+    /// A newer version wrote something that this one cannot read.
+    Unreadable,
 }
 
 impl Change {
@@ -49,6 +51,7 @@ impl Change {
             Self::PlanChanged => "PlanChanged",
             Self::Failed => "Failed",
             Self::Retained => "Retained",
+            Self::Unreadable => "Unreadable",
         }
     }
 
@@ -56,9 +59,12 @@ impl Change {
     #[must_use]
     pub const fn severity(self) -> &'static str {
         match self {
-            Self::Failed | Self::Retained | Self::PlanChanged | Self::Held | Self::Conflict => {
-                "Warning"
-            }
+            Self::Failed
+            | Self::Retained
+            | Self::PlanChanged
+            | Self::Held
+            | Self::Conflict
+            | Self::Unreadable => "Warning",
             Self::Added
             | Self::Removed
             | Self::Reweighed

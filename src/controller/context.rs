@@ -4,7 +4,10 @@ use std::time::Duration;
 
 use kube::Client;
 use server_group_core::{attachment::AttachmentKey, server::ServerKey};
-use tokio::{sync::Semaphore, time::Instant};
+use tokio::{
+    sync::{Notify, Semaphore},
+    time::Instant,
+};
 
 use super::{accounts, identity, joined, memory, open, registry, signals, sources, turns};
 use crate::{
@@ -55,6 +58,8 @@ pub struct Context {
     pub turns: turns::Turns,
     /// Calls whose object is gone.
     pub orphans: open::Orphans,
+    /// Rings when an object was seen that cannot be read.
+    pub unreadable: Notify,
     /// Requests to Kubernetes that may be under way at once: with more, its flow control turns some away.
     pub kubernetes: Semaphore,
     /// The name of this process in events, which is the pod's in a cluster.

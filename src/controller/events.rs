@@ -6,12 +6,12 @@
 use std::fmt::Write;
 
 use k8s_openapi::{
-    api::events::v1::Event,
+    api::{core::v1::ObjectReference, events::v1::Event},
     apimachinery::pkg::apis::meta::v1::{MicroTime, ObjectMeta},
 };
-use kube::{Api, ResourceExt, api::PostParams};
+use kube::{Api, api::PostParams};
 
-use super::{change::Change, managed::Managed, pass::Pass};
+use super::{Context, change::Change, managed::Managed, pass::Pass};
 use crate::chance::Chance;
 
 /// The longest note that Kubernetes takes.
@@ -21,35 +21,54 @@ const NOTE_MAX: usize = 1024;
 const CONTROLLER: &str = "server-group-operator";
 
 /// Tells what changed. A namespace that is being deleted refuses events, which changes nothing.
-pub async fn publish<M: Managed>(pass: &Pass<'_, M>, change: Change, mut note: String) {
+pub async fn publish<M: Managed>(pass: &Pass<'_, M>, change: Change, note: String) {
+    publish_about::<M>(pass.ctx, pass.object.meta(), change, note).await;
+}
+
+/// The same about an object that no pass is over.
+pub async fn publish_about<M: Managed>(
+    ctx: &Context,
+    object: &ObjectMeta,
+    change: Change,
+    mut note: String,
+) {
     let end = note
         .char_indices()
         .map(|(at, c)| at + c.len_utf8())
         .take_while(|end| *end <= NOTE_MAX)
         .last();
     note.truncate(end.unwrap_or_default());
-    let object = &pass.object;
-    let namespace = object.namespace().unwrap_or_default();
+    let namespace = object.namespace.clone().unwrap_or_default();
+    let object_name = object.name.clone().unwrap_or_default();
+    let regarding = ObjectReference {
+        api_version: Some(M::api_version(&()).into_owned()),
+        kind: Some(M::kind(&()).into_owned()),
+        name: Some(object_name.clone()),
+        namespace: object.namespace.clone(),
+        uid: object.uid.clone(),
+        resource_version: object.resource_version.clone(),
+        ..ObjectReference::default()
+    };
     let event = Event {
         type_: Some(change.severity().to_owned()),
         reason: Some(change.name().to_owned()),
         note: Some(note),
         action: Some("Reconcile".to_owned()),
-        regarding: Some(object.object_ref(&())),
-        event_time: Some(MicroTime(pass.ctx.timing.wall_now())),
+        regarding: Some(regarding),
+        event_time: Some(MicroTime(ctx.timing.wall_now())),
         reporting_controller: Some(CONTROLLER.to_owned()),
-        reporting_instance: Some(pass.ctx.instance.clone()),
+        reporting_instance: Some(ctx.instance.clone()),
         metadata: ObjectMeta {
-            name: Some(name(&object.name_any(), &pass.ctx.timing.chance)),
+            name: Some(name(&object_name, &ctx.timing.chance)),
             namespace: Some(namespace.clone()),
             ..ObjectMeta::default()
         },
         ..Event::default()
     };
-    let events = Api::<Event>::namespaced(pass.ctx.client.clone(), &namespace);
+    let events = Api::<Event>::namespaced(ctx.client.clone(), &namespace);
     let params = PostParams::default();
     let published = events.create(&params, &event);
-    if let Err(error) = pass.ctx.ask(published).await {
+    if let Err(error) = ctx.ask(published).await {
         tracing::debug!(%error, "an event was not taken");
     }
 }

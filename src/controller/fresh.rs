@@ -24,7 +24,8 @@ use kube::{
 use serde::de::DeserializeOwned;
 
 use super::{
-    Context, managed::Managed, object::name_of, registry::Gone, turns::GroupId, version::number,
+    Context, managed::Managed, object::name_of, registry::Gone, turns::GroupId, unreadable::Sent,
+    version::number,
 };
 use crate::api::{CloudAccount, ScalingGroupAttachment, ServerGroupMembership};
 
@@ -82,7 +83,7 @@ impl Context {
             version = number(page.metadata.resource_version.as_deref());
             for object in page.items {
                 uids.insert(object.uid().unwrap_or_default());
-                self.saw(object);
+                self.saw_sent(object);
             }
         })
         .await?;
@@ -120,10 +121,10 @@ impl Context {
             if registry.knows(name, uid, *newest) {
                 continue;
             }
-            let api = Api::<M>::namespaced(self.client.clone(), &name.namespace);
+            let api = Api::<Sent<M>>::namespaced(self.client.clone(), &name.namespace);
             // One that has gone since is none that was there before.
             if let Some(object) = self.ask(api.get_opt(&name.name)).await? {
-                self.saw(object);
+                self.saw_sent(object);
             }
         }
         let listed = listed.into_keys().collect();
@@ -144,14 +145,14 @@ impl Context {
     ///
     /// As [`Context::read_others`].
     pub async fn catch_up(&self) -> Result<(), kube::Error> {
-        let accounts = Api::<CloudAccount>::all(self.client.clone());
+        let accounts = Api::<Sent<CloudAccount>>::all(self.client.clone());
         let (mut names, mut version) = (BTreeSet::new(), 0);
         let params = ListParams::default().limit(PAGE);
         pages(self, params, listed(accounts), |page| {
             version = number(page.metadata.resource_version.as_deref());
-            for account in &page.items {
+            for account in page.items.into_iter().filter_map(Sent::readable) {
                 names.insert(account.name_any());
-                self.accounts.learn(account);
+                self.accounts.learn(&account);
             }
         })
         .await?;
@@ -160,7 +161,7 @@ impl Context {
         self.compare::<ScalingGroupAttachment>().await
     }
 
-    fn objects<M: Managed>(&self) -> Api<M> {
+    fn objects<M: Managed>(&self) -> Api<Sent<M>> {
         match &self.namespace {
             Some(namespace) => Api::namespaced(self.client.clone(), namespace),
             None => Api::all(self.client.clone()),

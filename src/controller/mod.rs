@@ -48,6 +48,7 @@ pub mod signals;
 pub mod sources;
 pub mod stop;
 pub mod turns;
+pub mod unreadable;
 pub mod version;
 pub mod waiting;
 pub mod watch;

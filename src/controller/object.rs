@@ -6,7 +6,7 @@ use std::{
     str::FromStr,
 };
 
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, ObjectMeta};
 use kube::{Resource, ResourceExt, core::NamespaceResourceScope};
 use serde::{Serialize, de::DeserializeOwned};
 use server_group_core::{claim::Age, grant};
@@ -114,7 +114,11 @@ pub fn is_held(object: &impl Resource) -> bool {
 
 /// Order of birth.
 pub fn age(object: &impl Resource) -> Age {
-    let meta = object.meta();
+    age_of(object.meta())
+}
+
+/// Order of birth of what this belongs to.
+pub fn age_of(meta: &ObjectMeta) -> Age {
     let born = meta
         .creation_timestamp
         .as_ref()

@@ -14,7 +14,7 @@ use futures::future::try_join;
 use jiff::Timestamp;
 use kube::{Api, ResourceExt};
 use parking_lot::Mutex;
-use server_group_core::{purpose::Purpose, reason::Reason, verdict::Verdict};
+use server_group_core::{claim::Claimant, purpose::Purpose, reason::Reason, verdict::Verdict};
 
 use super::{
     Context,
@@ -32,6 +32,7 @@ use super::{
     signals::Signal,
     stop::{Stop, Wait, reason_for, told},
     turns::{CallId, GroupId, Turn},
+    unreadable::{Sent, Unreadable},
 };
 use crate::{
     api::{
@@ -361,13 +362,20 @@ impl<'c, M: Managed> Pass<'c, M> {
         groups: &BTreeSet<GroupId>,
         planned: &Claims,
     ) -> Result<(), Stop> {
-        let accounts = Api::<CloudAccount>::all(self.ctx.client.clone());
+        let accounts = Api::<Sent<CloudAccount>>::all(self.ctx.client.clone());
         let account = self.ctx.ask(accounts.get_opt(self.object.account_name()));
         let read = try_join(self.ctx.read_others(groups), account);
         let ((), account) = read.await.map_err(Stop::Kubernetes)?;
+        let account = account.and_then(Sent::readable);
         authorize::check(account.as_ref().map(Account::from).as_ref(), &self.object)
             .map_err(|_| Stop::Superseded("the grant is gone"))?;
         self.still_wanted()?;
+        if groups
+            .iter()
+            .any(|group| !self.unreadable_on(group).is_empty())
+        {
+            return Err(Stop::Superseded("an object on the group cannot be read"));
+        }
         let newer = M::registry(self.ctx).another_version(&self.object);
         if newer.is_some_and(|newer| newer.written_claims() != self.object.written_claims()) {
             return Err(Stop::Superseded("the ledger was changed"));
@@ -419,6 +427,39 @@ impl<'c, M: Managed> Pass<'c, M> {
     /// The memberships, other than its own object, of `group`.
     pub fn memberships_of(&self, group: &GroupId) -> Vec<Arc<Known<ServerGroupMembership>>> {
         self.keep(self.ctx.memberships.on(group, &self.uid()))
+    }
+
+    /// The objects that name `group` and that this version cannot read; and of each whether it moves instances there.
+    pub fn unreadable_on(&self, group: &GroupId) -> Vec<(bool, Unreadable)> {
+        let memberships = self.ctx.unreadable_on::<ServerGroupMembership>(group);
+        let attachments = self.ctx.unreadable_on::<ScalingGroupAttachment>(group);
+        let moves = !group.is_scaling_group();
+        let memberships = memberships.into_iter().map(|object| (false, object));
+        let attachments = attachments.into_iter().map(|object| (moves, object));
+        memberships.chain(attachments).collect()
+    }
+
+    /// What objects of its kind on its group claim that this version cannot read, as far as their ledgers tell: those of
+    /// objects that no grant covers too.
+    pub fn unclear_claims(&self) -> Vec<Claimant<M::Key>> {
+        let unreadable = M::registry(self.ctx).unreadable_about(self.object.group().id());
+        unreadable.iter().map(Unreadable::claims).collect()
+    }
+
+    /// Whether somebody's claims on one of these groups are not known, because this version cannot read the object: then
+    /// nothing may be removed, and if that keeps anything, this is why.
+    pub fn claims_are_unclear(&mut self, groups: &BTreeSet<GroupId>) -> bool {
+        let mut found = groups.iter().flat_map(|group| self.unreadable_on(group));
+        let Some((_, object)) = found.next() else {
+            return false;
+        };
+        let words = format!(
+            "this version of the operator cannot read {}, which names the same group: nothing is removed until it can",
+            object.name()
+        );
+        drop(found);
+        self.unread = Some((Reason::Conflict, words));
+        true
     }
 
     fn uid(&self) -> String {

@@ -10,7 +10,7 @@ use std::{
     sync::{Arc, Weak},
 };
 
-use kube::ResourceExt;
+use kube::{Resource, ResourceExt};
 use parking_lot::Mutex;
 
 use super::{
@@ -19,6 +19,7 @@ use super::{
     open::Open,
     queue::{Level, Name, Takes},
     turns::GroupId,
+    unreadable::Unreadable,
     version::number,
 };
 
@@ -38,6 +39,8 @@ struct Inner<M: Object> {
     /// By the groups that they name besides.
     naming: BTreeMap<GroupId, Vec<Name>>,
     of_account: BTreeMap<Arc<str>, BTreeSet<Name>>,
+    /// Those that this version cannot read.
+    unreadable: BTreeMap<Name, Left>,
     /// One copy of each region's and namespace's name.
     names: BTreeSet<Arc<str>>,
     /// The number of the list that is being read, or was read last.
@@ -65,6 +68,31 @@ struct Entry<M: Object> {
     /// Whether its status speaks of a call that is open or may still land.
     calls: bool,
     parsed: Weak<Known<M>>,
+}
+
+/// An object that cannot be read, and is left alone.
+#[derive(Debug)]
+struct Left {
+    object: Unreadable,
+    list: u64,
+    told: bool,
+}
+
+impl Left {
+    fn uid(&self) -> &str {
+        self.object.metadata.uid.as_deref().unwrap_or_default()
+    }
+
+    fn version(&self) -> u64 {
+        number(self.object.metadata.resource_version.as_deref())
+    }
+}
+
+/// What was known of an object that cannot be read any more.
+#[derive(Debug)]
+pub struct Before {
+    /// If it could be read: that is gone.
+    pub readable: Option<Gone>,
 }
 
 /// What a newer version of an object means for others.
@@ -113,6 +141,7 @@ impl<M: Object> Default for Registry<M> {
             on: BTreeMap::new(),
             naming: BTreeMap::new(),
             of_account: BTreeMap::new(),
+            unreadable: BTreeMap::new(),
             names: BTreeSet::new(),
             list: 0,
         }))
@@ -153,12 +182,43 @@ impl<M: Object> Registry<M> {
         entry.and_then(|entry| entry.began.as_deref()) == Some(id)
     }
 
-    /// Forgets an object that is gone. One that was made anew under its name stays.
-    pub fn forget(&self, object: &M) -> Option<Gone> {
+    /// Takes in a version of an object that cannot be read. `None` if it is no newer than what is known.
+    pub fn learn_unreadable(&self, object: Unreadable) -> Option<Before> {
+        self.0.lock().learn_unreadable(object)
+    }
+
+    /// Those that cannot be read and that nobody was told of yet.
+    pub fn untold(&self) -> Vec<Unreadable> {
         let mut inner = self.0.lock();
-        let name = name_of(object);
+        let untold = inner.unreadable.values_mut().filter(|left| !left.told);
+        let untold = untold.map(|left| {
+            left.told = true;
+            left.object.clone()
+        });
+        untold.collect()
+    }
+
+    /// Those that cannot be read and mention this id.
+    pub fn unreadable_about(&self, id: &str) -> Vec<Unreadable> {
+        let inner = self.0.lock();
+        let left = inner.unreadable.values().map(|left| &left.object);
+        left.filter(|object| object.mentions(id)).cloned().collect()
+    }
+
+    /// Forgets an object that is gone. One that was made anew under its name stays.
+    pub fn forget(&self, object: &impl Resource) -> Option<Gone> {
+        let mut inner = self.0.lock();
+        let (name, uid) = (name_of(object), object.meta().uid.as_deref());
+        let uid = uid.unwrap_or_default();
+        if inner
+            .unreadable
+            .get(&name)
+            .is_some_and(|left| left.uid() == uid)
+        {
+            inner.unreadable.remove(&name);
+        }
         let known = inner.objects.get(&name)?;
-        let same = known.facts.uid == object.uid().unwrap_or_default();
+        let same = known.facts.uid == uid;
         same.then(|| inner.forget(&name)).flatten()
     }
 
@@ -171,6 +231,7 @@ impl<M: Object> Registry<M> {
     pub fn end_list(&self) -> Vec<Gone> {
         let mut inner = self.0.lock();
         let list = inner.list;
+        inner.unreadable.retain(|_, left| left.list >= list);
         let lacks = inner.objects.iter().filter(|(_, entry)| entry.list < list);
         let lacks: Vec<_> = lacks.map(|(name, _)| name.clone()).collect();
         lacks.iter().filter_map(|name| inner.forget(name)).collect()
@@ -179,6 +240,9 @@ impl<M: Object> Registry<M> {
     /// Whether what is known of an object is as new as this version of it.
     pub fn knows(&self, name: &Name, uid: &str, version: u64) -> bool {
         let inner = self.0.lock();
+        if let Some(left) = inner.unreadable.get(name) {
+            return left.uid() == uid && left.version() >= version;
+        }
         let entry = inner.objects.get(name);
         entry.is_some_and(|entry| entry.facts.uid == uid && entry.version >= version)
     }
@@ -186,6 +250,9 @@ impl<M: Object> Registry<M> {
     /// Forgets what a whole list of this version lacks: whatever is known that is no newer and not among `uids`.
     pub fn forget_but(&self, uids: &BTreeSet<String>, version: u64) -> Vec<Gone> {
         let mut inner = self.0.lock();
+        inner
+            .unreadable
+            .retain(|_, left| left.version() > version || uids.contains(left.uid()));
         let names: Vec<_> = inner.objects.keys().cloned().collect();
         inner.forget_lacking(&names, uids, version)
     }
@@ -277,6 +344,14 @@ impl<M: Object> Inner<M> {
         let (list, version) = (self.list, version(&object));
         let facts = Facts::of(&object);
         let name = self.shared_name(&object);
+        if let Some(left) = self.unreadable.get(&name)
+            && left.uid() == facts.uid
+            && version != 0
+            && version <= left.version()
+        {
+            return None;
+        }
+        self.unreadable.remove(&name);
         let known = self.objects.get_mut(&name);
         let mut began = None;
         let before = match known {
@@ -338,6 +413,32 @@ impl<M: Object> Inner<M> {
         self.index(&name, &entry);
         self.objects.insert(name, entry);
         Some(news)
+    }
+
+    fn learn_unreadable(&mut self, object: Unreadable) -> Option<Before> {
+        let name = object.name();
+        let left = Left {
+            object,
+            list: self.list,
+            told: false,
+        };
+        if let Some(known) = self.objects.get_mut(&name)
+            && known.facts.uid == left.uid()
+            && left.version() <= known.version
+        {
+            known.list = left.list;
+            return None;
+        }
+        if let Some(known) = self.unreadable.get_mut(&name)
+            && known.uid() == left.uid()
+            && left.version() <= known.version()
+        {
+            known.list = left.list;
+            return None;
+        }
+        let readable = self.forget(&name);
+        self.unreadable.insert(name, left);
+        Some(Before { readable })
     }
 
     /// Enters an object into the indexes, and takes what it no longer names out of them.

@@ -48,6 +48,12 @@ impl GroupId {
         self.parts().nth(1) == Some("ESS")
     }
 
+    /// Whether it is the default group of a load balancer.
+    #[must_use]
+    pub fn is_load_balancer(&self) -> bool {
+        self.parts().nth(1) == Some("LB")
+    }
+
     /// From the last one.
     fn parts(&self) -> impl Iterator<Item = &str> {
         self.0.rsplitn(3, '/')

@@ -10,7 +10,7 @@ use kube::{
 use serde::de::DeserializeOwned;
 use tokio::time::Instant;
 
-use super::{Context, events::chain, managed::Managed, pace};
+use super::{Context, events::chain, managed::Managed, pace, unreadable::Sent};
 use crate::{
     api::{CloudAccount, ScalingGroupAttachment, ServerGroupMembership},
     timing::Timing,
@@ -20,11 +20,11 @@ use crate::{
 const PAGE: u32 = 100;
 
 /// Keeps the objects of one kind up to date, for ever; `filled` is told whenever a list is complete.
-pub async fn watch_objects<M: Managed>(api: Api<M>, ctx: Arc<Context>, filled: impl Fn()) {
+pub async fn watch_objects<M: Managed>(api: Api<Sent<M>>, ctx: Arc<Context>, filled: impl Fn()) {
     let registry = M::registry(&ctx);
-    follow(api, &ctx, |event| match event {
+    follow::<M>(api, &ctx, |event| match event {
         Event::Init => registry.begin_list(),
-        Event::InitApply(object) | Event::Apply(object) => ctx.saw(object),
+        Event::InitApply(object) | Event::Apply(object) => ctx.saw_sent(object),
         Event::Delete(object) => {
             if let Some(gone) = registry.forget(&object) {
                 ctx.gone::<M>(gone);
@@ -41,20 +41,27 @@ pub async fn watch_objects<M: Managed>(api: Api<M>, ctx: Arc<Context>, filled: i
 }
 
 /// Keeps the accounts up to date, for ever, and wakes who uses one that changed.
-pub async fn watch_accounts(api: Api<CloudAccount>, ctx: Arc<Context>, filled: impl Fn()) {
+pub async fn watch_accounts(api: Api<Sent<CloudAccount>>, ctx: Arc<Context>, filled: impl Fn()) {
     let changed = |name: &str| {
         ctx.account_changed::<ServerGroupMembership>(name);
         ctx.account_changed::<ScalingGroupAttachment>(name);
     };
-    follow(api, &ctx, |event| match event {
+    follow::<CloudAccount>(api, &ctx, |event| match event {
         Event::Init => ctx.accounts.begin_list(),
-        Event::InitApply(account) | Event::Apply(account) => {
+        Event::InitApply(Sent::Readable(account)) | Event::Apply(Sent::Readable(account)) => {
             if ctx.accounts.learn(&account) {
                 changed(&account.name_any());
             }
         }
+        // Nobody acts as an account of which it is not known what it grants.
+        Event::InitApply(Sent::Unreadable(account)) | Event::Apply(Sent::Unreadable(account)) => {
+            let (name, why) = (account.name().name, account.why);
+            tracing::warn!(account = %name, why, "an account cannot be read by this version: nobody may use it");
+            ctx.accounts.forget(&name);
+            changed(&name);
+        }
         Event::Delete(account) => {
-            ctx.accounts.forget(&account);
+            ctx.accounts.forget(&account.name_any());
             changed(&account.name_any());
         }
         Event::InitDone => {
@@ -67,7 +74,7 @@ pub async fn watch_accounts(api: Api<CloudAccount>, ctx: Arc<Context>, filled: i
     .await;
 }
 
-async fn follow<K>(api: Api<K>, ctx: &Context, mut take: impl FnMut(Event<K>))
+async fn follow<K>(api: Api<Sent<K>>, ctx: &Context, mut take: impl FnMut(Event<Sent<K>>))
 where
     K: Resource<DynamicType = ()> + Clone + Debug + DeserializeOwned + Send + 'static,
 {

@@ -47,6 +47,7 @@ mod stale;
 mod stalls;
 mod table;
 mod troubles;
+mod unreadable;
 mod unsettled;
 mod views;
 mod wide;

@@ -27,6 +27,7 @@ use super::{
     claims::claimant,
     feeds::feeds,
     group::Group,
+    managed::fed_group,
     parse::{self, Parsed},
 };
 use crate::{
@@ -105,6 +106,7 @@ pub(super) async fn observe(
     let others = neighbours
         .iter()
         .map(|other| claimant(pass.ctx, other))
+        .chain(pass.unclear_claims())
         .collect();
     let mut world = World {
         purpose: pass.purpose(),
@@ -131,8 +133,13 @@ pub(super) async fn observe(
     if world.force_detach && !world.lists_nobody() {
         world.feeds = feeds(pass, group, &world).await;
     }
-    world.view_permits_removal =
-        pass.ctx.now().saturating_sub(begun) < pass.ctx.timing.view_age_max;
+    let young = pass.ctx.now().saturating_sub(begun) < pass.ctx.timing.view_age_max;
+    let fed = world.feeds.keys();
+    let mut concerned: BTreeSet<_> = fed
+        .map(|key| fed_group(&pass.object.spec.region_id, key))
+        .collect();
+    concerned.insert(pass.object.group());
+    world.view_permits_removal = young && !pass.claims_are_unclear(&concerned);
     Ok(Some(Observed { world, idle, begun }))
 }
 

@@ -12,7 +12,12 @@ use server_group_core::{
 };
 
 use super::{
-    super::{object::age, parking::Arrival, pass::Pass, stop::Stop},
+    super::{
+        object::{Object, age},
+        parking::Arrival,
+        pass::Pass,
+        stop::Stop,
+    },
     claims::claimant,
     draining::{self, drains},
     foreigners::foreigners,
@@ -115,6 +120,7 @@ pub(super) async fn observe(
     let others = neighbours
         .iter()
         .map(|other| claimant(pass.ctx, other, &rows))
+        .chain(pass.unclear_claims())
         .collect();
     let mut world = World {
         product: group.product,
@@ -142,8 +148,9 @@ pub(super) async fn observe(
     // How old the group's state is says nothing about how long ago a stranger was one.
     let listed = pass.at(view.listed);
     world.foreigners = foreigners(pass, group, &world, listed).await;
-    world.view_permits_removal =
-        pass.ctx.now().saturating_sub(begun) < pass.ctx.timing.view_age_max;
+    let young = pass.ctx.now().saturating_sub(begun) < pass.ctx.timing.view_age_max;
+    let concerned = BTreeSet::from([pass.object.group()]);
+    world.view_permits_removal = young && !pass.claims_are_unclear(&concerned);
     Ok(Some(Observed { world, idle, begun }))
 }
 

@@ -9,7 +9,10 @@ use kube::Client;
 use parking_lot::Mutex;
 use serde_json::{Value, json};
 use server_group_sim::{Options, Simulator, world::Product};
-use tokio::{sync::Semaphore, time::Instant};
+use tokio::{
+    sync::{Notify, Semaphore},
+    time::Instant,
+};
 
 use super::*;
 use crate::{
@@ -138,6 +141,7 @@ fn context(objects: &Objects, simulator: &Simulator) -> Context {
         signals: Signals::new().0,
         turns: Turns::default(),
         orphans: Orphans::default(),
+        unreadable: Notify::new(),
         kubernetes: Semaphore::new(KUBERNETES_REQUESTS_MAX),
         instance: "test".into(),
     }

@@ -1,7 +1,12 @@
 use serde_json::{Value, json};
 
+use server_group_core::{claim::Standing, server::ServerKey};
+
 use super::*;
-use crate::api::{ScalingGroupAttachment, ServerGroupMembership, status::Phase};
+use crate::{
+    api::{ScalingGroupAttachment, ServerGroupMembership, status::Phase},
+    controller::unreadable::Sent,
+};
 
 type Memberships = Registry<ServerGroupMembership>;
 type Attachments = Registry<ScalingGroupAttachment>;
@@ -348,4 +353,64 @@ fn the_claims_of_others_change_with_what_they_list_and_have_open_and_not_with_wh
     let open = json!({"status": {"operation": {"id": "1", "action": "a", "phase": "Intended", "epoch": 1, "servers": []}}});
     registry.learn(membership("other", 4, open));
     assert_ne!(claims(), listed);
+}
+
+fn sent(object: &Value) -> Sent<ServerGroupMembership> {
+    serde_json::from_str(&object.to_string()).unwrap()
+}
+
+/// A membership with a hold that this version does not know.
+fn from_the_future(version: u64) -> Value {
+    let mut object = serde_json::to_value(membership("web", version, json!({}))).unwrap();
+    object["status"] = json!({
+        "observedGeneration": 1,
+        "held": [{"server": "i-1:80", "reason": "FromTheFuture"}],
+        "ledger": {"uid": "uid-web", "registered": ["i-1:80"], "adopted": ["i-2:80"]},
+        "operation": {"id": "op", "action": "AddServersToServerGroup", "phase": "New", "epoch": 1, "servers": ["i-3:80"]},
+    });
+    object
+}
+
+#[test]
+fn an_object_that_cannot_be_read_takes_the_place_of_the_version_before_it() {
+    let registry = Memberships::default();
+    registry.learn(membership("web", 1, json!({}))).unwrap();
+    let unreadable = |version| match sent(&from_the_future(version)) {
+        Sent::Unreadable(object) => *object,
+        Sent::Readable(_) => panic!("this version knows no such hold"),
+    };
+    let before = registry.learn_unreadable(unreadable(3)).unwrap();
+    assert!(before.readable.is_some(), "the queue has to forget it");
+    assert!(registry.get(&name("web")).is_none());
+    assert!(registry.learn_unreadable(unreadable(3)).is_none());
+    assert!(registry.learn(membership("web", 2, json!({}))).is_none());
+    assert!(registry.knows(&name("web"), "uid-web", 3));
+    assert_eq!(registry.untold().len(), 1);
+    assert!(registry.untold().is_empty(), "told once");
+
+    let found = registry.unreadable_about("rsp-1");
+    let claims = found[0].claims::<ServerKey>();
+    assert_eq!(
+        claims.ledger,
+        ["i-1:80", "i-2:80"].map(|key| key.parse().unwrap()).into()
+    );
+    assert_eq!(claims.standing, Standing::Idle);
+    let open = found[0].open().unwrap();
+    assert_eq!((open.id.as_str(), open.phase), ("op", Phase::Unsettled));
+    assert_eq!(open.names, ["i-3:80".to_owned()].into());
+    assert!(
+        registry.unreadable_about("rsp-").is_empty(),
+        "part of an id"
+    );
+
+    let news = registry.learn(membership("web", 4, json!({}))).unwrap();
+    assert!(news.asks.is_some(), "it is looked at again");
+    assert!(registry.unreadable_about("rsp-1").is_empty());
+    registry.learn_unreadable(unreadable(5)).unwrap();
+    registry.begin_list();
+    registry.end_list();
+    assert!(
+        registry.unreadable_about("rsp-1").is_empty(),
+        "a list lacks it"
+    );
 }
