@@ -120,7 +120,7 @@ impl<M: Managed> Pass<'_, M> {
                 let note = with_words(format!("{name} failed"), &words);
                 self.note_failure(&note, request);
                 self.turn.stayed(&texts(&operation.names));
-                self.note_stayed(&operation.names);
+                self.memory.lock().returns.stayed(&operation.names);
                 self.failed_later(&operation.action, &operation.names, &note, request);
             }
             Standing::Warned(words) => {

@@ -11,7 +11,11 @@ use std::{
 
 use parking_lot::Mutex;
 use server_group_core::{
-    refusal::Trials, settle::Absences, verdict::Verdict, waiting::WaitingSince,
+    contention::{Returns, Strangers},
+    refusal::Trials,
+    settle::Absences,
+    verdict::Verdict,
+    waiting::WaitingSince,
 };
 
 use super::turns::CallId;
@@ -40,9 +44,9 @@ pub struct Memory<K> {
     /// Actions that the cloud refused and would refuse again.
     pub refusals: BTreeMap<&'static str, Refusal>,
     /// What we removed lately, and how often it came back.
-    pub removed: BTreeMap<K, Removed>,
+    pub returns: Returns<K>,
     /// Since when each stranger is one.
-    pub strangers: BTreeMap<K, Duration>,
+    pub strangers: Strangers<K>,
     /// What changes hands and waits for another object.
     pub changes_hands: WaitingSince<K>,
     /// Calls of other objects that have to end first, by operation.
@@ -91,19 +95,6 @@ pub struct Parked {
     pub group_missing: bool,
 }
 
-/// Something that we removed.
-#[derive(Clone, Copy, Debug)]
-pub struct Removed {
-    /// When the removal was accepted last.
-    pub at: Duration,
-    /// Whether it was seen absent since.
-    pub gone: bool,
-    /// Whether its return since was counted.
-    pub counted: bool,
-    /// How often it came back.
-    pub returns: u32,
-}
-
 /// An action that was refused.
 #[derive(Clone, Debug)]
 pub struct Refusal {
@@ -129,8 +120,8 @@ impl<K> Default for Memory<K> {
             retained: false,
             refused: BTreeMap::new(),
             refusals: BTreeMap::new(),
-            removed: BTreeMap::new(),
-            strangers: BTreeMap::new(),
+            returns: Returns::default(),
+            strangers: Strangers::default(),
             changes_hands: WaitingSince::default(),
             calls_of_others: WaitingSince::default(),
             parked: BTreeMap::new(),

@@ -248,7 +248,7 @@ impl<'c, M: Managed> Pass<'c, M> {
             memory.refusals.clear();
             memory.last_failure = None;
             memory.newly_parked.clear();
-            memory.removed.clear();
+            memory.returns.clear();
             memory.quick_beat = None;
             drop(memory);
             self.record.parked.clear();

@@ -9,6 +9,7 @@
 pub mod amount;
 pub mod attachment;
 pub mod claim;
+pub mod contention;
 pub mod follow;
 pub mod grant;
 mod guard;

@@ -8,6 +8,7 @@ use std::{
 use server_group_core::{
     attachment::{AttachmentKey, World},
     claim::{Foreigner, claimed},
+    contention::Presence,
     product::Product,
     server::Weight,
     settle::Sighting,
@@ -100,9 +101,13 @@ pub(super) async fn observe(
     };
     pass.end_trials(None, wanted);
     let parked = pass.parked_now(wanted);
-    let present =
-        |key: &AttachmentKey| (!desired.contains_key(key)).then_some(attached.contains_key(key));
-    let (contended, awaited) = pass.notice_returns(begun, idle, present);
+    let presence =
+        |key: &AttachmentKey| match (desired.contains_key(key), attached.contains_key(key)) {
+            (true, _) => Presence::Wanted,
+            (false, true) => Presence::Present,
+            (false, false) => Presence::Absent,
+        };
+    let (contended, awaited) = pass.notice_returns(begun, idle, presence);
     let others = neighbours
         .iter()
         .map(|other| claimant(pass.ctx, other))

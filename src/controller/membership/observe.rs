@@ -4,6 +4,7 @@ use std::{collections::BTreeMap, collections::BTreeSet, time::Duration};
 
 use server_group_core::{
     attachment::AttachmentKey,
+    contention::Presence,
     membership::{World, resolve::resolve},
     product::Product,
     reason::Reason,
@@ -99,7 +100,11 @@ pub(super) async fn observe(
     let mut awaited = pass.notice_arrivals(add_action(group.product), idle, arrived);
     let (contended, still_listed) = pass.notice_returns(begun, idle, |key| {
         let present = rows.get(key).is_some_and(|row| !row.state.leaves());
-        (!desired.contains_key(key)).then_some(present)
+        match (desired.contains_key(key), present) {
+            (true, _) => Presence::Wanted,
+            (false, true) => Presence::Present,
+            (false, false) => Presence::Absent,
+        }
     });
     awaited.extend(still_listed);
     let in_flight = pass.may_still_change(&unsettled);
