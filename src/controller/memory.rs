@@ -11,10 +11,10 @@ use std::{
 
 use parking_lot::Mutex;
 use server_group_core::{
+    blocked::Blocked,
     contention::{Returns, Strangers},
     refusal::Trials,
     settle::Absences,
-    verdict::Verdict,
     waiting::WaitingSince,
 };
 
@@ -42,7 +42,7 @@ pub struct Memory<K> {
     /// status too; and whether it is adopted.
     pub refused: BTreeMap<K, bool>,
     /// Actions that the cloud refused and would refuse again.
-    pub refusals: BTreeMap<&'static str, Refusal>,
+    pub blocked: Blocked,
     /// What we removed lately, and how often it came back.
     pub returns: Returns<K>,
     /// Since when each stranger is one.
@@ -95,19 +95,6 @@ pub struct Parked {
     pub group_missing: bool,
 }
 
-/// An action that was refused.
-#[derive(Clone, Debug)]
-pub struct Refusal {
-    /// When it is tried again, whatever the group looks like.
-    pub until: Duration,
-    /// What was said of it.
-    pub verdict: Verdict,
-    /// For a person.
-    pub message: String,
-    /// What the group looked like in the first pass afterwards.
-    pub sight: Option<String>,
-}
-
 impl<K> Default for Memory<K> {
     fn default() -> Self {
         Self {
@@ -119,7 +106,7 @@ impl<K> Default for Memory<K> {
             newly_parked: BTreeMap::new(),
             retained: false,
             refused: BTreeMap::new(),
-            refusals: BTreeMap::new(),
+            blocked: Blocked::default(),
             returns: Returns::default(),
             strangers: Strangers::default(),
             changes_hands: WaitingSince::default(),

@@ -245,7 +245,7 @@ impl<'c, M: Managed> Pass<'c, M> {
             self.resumes_from = None;
             memory.parked.clear();
             memory.trials.clear();
-            memory.refusals.clear();
+            memory.blocked.clear();
             memory.last_failure = None;
             memory.newly_parked.clear();
             memory.returns.clear();

@@ -8,6 +8,7 @@
 
 pub mod amount;
 pub mod attachment;
+pub mod blocked;
 pub mod claim;
 pub mod contention;
 pub mod follow;
