@@ -164,9 +164,7 @@ impl<M: Managed> Pass<'_, M> {
     ) {
         let bad = {
             let memory = &mut *self.memory.lock();
-            memory
-                .awaited
-                .retain(|awaited| awaited.batch.is_disjoint(names));
+            memory.arrivals.failed(names);
             let trials = memory.trials.entry(action.to_owned()).or_default();
             trials.failed(names)
         };

@@ -4,13 +4,14 @@
 //! nothing else. Facts stand in status ([`super::record`]).
 
 use std::{
-    collections::{BTreeMap, BTreeSet, HashMap},
+    collections::{BTreeMap, HashMap},
     sync::Arc,
     time::Duration,
 };
 
 use parking_lot::Mutex;
 use server_group_core::{
+    arrivals::Arrivals,
     blocked::Blocked,
     contention::{Returns, Strangers},
     refusal::Trials,
@@ -27,7 +28,7 @@ pub struct Memory<K> {
     /// Ledger entries that are neither listed nor present.
     pub absences: Absences<K>,
     /// Additions that the cloud accepted and that no listing has shown serving yet, batch by batch.
-    pub awaited: Vec<Awaited<K>>,
+    pub arrivals: Arrivals<K>,
     /// Batches that were accepted and failed later, by API action.
     pub trials: BTreeMap<String, Trials<K>>,
     /// The last such failure, until the object has converged.
@@ -69,19 +70,6 @@ pub struct Memory<K> {
     pub last_seen: Option<(i64, Option<String>)>,
 }
 
-/// An addition that was accepted.
-#[derive(Clone, Debug)]
-pub struct Awaited<K> {
-    /// What the call named.
-    pub batch: BTreeSet<K>,
-    /// What of it has not been seen serving.
-    pub left: BTreeSet<K>,
-    /// When it was accepted, or the cloud was last seen at work on the group.
-    pub since: Duration,
-    /// The cloud's id of the answer.
-    pub request: String,
-}
-
 /// An entry that the cloud refused.
 #[derive(Clone, Debug)]
 pub struct Parked {
@@ -99,7 +87,7 @@ impl<K> Default for Memory<K> {
     fn default() -> Self {
         Self {
             absences: Absences::default(),
-            awaited: Vec::new(),
+            arrivals: Arrivals::default(),
             trials: BTreeMap::new(),
             last_failure: None,
             failed: Vec::new(),

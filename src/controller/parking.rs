@@ -5,112 +5,56 @@ use std::{
     time::Duration,
 };
 
-use server_group_core::{parking::LeftAlone, reason::Hold};
+use server_group_core::{
+    arrivals::{Arrival, Waits},
+    parking::LeftAlone,
+    reason::Hold,
+};
 
 use super::{
     managed::Managed,
-    memory::{Awaited, Parked},
+    memory::Parked,
     pass::Pass,
     record::{Operation, PARKED_MAX},
     turns::adds,
 };
 
-/// What became of an entry whose addition was accepted.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Arrival {
-    /// It is there and serves, or is there and wanted no longer.
-    Serves,
-    /// It is there.
-    There,
-    /// It is not there.
-    Absent,
-    /// It is not there, and wanted no longer: it may come all the same, and is ours then.
-    Unwanted,
-}
-
 impl<M: Managed> Pass<'_, M> {
     /// Takes in what became of accepted additions by `action`, and returns those that the list may not show yet.
-    ///
-    /// What is absent on an idle group for longer than lists lag has failed: as a batch if all of it is absent (S8).
     pub fn notice_arrivals(
         &mut self,
         action: &str,
         idle: bool,
-        arrived: impl Fn(&M::Key) -> Arrival,
+        arrival: impl Fn(&M::Key) -> Arrival,
     ) -> BTreeSet<M::Key> {
-        let (now, timing) = (self.ctx.now(), &self.ctx.timing);
-        let (mut bad, mut lagging, mut due) = (Vec::new(), BTreeSet::new(), Vec::new());
-        {
+        let now = self.ctx.now();
+        let waits = Waits {
+            listing_lag: self.ctx.timing.listing_lag,
+            linger: self.ctx.timing.linger,
+        };
+        let seen = {
             let memory = &mut *self.memory.lock();
             let trials = memory.trials.entry(action.to_owned()).or_default();
-            memory.awaited.retain_mut(|awaited| {
-                if !idle {
-                    awaited.since = now;
-                }
-                let over = now >= awaited.since + timing.linger;
-                awaited.left.retain(|key| match arrived(key) {
-                    Arrival::Serves => false,
-                    Arrival::There | Arrival::Absent => true,
-                    Arrival::Unwanted => !over,
-                });
-                trials.passed(awaited.batch.difference(&awaited.left));
-                let absent = awaited.left.iter();
-                let absent: BTreeSet<_> = absent
-                    .filter(|key| arrived(key) == Arrival::Absent)
-                    .cloned()
-                    .collect();
-                let shown_by = awaited.since + timing.listing_lag;
-                if !idle || now < shown_by {
-                    if !absent.is_empty() {
-                        due.push(shown_by);
-                    }
-                    lagging.extend(absent);
-                    return !awaited.left.is_empty();
-                }
-                let failed: Vec<_> = match absent == awaited.batch {
-                    true => trials.failed(&absent).into_iter().collect(),
-                    false => absent
-                        .iter()
-                        .filter_map(|key| trials.failed(&BTreeSet::from([key.clone()])))
-                        .collect(),
-                };
-                bad.extend(failed.into_iter().map(|key| (key, awaited.request.clone())));
-                awaited.left.retain(|key| !absent.contains(key));
-                !awaited.left.is_empty()
-            });
+            memory.arrivals.look(trials, idle, now, waits, arrival)
+        };
+        if let Some(due) = seen.due {
+            self.wake_at(due);
         }
-        for at in due {
-            self.wake_at(at);
+        for (key, request) in seen.bad {
+            let words = "accepted twice, and absent afterwards".to_owned();
+            self.park(key, words, Some(&request), false);
         }
-        for (key, request) in bad {
-            self.park(
-                key,
-                "accepted twice, and absent afterwards".to_owned(),
-                Some(&request),
-                false,
-            );
-        }
-        lagging
+        seen.lagging
     }
 
     /// Has what the cloud did for `operation` awaited from now on: a list may not show it yet.
     pub fn await_arrival(&self, operation: &Operation<M::Key>) {
-        let now = self.ctx.now();
-        let mut memory = self.memory.lock();
-        let mut known = false;
-        for awaited in &mut memory.awaited {
-            if !awaited.batch.is_disjoint(&operation.names) {
-                (awaited.since, known) = (now, true);
-            }
-        }
+        let (now, names) = (self.ctx.now(), &operation.names);
+        let arrivals = &mut self.memory.lock().arrivals;
         // The process that sent it may have been another one.
-        if !known && adds(&operation.action) {
-            memory.awaited.push(Awaited {
-                batch: operation.names.clone(),
-                left: operation.names.clone(),
-                since: now,
-                request: operation.request_id.clone().unwrap_or_default(),
-            });
+        if !arrivals.carried_out(names, now) && adds(&operation.action) {
+            let request = operation.request_id.clone().unwrap_or_default();
+            arrivals.accepted(names.clone(), request, now);
         }
     }
 

@@ -230,14 +230,7 @@ impl<M: Managed> Pass<'_, M> {
             true => self.ctx.timing.listing_lag,
             false => self.ctx.timing.linger,
         };
-        let awaited = memory
-            .awaited
-            .iter()
-            .filter(|awaited| now < awaited.since + lag);
-        let awaited: BTreeSet<_> = awaited
-            .flat_map(|awaited| awaited.left.iter().cloned())
-            .collect();
-        let absent = &(absent - &awaited);
+        let absent = &(absent - &memory.arrivals.since(now, lag));
         for key in absent {
             if let Some(until) = self.turn.lingering.get(&key.to_string()) {
                 memory.absences.keep([key.clone()], *until);

@@ -7,6 +7,7 @@
 //! The rules carry the names S1 to S12 that docs/architecture.md explains.
 
 pub mod amount;
+pub mod arrivals;
 pub mod attachment;
 pub mod blocked;
 pub mod claim;

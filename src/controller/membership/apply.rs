@@ -18,7 +18,6 @@ use super::{
         apply::{Applied, Entries, Wording, act, change_ledger, register, take_back},
         carry_out::{Manner, Step},
         change::Change,
-        memory::Awaited,
         object::age,
         pass::Pass,
         record::Draining,
@@ -199,13 +198,9 @@ impl Step<ServerGroupMembership> for Add<'_> {
     }
 
     fn accepted(&self, pass: &Pass<'_, ServerGroupMembership>, batch: &[ServerKey], request: &str) {
-        let batch: BTreeSet<_> = batch.iter().cloned().collect();
-        pass.memory.lock().awaited.push(Awaited {
-            left: batch.clone(),
-            batch,
-            since: pass.ctx.now(),
-            request: request.to_owned(),
-        });
+        let (batch, now) = (batch.iter().cloned().collect(), pass.ctx.now());
+        let arrivals = &mut pass.memory.lock().arrivals;
+        arrivals.accepted(batch, request.to_owned(), now);
     }
 
     async fn prepare(

@@ -3,6 +3,7 @@
 use std::{collections::BTreeMap, collections::BTreeSet, time::Duration};
 
 use server_group_core::{
+    arrivals::Arrival,
     attachment::AttachmentKey,
     contention::Presence,
     membership::{World, resolve::resolve},
@@ -15,7 +16,6 @@ use server_group_core::{
 use super::{
     super::{
         object::{Object, age},
-        parking::Arrival,
         pass::Pass,
         stop::Stop,
     },
