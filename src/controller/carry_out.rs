@@ -6,16 +6,13 @@
 
 use std::{collections::BTreeSet, collections::VecDeque, future::Future, time::Duration};
 
-use server_group_core::{
-    follow::Followed, parking::LeftAlone, reason::Reason, refusal::halve, settle::Settling,
-};
+use server_group_core::{follow::Followed, reason::Reason, refusal::halve, settle::Settling};
 
 use super::{
     managed::Managed,
-    memory::Parked,
     operation,
     pass::{Claims, Pass},
-    record::{Operation, PARKED_MAX, Reference, texts},
+    record::{Operation, Reference, texts},
     stop::{Stop, told},
     turns::{CallId, GroupId, Unsettled, UnwrittenAnswer},
 };
@@ -482,44 +479,6 @@ fn lost<K>(sent: Duration, batch: Vec<K>, why: &str) -> Lost<K> {
 }
 
 impl<M: Managed> Pass<'_, M> {
-    /// Leaves `key` alone for a while, with the cloud's words as the reason.
-    ///
-    /// `request` is the cloud's id of the call, for the event alone: status says the same as long as nothing changes.
-    ///
-    /// `group_missing`: what it names does not exist.
-    pub fn park(
-        &mut self,
-        key: M::Key,
-        reason: String,
-        request: Option<&str>,
-        group_missing: bool,
-    ) {
-        let (now, retry) = (self.ctx.now(), self.ctx.timing.parked_retry);
-        let mut memory = self.memory.lock();
-        let retried = memory.parked.remove(&key);
-        // Refused again with the same words is nothing new.
-        if retried
-            .as_ref()
-            .is_none_or(|before| before.reason != reason)
-        {
-            let request = request.map_or(String::new(), |id| format!(", request {id}"));
-            let why = format!("{reason}{request}");
-            memory.newly_parked.insert(key.clone(), why);
-        }
-        memory.parked.insert(
-            key.clone(),
-            Parked {
-                reason: reason.clone(),
-                until: now + retry,
-                retries: retried.map_or(0, |before| before.retries + 1),
-                group_missing,
-            },
-        );
-        if self.record.parked.len() < PARKED_MAX {
-            self.record.parked.insert(key, LeftAlone::Refused(reason));
-        }
-    }
-
     /// Waits before a call that was certainly not carried out is tried again.
     async fn pause(&self, attempt: u32, error: &cloud::Error) {
         let timing = &self.ctx.timing;

@@ -4,10 +4,10 @@ use std::{collections::BTreeSet, time::Duration};
 
 use server_group_core::{
     contention::{Presence, View, Waits},
-    parking::LeftAlone,
+    parking::{LeftAlone, tell_contended},
 };
 
-use super::{managed::Managed, pass::Pass, record::PARKED_MAX};
+use super::{managed::Managed, pass::Pass};
 
 impl<M: Managed> Pass<'_, M> {
     /// Notes what the cloud agreed to remove.
@@ -35,13 +35,10 @@ impl<M: Managed> Pass<'_, M> {
         };
         let returned = self.memory.lock().returns.look(view, waits, presence);
         for key in &returned.contended {
-            if self.record.parked.contains_key(key) || self.record.parked.len() >= PARKED_MAX {
-                continue;
+            if tell_contended(key.clone(), &mut self.record.parked) {
+                let why = LeftAlone::Contended.to_string();
+                self.memory.lock().newly_parked.insert(key.clone(), why);
             }
-            let why = LeftAlone::Contended;
-            let mut memory = self.memory.lock();
-            memory.newly_parked.insert(key.clone(), why.to_string());
-            self.record.parked.insert(key.clone(), why);
         }
         if let Some(due) = returned.due {
             self.wake_at(due);

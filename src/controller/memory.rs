@@ -14,6 +14,7 @@ use server_group_core::{
     arrivals::Arrivals,
     blocked::Blocked,
     contention::{Returns, Strangers},
+    parking::Parking,
     refusal::Trials,
     settle::Absences,
     waiting::WaitingSince,
@@ -52,8 +53,8 @@ pub struct Memory<K> {
     pub changes_hands: WaitingSince<K>,
     /// Calls of other objects that have to end first, by operation.
     pub calls_of_others: WaitingSince<CallId>,
-    /// Since when each parked entry waits.
-    pub parked: BTreeMap<K, Parked>,
+    /// Entries that the cloud refused, each until it is tried again.
+    pub parking: Parking<K>,
     /// The first time that the group's own call said it does not exist.
     pub gone_since: Option<Duration>,
     /// Passes that failed in a row.
@@ -68,19 +69,6 @@ pub struct Memory<K> {
     pub shown: Option<Plan>,
     /// Generation and `reconcile-at` of the last pass: when they change, parked entries are tried again.
     pub last_seen: Option<(i64, Option<String>)>,
-}
-
-/// An entry that the cloud refused.
-#[derive(Clone, Debug)]
-pub struct Parked {
-    /// The cloud's words, should the write that tells them get lost.
-    pub reason: String,
-    /// When it is tried again.
-    pub until: Duration,
-    /// How often a retry was refused.
-    pub retries: u32,
-    /// Whether what it names does not exist.
-    pub group_missing: bool,
 }
 
 impl<K> Default for Memory<K> {
@@ -99,7 +87,7 @@ impl<K> Default for Memory<K> {
             strangers: Strangers::default(),
             changes_hands: WaitingSince::default(),
             calls_of_others: WaitingSince::default(),
-            parked: BTreeMap::new(),
+            parking: Parking::default(),
             gone_since: None,
             failures: 0,
             due: None,

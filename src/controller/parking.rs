@@ -1,23 +1,14 @@
 //! What arrived of accepted additions, and what is left alone for a while because the cloud refused it (S8).
 
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    time::Duration,
-};
+use std::collections::{BTreeMap, BTreeSet};
 
 use server_group_core::{
     arrivals::{Arrival, Waits},
-    parking::LeftAlone,
+    parking::{Parked, named},
     reason::Hold,
 };
 
-use super::{
-    managed::Managed,
-    memory::Parked,
-    pass::Pass,
-    record::{Operation, PARKED_MAX},
-    turns::adds,
-};
+use super::{managed::Managed, pass::Pass, record::Operation, turns::adds};
 
 impl<M: Managed> Pass<'_, M> {
     /// Takes in what became of accepted additions by `action`, and returns those that the list may not show yet.
@@ -72,68 +63,45 @@ impl<M: Managed> Pass<'_, M> {
     /// What is parked at present, of what is still `wanted`; the rest is forgotten.
     pub fn parked_now(&mut self, wanted: impl Fn(&M::Key) -> bool) -> BTreeSet<M::Key> {
         let now = self.ctx.now();
-        let retry = self.ctx.timing.parked_retry;
-        let mut memory = self.memory.lock();
-        for (key, why) in &self.record.parked {
-            let LeftAlone::Refused(reason) = why else {
-                continue;
-            };
-            // Parked before this process began: tried once, and failing then counts as again.
-            memory.parked.entry(key.clone()).or_insert_with(|| Parked {
-                reason: reason.clone(),
-                until: Duration::ZERO,
-                retries: 0,
-                group_missing: false,
-            });
+        let status = &mut self.record.parked;
+        let (parked, first) = self.memory.lock().parking.now(status, now, wanted);
+        if let Some(first) = first {
+            self.wake_at(first.min(now + self.ctx.timing.parked_retry));
         }
-        memory.parked.retain(|key, _| wanted(key));
-        let known: BTreeSet<_> = memory.parked.keys().cloned().collect();
-        self.record
-            .parked
-            .retain(|key, why| known.contains(key) || *why == LeftAlone::Contended);
-        for (key, parked) in &memory.parked {
-            if self.record.parked.len() < PARKED_MAX {
-                let told = self.record.parked.entry(key.clone());
-                told.or_insert_with(|| LeftAlone::Refused(parked.reason.clone()));
-            }
+        parked
+    }
+
+    /// Leaves `key` alone for a while, with the cloud's words as the reason.
+    ///
+    /// `request` is the cloud's id of the call, for the event alone: status says the same as long as nothing changes.
+    ///
+    /// `group_missing`: what it names does not exist.
+    pub fn park(
+        &mut self,
+        key: M::Key,
+        reason: String,
+        request: Option<&str>,
+        group_missing: bool,
+    ) {
+        let until = self.ctx.now() + self.ctx.timing.parked_retry;
+        let memory = &mut *self.memory.lock();
+        let request = request.map_or(String::new(), |id| format!(", request {id}"));
+        let why = format!("{reason}{request}");
+        let status = &mut self.record.parked;
+        let parking = &mut memory.parking;
+        if parking.park(key.clone(), reason, until, group_missing, status) {
+            memory.newly_parked.insert(key, why);
         }
-        let waiting = memory
-            .parked
-            .iter()
-            .filter(|(_, parked)| parked.until > now);
-        let (keys, ends): (BTreeSet<_>, Vec<_>) = waiting
-            .map(|(key, parked)| (key.clone(), parked.until))
-            .unzip();
-        drop(memory);
-        if let Some(first) = ends.into_iter().min() {
-            self.wake_at(first.min(now + retry));
-        }
-        keys
     }
 
     /// Whether anything that is `held` because it is parked `is` so: not what is being tried again at present.
     pub fn any_parked(&self, held: &BTreeMap<M::Key, Hold>, is: impl Fn(&Parked) -> bool) -> bool {
-        let memory = self.memory.lock();
-        let waits = |key| held.get(key) == Some(&Hold::Parked);
-        memory
-            .parked
-            .iter()
-            .any(|(key, parked)| waits(key) && is(parked))
+        self.memory.lock().parking.any(held, is)
     }
 
     /// The first few entries that the cloud refused, with its words.
     #[must_use]
     pub fn refused_entries(&self) -> String {
-        const NAMED: usize = 3;
-        let parked = self.record.parked.iter();
-        let mut named: Vec<_> = parked
-            .take(NAMED)
-            .map(|(key, why)| format!("{key} ({why})"))
-            .collect();
-        let more = self.record.parked.len().saturating_sub(NAMED);
-        if more > 0 {
-            named.push(format!("and {more} more, see status.parked"));
-        }
-        format!("the rest is done, but not {}", named.join(", "))
+        format!("the rest is done, but not {}", named(&self.record.parked))
     }
 }

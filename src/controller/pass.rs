@@ -243,7 +243,7 @@ impl<'c, M: Managed> Pass<'c, M> {
         if before.is_some_and(|before| before != now) {
             self.asked = true;
             self.resumes_from = None;
-            memory.parked.clear();
+            memory.parking.clear();
             memory.trials.clear();
             memory.blocked.clear();
             memory.last_failure = None;

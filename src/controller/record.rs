@@ -15,9 +15,6 @@ use server_group_core::{ledger::Ledger, parking::LeftAlone, server::Weight};
 
 use crate::api::status::{self, Phase};
 
-/// Entries that status lists as parked.
-pub const PARKED_MAX: usize = 100;
-
 /// The memory of one object. `K` is a member or an attachment.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Record<K> {

@@ -1,6 +1,17 @@
 //! What is left alone because the cloud refused it, or because somebody else brings it back (S8).
+//!
+//! Times are durations since one moment that the caller chose; only differences count.
 
-use std::fmt;
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fmt,
+    time::Duration,
+};
+
+use crate::reason::Hold;
+
+/// Entries that status lists as left alone.
+pub const PARKED_MAX: usize = 100;
 
 /// Returns after which an entry is left to whoever brings it.
 pub const RETURNS_MAX: u32 = 3;
@@ -41,6 +52,129 @@ impl fmt::Display for LeftAlone {
     }
 }
 
+/// Entries that the cloud refused, each until it is tried again.
+#[derive(Clone, Debug)]
+pub struct Parking<K>(BTreeMap<K, Parked>);
+
+/// An entry that the cloud refused.
+#[derive(Clone, Debug)]
+pub struct Parked {
+    /// The cloud's words, should the write that tells them get lost.
+    reason: String,
+    /// When it is tried again.
+    until: Duration,
+    /// How often a retry was refused.
+    pub retries: u32,
+    /// Whether what it names does not exist.
+    pub group_missing: bool,
+}
+
+impl<K> Default for Parking<K> {
+    fn default() -> Self {
+        Self(BTreeMap::new())
+    }
+}
+
+impl<K: Ord + Clone> Parking<K> {
+    /// Leaves `key` alone until then, with the cloud's words as the `reason`, and has that told in `status`. Returns whether
+    /// it is news: refused again with the same words is none.
+    ///
+    /// `group_missing`: what it names does not exist.
+    pub fn park(
+        &mut self,
+        key: K,
+        reason: String,
+        until: Duration,
+        group_missing: bool,
+        status: &mut BTreeMap<K, LeftAlone>,
+    ) -> bool {
+        let before = self.0.remove(&key);
+        let news = before.as_ref().is_none_or(|before| before.reason != reason);
+        let parked = Parked {
+            reason: reason.clone(),
+            until,
+            retries: before.map_or(0, |before| before.retries + 1),
+            group_missing,
+        };
+        self.0.insert(key.clone(), parked);
+        if status.len() < PARKED_MAX {
+            status.insert(key, LeftAlone::Refused(reason));
+        }
+        news
+    }
+
+    /// What is parked at `now`, of what is still `wanted`, and when the first of it is tried again. The rest is forgotten,
+    /// in `status` too.
+    ///
+    /// What only status knows was parked before this process began: it is tried once, and failing then counts as again.
+    pub fn now(
+        &mut self,
+        status: &mut BTreeMap<K, LeftAlone>,
+        now: Duration,
+        wanted: impl Fn(&K) -> bool,
+    ) -> (BTreeSet<K>, Option<Duration>) {
+        for (key, why) in &*status {
+            let LeftAlone::Refused(reason) = why else {
+                continue;
+            };
+            self.0.entry(key.clone()).or_insert_with(|| Parked {
+                reason: reason.clone(),
+                until: Duration::ZERO,
+                retries: 0,
+                group_missing: false,
+            });
+        }
+        self.0.retain(|key, _| wanted(key));
+        status.retain(|key, why| self.0.contains_key(key) || *why == LeftAlone::Contended);
+        for (key, parked) in &self.0 {
+            if status.len() < PARKED_MAX {
+                let told = status.entry(key.clone());
+                told.or_insert_with(|| LeftAlone::Refused(parked.reason.clone()));
+            }
+        }
+        let waiting = self.0.iter().filter(|(_, parked)| parked.until > now);
+        let first = waiting.clone().map(|(_, parked)| parked.until).min();
+        (waiting.map(|(key, _)| key.clone()).collect(), first)
+    }
+
+    /// Whether anything that is `held` because it is parked `is` so: not what is being tried again at present.
+    pub fn any(&self, held: &BTreeMap<K, Hold>, is: impl Fn(&Parked) -> bool) -> bool {
+        let waits = |key| held.get(key) == Some(&Hold::Parked);
+        let mut parked = self.0.iter();
+        parked.any(|(key, parked)| waits(key) && is(parked))
+    }
+
+    /// Has everything tried again.
+    pub fn clear(&mut self) {
+        self.0.clear();
+    }
+}
+
+/// Has it told in `status` that `key` is contended, if there is room. Returns whether that is news.
+pub fn tell_contended<K: Ord>(key: K, status: &mut BTreeMap<K, LeftAlone>) -> bool {
+    if status.contains_key(&key) || status.len() >= PARKED_MAX {
+        return false;
+    }
+    status.insert(key, LeftAlone::Contended);
+    true
+}
+
+/// The first few entries that are left alone, each with the reason.
+#[must_use]
+pub fn named<K: fmt::Display>(status: &BTreeMap<K, LeftAlone>) -> String {
+    const NAMED: usize = 3;
+    let mut named: Vec<_> = status
+        .iter()
+        .take(NAMED)
+        .map(|(key, why)| format!("{key} ({why})"))
+        .collect();
+    let more = status.len().saturating_sub(NAMED);
+    if more > 0 {
+        named.push(format!("and {more} more, see status.parked"));
+    }
+    named.join(", ")
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -51,5 +185,99 @@ mod tests {
         for why in [refused, LeftAlone::Contended] {
             assert_eq!(LeftAlone::read(&why.to_string()), why);
         }
+    }
+
+    fn at(seconds: u64) -> Duration {
+        Duration::from_secs(seconds)
+    }
+
+    /// Entry 1, refused with these words at 0 and parked for an hour.
+    fn parked(words: &str) -> (Parking<usize>, BTreeMap<usize, LeftAlone>) {
+        let (mut parking, mut status) = (Parking::default(), BTreeMap::new());
+        assert!(parking.park(1, words.into(), at(3600), false, &mut status));
+        (parking, status)
+    }
+
+    fn again(parking: &Parking<usize>) -> bool {
+        let held = BTreeMap::from([(1, Hold::Parked)]);
+        parking.any(&held, |parked| parked.retries > 0)
+    }
+
+    #[test]
+    fn what_was_refused_is_left_alone_until_its_time_and_told_all_along() {
+        let (mut parking, mut status) = parked("no");
+        let one = BTreeSet::from([1]);
+        let seen = parking.now(&mut status, at(3599), |_| true);
+        assert_eq!(seen, (one, Some(at(3600))));
+        let seen = parking.now(&mut status, at(3600), |_| true);
+        assert_eq!(seen, (BTreeSet::new(), None), "it is tried again");
+        assert_eq!(status[&1], LeftAlone::Refused("no".into()));
+    }
+
+    #[test]
+    fn refused_again_it_counts_and_is_news_only_in_other_words() {
+        let (mut parking, mut status) = parked("no");
+        assert!(!again(&parking));
+        assert!(!parking.park(1, "no".into(), at(7200), false, &mut status));
+        assert!(again(&parking));
+        assert!(parking.park(1, "never".into(), at(9000), false, &mut status));
+        assert_eq!(status[&1], LeftAlone::Refused("never".into()));
+        let held = BTreeMap::from([(1, Hold::InFlight)]);
+        assert!(!parking.any(&held, |_| true), "it is being tried");
+    }
+
+    #[test]
+    fn what_is_wanted_no_longer_is_forgotten_and_what_is_contended_is_not() {
+        let (mut parking, mut status) = parked("no");
+        assert!(tell_contended(2, &mut status));
+        assert!(!tell_contended(2, &mut status), "told once");
+        parking.now(&mut status, at(1), |_| false);
+        assert_eq!(status, BTreeMap::from([(2, LeftAlone::Contended)]));
+        assert!(parking.park(1, "no".into(), at(3600), false, &mut status));
+        assert!(!again(&parking), "a first time again");
+    }
+
+    #[test]
+    fn what_only_status_knows_is_tried_once_and_failing_counts_as_again() {
+        let (mut parking, mut status) = (Parking::default(), parked("no").1);
+        tell_contended(2, &mut status);
+        let seen = parking.now(&mut status, at(0), |_| true);
+        assert_eq!(seen, (BTreeSet::new(), None));
+        assert!(!parking.park(1, "no".into(), at(3600), false, &mut status));
+        assert!(again(&parking));
+    }
+
+    #[test]
+    fn a_status_that_lost_its_words_gets_them_back() {
+        let (mut parking, mut status) = parked("no");
+        status.clear();
+        parking.now(&mut status, at(1), |_| true);
+        assert_eq!(status[&1], LeftAlone::Refused("no".into()));
+    }
+
+    #[test]
+    fn status_lists_no_more_than_it_has_room_for_and_the_rest_is_left_alone_too() {
+        let (mut parking, mut status) = parked("no");
+        for key in 2..=PARKED_MAX + 5 {
+            parking.park(key, "no".into(), at(3600), true, &mut status);
+        }
+        assert_eq!(status.len(), PARKED_MAX);
+        assert!(!tell_contended(9999, &mut status));
+        let (left_alone, _) = parking.now(&mut status, at(1), |_| true);
+        assert_eq!(
+            (status.len(), left_alone.len()),
+            (PARKED_MAX, PARKED_MAX + 5)
+        );
+    }
+
+    #[test]
+    fn a_person_reads_of_three_and_of_how_many_more_there_are() {
+        let (mut parking, mut status) = parked("no");
+        assert_eq!(named(&status), "1 (no)");
+        for key in 2..=5 {
+            parking.park(key, "no".into(), at(3600), false, &mut status);
+        }
+        let expected = "1 (no), 2 (no), 3 (no), and 2 more, see status.parked";
+        assert_eq!(named(&status), expected);
     }
 }
