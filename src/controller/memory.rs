@@ -14,6 +14,7 @@ use server_group_core::{
     arrivals::Arrivals,
     blocked::Blocked,
     contention::{Returns, Strangers},
+    gone::Missing,
     parking::Parking,
     refusal::Trials,
     settle::Absences,
@@ -55,8 +56,8 @@ pub struct Memory<K> {
     pub calls_of_others: WaitingSince<CallId>,
     /// Entries that the cloud refused, each until it is tried again.
     pub parking: Parking<K>,
-    /// The first time that the group's own call said it does not exist.
-    pub gone_since: Option<Duration>,
+    /// Whether the group's own call says that it does not exist.
+    pub missing: Missing,
     /// Passes that failed in a row.
     pub failures: u32,
     /// When the last pass wanted to look again for something that it waited for.
@@ -88,7 +89,7 @@ impl<K> Default for Memory<K> {
             changes_hands: WaitingSince::default(),
             calls_of_others: WaitingSince::default(),
             parking: Parking::default(),
-            gone_since: None,
+            missing: Missing::default(),
             failures: 0,
             due: None,
             waits_since: None,

@@ -31,7 +31,7 @@ pub async fn look(
     match found {
         // Nothing moves the instances of what is gone; one answer does not show that.
         Err(error) if error.kind == Kind::ScalingGroupNotFound => {
-            let gone = turn.missing_for_sure(scaling_group, ctx.now(), ctx.timing.gone_gap);
+            let (gone, _) = turn.missing_for_sure(scaling_group, ctx.now(), ctx.timing.gone_gap);
             Ok(if gone {
                 Standing::Ended
             } else {

@@ -173,31 +173,26 @@ impl<M: Managed> Pass<'_, M> {
     pub fn gone_for_sure(&mut self) -> bool {
         let now = self.ctx.now();
         let gap = self.ctx.timing.gone_gap;
-        let since = *self.memory.lock().gone_since.get_or_insert(now);
-        self.wake_at(since + gap);
-        now >= since + gap
+        let (gone, proven) = self.memory.lock().missing.said(now, gap);
+        self.wake_at(proven);
+        gone
     }
 
     /// Whether the group's own call has said that it does not exist, and not long enough ago for a second answer to count.
     pub fn gone_lately(&mut self) -> bool {
-        let end = self
-            .memory
-            .lock()
-            .gone_since
-            .map(|since| since + self.ctx.timing.gone_gap);
-        let waits = end.filter(|end| self.ctx.now() < *end);
-        if let Some(end) = waits {
-            self.wake_at(end);
+        let (now, gap) = (self.ctx.now(), self.ctx.timing.gone_gap);
+        let undecided = self.memory.lock().missing.undecided(now, gap);
+        if let Some(until) = undecided {
+            self.wake_at(until);
         }
-        waits.is_some()
+        undecided.is_some()
     }
 
     /// Whether a scaling group's own call, which says so just now, has said twice, far enough apart, that it does not exist.
     pub fn scaling_group_is_gone(&mut self, id: &str) -> bool {
         let (now, gap) = (self.ctx.now(), self.ctx.timing.gone_gap);
-        let gone = self.turn.missing_for_sure(id, now, gap);
-        let since = self.turn.missing[id];
-        self.wake_at(since + gap);
+        let (gone, proven) = self.turn.missing_for_sure(id, now, gap);
+        self.wake_at(proven);
         gone
     }
 

@@ -14,6 +14,7 @@ use jiff::Timestamp;
 use parking_lot::Mutex;
 use server_group_core::{
     follow::{Followed, Patience, Shown},
+    gone::Missing,
     product::Product,
     settle::{Settling, Sighting},
 };
@@ -77,8 +78,8 @@ pub struct GroupMemory {
     pub references: BTreeMap<CallId, UnwrittenAnswer>,
     /// Operations that a job or scaling activity carries out.
     pub followed: BTreeMap<CallId, Followed>,
-    /// Scaling groups whose own call says that they do not exist, and since when.
-    pub missing: BTreeMap<String, Duration>,
+    /// Scaling groups whose own call says that they do not exist.
+    pub missing: BTreeMap<String, Missing>,
     /// Members that a call may still take; whoever sent it.
     pub leaving: BTreeMap<String, Leaving>,
     /// Of the answered operations, those that settled without an answer, and until when they may land, by the cloud's
@@ -135,11 +136,16 @@ impl GroupMemory {
         followed.is_some_and(|followed| followed.takes_too_long(now, patience))
     }
 
-    /// Takes in that a scaling group's own call says that it does not exist, and returns whether it has said so twice, `gap`
-    /// apart.
-    pub fn missing_for_sure(&mut self, scaling_group: &str, now: Duration, gap: Duration) -> bool {
-        let since = self.missing.entry(scaling_group.to_owned()).or_insert(now);
-        now >= *since + gap
+    /// Takes in that a scaling group's own call says that it does not exist. Returns whether that proves it, and from when
+    /// on it would.
+    pub fn missing_for_sure(
+        &mut self,
+        scaling_group: &str,
+        now: Duration,
+        gap: Duration,
+    ) -> (bool, Duration) {
+        let missing = self.missing.entry(scaling_group.to_owned()).or_default();
+        missing.said(now, gap)
     }
 
     /// Notes that a call of `action` which settled may still land until then.

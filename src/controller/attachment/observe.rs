@@ -199,7 +199,7 @@ async fn look(
         pass.unusable = found.lifecycle != "Active";
         pass.sight = format!("{} with {} attachments", found.lifecycle, attached.len());
         if !attached.is_empty() || !pass.turn.had_rows || second {
-            pass.memory.lock().gone_since = None;
+            pass.memory.lock().missing.found();
             return Ok(Some((attached, begun)));
         }
     }

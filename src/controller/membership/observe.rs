@@ -250,7 +250,7 @@ async fn look(
         match looked.await {
             Ok(view) if view.members.is_empty() && pass.turn.had_rows && !second => {}
             Ok(view) => {
-                pass.memory.lock().gone_since = None;
+                pass.memory.lock().missing.found();
                 pass.turn.view = Some(view.clone());
                 let begun = pass.at(view.begun);
                 pass.looked_at = Some(begun);
