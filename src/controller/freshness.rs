@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use server_group_core::freshness::Situation;
 use tokio::time::Instant;
 
 use super::{managed::Managed, pass::Pass};
@@ -9,28 +10,24 @@ use crate::cloud::Freshness;
 
 impl<M: Managed> Pass<'_, M> {
     /// How old the look may be that this pass begins with, so that objects can share it.
-    ///
-    /// While anything moves, as old as the object's own last look would be by now; else a tenth of the interval. Never
-    /// from before a change to the group, nor from before something that was waited for.
     #[must_use]
     pub fn freshness(&self) -> Freshness {
         let (now, timing) = (self.ctx.now(), &self.ctx.timing);
         let memory = self.memory.lock();
-        let keep = if self.asked || memory.failures > 0 {
-            Duration::ZERO
-        } else {
-            let slow = timing.interval(self.object.interval_seconds()) / 10;
-            memory.quick_beat.unwrap_or(slow).min(timing.view_age_max)
+        let situation = Situation {
+            asked: self.asked,
+            failing: memory.failures > 0,
+            quick_beat: memory.quick_beat,
+            interval: timing.interval(self.object.interval_seconds()),
+            view_age_max: timing.view_age_max,
+            due: memory.due,
+            resumes_from: self.resumes_from,
+            changed_at: self.turn.changed_at,
         };
-        let due = memory.due.filter(|due| *due <= now);
-        let kept = now.saturating_sub(keep);
-        // Who waited until a call may leave goes on from the look that it has.
-        let oldest = self.resumes_from.map_or(kept, |look| look.min(kept));
-        let since = [Some(oldest), due, self.turn.changed_at];
-        let since = since.into_iter().flatten().max().unwrap_or(now);
+        let fresh = situation.freshness(now);
         Freshness {
-            since: self.ctx.started + since,
-            keep,
+            since: self.ctx.started + fresh.since,
+            keep: fresh.keep,
         }
     }
 

@@ -13,6 +13,7 @@ pub mod blocked;
 pub mod claim;
 pub mod contention;
 pub mod follow;
+pub mod freshness;
 pub mod gone;
 pub mod grant;
 mod guard;
