@@ -11,7 +11,7 @@ use std::{
 };
 
 use jiff::Timestamp;
-use server_group_core::{ledger::Ledger, parking::LeftAlone, server::Weight};
+use server_group_core::{ledger::Ledger, membership, parking::LeftAlone};
 
 use crate::api::status::{self, Phase};
 
@@ -35,13 +35,7 @@ pub struct Record<K> {
 }
 
 /// A member that was sent weight 0.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Draining {
-    /// When it is to be removed, by the cloud's clock; absent until it was seen at weight 0.
-    pub until: Option<Timestamp>,
-    /// The weight to give back.
-    pub weight: Weight,
-}
+pub type Draining = membership::draining::Draining<Timestamp>;
 
 /// The change in flight.
 #[derive(Clone, Debug, PartialEq)]

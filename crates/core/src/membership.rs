@@ -4,6 +4,7 @@
 //! [`RULES`]; the arithmetic of who must keep serving is in [`crate::serving`]. [`guard`] states the rules
 //! about removals a second time, right before a call.
 
+pub mod draining;
 pub mod guard;
 pub mod resolve;
 

@@ -1,9 +1,12 @@
-//! Members at weight 0 that wait to be removed: since when, until when, and what they get back.
+//! Members at weight 0 that wait to be removed.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use server_group_core::{
-    membership::{Drain, Wish},
+    membership::{
+        Drain, Wish,
+        draining::{self, View},
+    },
     server::{Rows, ServerKey},
 };
 
@@ -17,8 +20,7 @@ pub(super) fn drains(pass: &Pass<'_, ServerGroupMembership>, group: &Group) -> b
 
 /// Brings the record of drains up to date with what the group shows, and tells which are over.
 ///
-/// The wait begins when weight 0 was seen, and is written once; an entry leaves when there is no weight to give back.
-/// What `in_flight` names may still change, so its entries stay.
+/// What `in_flight` names may still change.
 pub(super) fn look(
     pass: &mut Pass<'_, ServerGroupMembership>,
     group: &Group,
@@ -28,30 +30,19 @@ pub(super) fn look(
 ) -> BTreeMap<ServerKey, Drain> {
     let (now, cloud_now) = (pass.ctx.now(), group.cloud.now());
     let seconds = pass.object.spec.removal.drain_seconds;
-    let wait = pass.ctx.timing.interval(seconds);
-    let mut waits = Vec::new();
-    let mut drains = BTreeMap::new();
-    pass.record.draining.retain(|key, entry| {
-        let silent = rows.get(key).is_some_and(|row| row.weight == Some(0));
-        let meant = desired.get(key).is_some_and(|wish| wish.weight == Some(0));
-        if (!silent || meant) && !in_flight.contains(key) {
-            return false;
-        }
-        if silent && entry.until.is_none() && !in_flight.contains(key) {
-            // Another leader may know the cloud's clock better.
-            let wait = wait + pass.ctx.timing.cloud_clock_error;
-            entry.until = Some(whole_second_after(cloud_now, wait));
-        }
-        let due = seconds == 0 || entry.until.is_some_and(|until| until <= cloud_now);
-        if let Some(until) = entry.until.filter(|_| !due) {
-            waits.push(until.duration_since(cloud_now).unsigned_abs());
-        }
-        let weight = entry.weight;
-        drains.insert(key.clone(), Drain { weight, due });
-        true
-    });
-    for wait in waits {
-        pass.wake_at(now + wait);
+    // Another leader may know the cloud's clock better.
+    let wait = pass.ctx.timing.interval(seconds) + pass.ctx.timing.cloud_clock_error;
+    let view = View {
+        rows,
+        desired,
+        in_flight,
+        now: cloud_now,
+        end: whole_second_after(cloud_now, wait),
+        at_once: seconds == 0,
+    };
+    let (drains, next) = draining::look(&mut pass.record.draining, view);
+    if let Some(next) = next {
+        pass.wake_at(now + next.duration_since(cloud_now).unsigned_abs());
     }
     drains
 }
