@@ -5,7 +5,7 @@
 use std::collections::BTreeSet;
 
 use server_group_core::{
-    follow::{Patience, Shown},
+    follow::{Carrier, Course, Patience, Progress},
     reason::Reason,
 };
 
@@ -21,39 +21,10 @@ use crate::{api::status::Phase, timing::Timing};
 /// What is followed, by the cloud's id.
 #[derive(Clone, Copy, Debug)]
 pub enum Followed<'a> {
-    /// A job of ALB or NLB. One that does not end is given up: whether the group is busy shows in its state.
+    /// A job of ALB or NLB.
     Job(&'a str),
-    /// A scaling activity. One that does not end is told, and followed all the same.
+    /// A scaling activity.
     Activity(&'a str),
-}
-
-/// How a job or scaling activity stands.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Standing {
-    /// It runs.
-    Running,
-    /// It is in a state that this version does not know.
-    Unclear,
-    /// The list does not show it: not yet, or no more.
-    NotListed,
-    /// It ended, well as far as is known.
-    Ended,
-    /// It ended, and something is to be said about it.
-    Warned(String),
-    /// It ended badly, in the cloud's words.
-    Failed(String),
-}
-
-impl Standing {
-    /// As the core reads it.
-    pub const fn shown(&self) -> Shown {
-        match self {
-            Self::Running => Shown::Running,
-            Self::Unclear => Shown::Unclear,
-            Self::NotListed => Shown::Nothing,
-            Self::Ended | Self::Warned(_) | Self::Failed(_) => Shown::Over,
-        }
-    }
 }
 
 /// How long is waited for what is followed.
@@ -83,54 +54,41 @@ impl<M: Managed> Pass<'_, M> {
         &mut self,
         operation: &Operation<M::Key>,
         followed: Followed<'_>,
-        standing: Standing,
+        progress: Progress,
     ) -> Result<(), Stop> {
-        let (noun, reference) = match followed {
-            Followed::Job(id) => ("job", id),
-            Followed::Activity(id) => ("scaling activity", id),
+        let (noun, reference, carrier) = match followed {
+            Followed::Job(id) => ("job", id, Carrier::Job),
+            Followed::Activity(id) => ("scaling activity", id, Carrier::Activity),
         };
         let name = format!("{noun} {reference} of {}", operation.action);
         let id = CallId::Own(operation.id.clone());
         let (now, patience) = (self.ctx.now(), patience(&self.ctx.timing));
-        let over = self.turn.is_over(&id, standing.shown(), now, patience);
-        let too_long = self.turn.takes_too_long(&id, now, patience);
-        let standing = match (standing, followed) {
-            (Standing::Unclear, _) if over => {
-                Standing::Warned("it stays in a state that is not known".to_owned())
-            }
-            (standing, _) if over => standing,
-            (_, Followed::Job(_)) if too_long => Standing::Failed("it does not end".to_owned()),
-            // Its instances are on the move as long as it says so, and no other state tells.
-            (_, Followed::Activity(_)) if too_long => {
-                let note = format!("{name} does not end");
-                if self.memory.lock().last_failure.as_ref() != Some(&note) {
-                    self.note_failure(&note, operation.request_id.as_deref());
-                }
-                return Err(Stop::because(Reason::Changing, note));
-            }
-            _ => {
+        let request = operation.request_id.as_deref();
+        match self.turn.course(&id, carrier, progress, now, patience) {
+            Course::Runs => {
                 let message = format!("{name} is running");
                 return Err(Stop::because(Reason::Changing, message));
             }
-        };
-        let done = !matches!(standing, Standing::Failed(_));
-        let request = operation.request_id.as_deref();
-        match standing {
-            Standing::Failed(words) => {
+            Course::Endless => {
+                let note = format!("{name} does not end");
+                if self.memory.lock().last_failure.as_ref() != Some(&note) {
+                    self.note_failure(&note, request);
+                }
+                return Err(Stop::because(Reason::Changing, note));
+            }
+            Course::Failed(words) => {
                 let note = with_words(format!("{name} failed"), &words);
                 self.note_failure(&note, request);
                 self.turn.stayed(&texts(&operation.names));
                 self.memory.lock().returns.stayed(&operation.names);
                 self.failed_later(&operation.action, &operation.names, &note, request);
             }
-            Standing::Warned(words) => {
+            Course::Warned(words) => {
                 let note = with_words(format!("{name} ended with warnings"), &words);
                 self.note_failure(&note, request);
+                self.await_arrival(operation);
             }
-            Standing::Running | Standing::Unclear | Standing::NotListed | Standing::Ended => {}
-        }
-        if done {
-            self.await_arrival(operation);
+            Course::Done => self.await_arrival(operation),
         }
         self.group_changed();
         self.turn.answered.insert(id);

@@ -1,6 +1,8 @@
 //! How the scaling activity of a forced call stands, whichever kind asks.
 
-use super::{Context, following::Standing, record::Reference, turns::GroupMemory};
+use server_group_core::follow::Progress;
+
+use super::{Context, record::Reference, turns::GroupMemory};
 use crate::cloud::{self, Activity, ActivityStatus, Cloud, Kind};
 
 /// How the activity stands that `reference` means, in `scaling_group`. `turn` remembers since when that is missing.
@@ -14,18 +16,18 @@ pub async fn look(
     cloud: &Cloud,
     scaling_group: &str,
     reference: &Reference,
-) -> Result<Standing, cloud::Error> {
+) -> Result<Progress, cloud::Error> {
     let found = match reference {
         Reference::AnyActivity => {
             let busy = cloud.scaling_group_is_busy(scaling_group).await;
             busy.map(|busy| match busy {
-                true => Standing::Running,
-                false => Standing::NotListed,
+                true => Progress::Running,
+                false => Progress::NotListed,
             })
         }
         Reference::Id(id) => {
             let activity = cloud.describe_scaling_activity(id).await;
-            activity.map(|activity| activity.map_or(Standing::NotListed, standing))
+            activity.map(|activity| activity.map_or(Progress::NotListed, progress))
         }
     };
     match found {
@@ -33,28 +35,28 @@ pub async fn look(
         Err(error) if error.kind == Kind::ScalingGroupNotFound => {
             let (gone, _) = turn.missing_for_sure(scaling_group, ctx.now(), ctx.timing.gone_gap);
             Ok(if gone {
-                Standing::Ended
+                Progress::Ended
             } else {
-                Standing::Running
+                Progress::Running
             })
         }
-        Ok(standing) => {
+        Ok(progress) => {
             turn.missing.remove(scaling_group);
-            Ok(standing)
+            Ok(progress)
         }
         Err(error) => Err(error),
     }
 }
 
-fn standing(activity: Activity) -> Standing {
+fn progress(activity: Activity) -> Progress {
     match activity.status {
-        ActivityStatus::InProgress => Standing::Running,
-        ActivityStatus::Unknown(_) => Standing::Unclear,
-        ActivityStatus::Successful => Standing::Ended,
-        ActivityStatus::Warning => Standing::Warned(activity.message),
-        ActivityStatus::Failed => Standing::Failed(activity.message),
+        ActivityStatus::InProgress => Progress::Running,
+        ActivityStatus::Unknown(_) => Progress::Unclear,
+        ActivityStatus::Successful => Progress::Ended,
+        ActivityStatus::Warning => Progress::Warned(activity.message),
+        ActivityStatus::Failed => Progress::Failed(activity.message),
         ActivityStatus::Rejected => {
-            Standing::Failed(format!("it was rejected: {}", activity.message))
+            Progress::Failed(format!("it was rejected: {}", activity.message))
         }
     }
 }

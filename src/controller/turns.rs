@@ -13,7 +13,7 @@ use std::{
 use jiff::Timestamp;
 use parking_lot::Mutex;
 use server_group_core::{
-    follow::{Followed, Patience, Shown},
+    follow::{Carrier, Course, Followed, Patience, Progress, Shown},
     gone::Missing,
     product::Product,
     settle::{Settling, Sighting},
@@ -128,6 +128,20 @@ impl GroupMemory {
         let followed = self.followed.entry(id.clone());
         let followed = followed.or_insert_with(|| Followed::new(now));
         followed.look(shown, now, patience)
+    }
+
+    /// Takes in how the operation `id` stands that `carrier` carries out, and returns what follows.
+    pub fn course(
+        &mut self,
+        id: &CallId,
+        carrier: Carrier,
+        progress: Progress,
+        now: Duration,
+        patience: Patience,
+    ) -> Course {
+        let followed = self.followed.entry(id.clone());
+        let followed = followed.or_insert_with(|| Followed::new(now));
+        followed.course(carrier, progress, now, patience)
     }
 
     /// Whether the operation `id` has been followed for longer than anything should take.

@@ -26,6 +26,61 @@ pub enum Shown {
     Over,
 }
 
+/// What carries a change out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Carrier {
+    /// A job of ALB or NLB. One that does not end is given up: whether the group is busy shows in its state.
+    Job,
+    /// A scaling activity. One that does not end is told, and followed all the same: its instances are on the move as long
+    /// as it says so, and no other state tells.
+    Activity,
+}
+
+/// How a job or scaling activity stands.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Progress {
+    /// It runs.
+    Running,
+    /// It is in a state that this version does not know.
+    Unclear,
+    /// The list does not show it: not yet, or no more.
+    NotListed,
+    /// It ended, well as far as is known.
+    Ended,
+    /// It ended, and something is to be said about it.
+    Warned(String),
+    /// It ended badly, in the cloud's words.
+    Failed(String),
+}
+
+impl Progress {
+    /// What of it decides whether the change is over.
+    #[must_use]
+    pub const fn shown(&self) -> Shown {
+        match self {
+            Self::Running => Shown::Running,
+            Self::Unclear => Shown::Unclear,
+            Self::NotListed => Shown::Nothing,
+            Self::Ended | Self::Warned(_) | Self::Failed(_) => Shown::Over,
+        }
+    }
+}
+
+/// What follows from how a job or scaling activity stands.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Course {
+    /// It is waited for.
+    Runs,
+    /// It is waited for, though it should have ended long ago.
+    Endless,
+    /// It is over, well as far as is known.
+    Done,
+    /// It is over, and this is to be said about it.
+    Warned(String),
+    /// It failed, with this to be said about it.
+    Failed(String),
+}
+
 /// A change that was accepted, and is carried out by something that a list shows.
 #[derive(Clone, Copy, Debug)]
 pub struct Followed {
@@ -51,6 +106,29 @@ impl Followed {
             Shown::Unclear => self.takes_too_long(now, patience),
             Shown::Nothing => self.seen || now >= self.since + patience.until_listed,
             Shown::Over => true,
+        }
+    }
+
+    /// Takes in how it stands at `now`, and returns what follows.
+    pub fn course(
+        &mut self,
+        carrier: Carrier,
+        progress: Progress,
+        now: Duration,
+        patience: Patience,
+    ) -> Course {
+        let over = self.look(progress.shown(), now, patience);
+        let too_long = self.takes_too_long(now, patience);
+        match (progress, carrier) {
+            (Progress::Failed(words), _) => Course::Failed(words),
+            (Progress::Warned(words), _) => Course::Warned(words),
+            (Progress::Unclear, _) if over => {
+                Course::Warned("it stays in a state that is not known".to_owned())
+            }
+            _ if over => Course::Done,
+            (_, Carrier::Job) if too_long => Course::Failed("it does not end".to_owned()),
+            (_, Carrier::Activity) if too_long => Course::Endless,
+            _ => Course::Runs,
         }
     }
 
@@ -103,5 +181,50 @@ mod tests {
             (901, Shown::Running, false),
             (90_000, Shown::Running, false),
         ]);
+    }
+
+    /// How something stands so many seconds after the answer, and what follows.
+    fn follows(carrier: Carrier, after: u64, progress: Progress) -> Course {
+        let mut followed = Followed::new(Duration::from_secs(100));
+        followed.course(
+            carrier,
+            progress,
+            Duration::from_secs(100 + after),
+            PATIENCE,
+        )
+    }
+
+    #[test]
+    fn an_end_is_an_end_whenever_it_comes() {
+        for carrier in [Carrier::Job, Carrier::Activity] {
+            for after in [0, 901] {
+                let course = |progress| follows(carrier, after, progress);
+                assert_eq!(course(Progress::Ended), Course::Done);
+                let words = || "no stock".to_owned();
+                assert_eq!(course(Progress::Warned(words())), Course::Warned(words()));
+                assert_eq!(course(Progress::Failed(words())), Course::Failed(words()));
+            }
+            assert_eq!(follows(carrier, 4, Progress::NotListed), Course::Runs);
+            assert_eq!(follows(carrier, 5, Progress::NotListed), Course::Done);
+        }
+    }
+
+    #[test]
+    fn a_job_that_does_not_end_is_given_up_and_an_activity_is_waited_for() {
+        let running = |carrier, after| follows(carrier, after, Progress::Running);
+        assert_eq!(running(Carrier::Job, 900), Course::Runs);
+        assert_eq!(running(Carrier::Activity, 900), Course::Runs);
+        let given_up = Course::Failed("it does not end".to_owned());
+        assert_eq!(running(Carrier::Job, 901), given_up);
+        assert_eq!(running(Carrier::Activity, 901), Course::Endless);
+    }
+
+    #[test]
+    fn a_state_that_nobody_knows_is_told_when_it_is_taken_for_an_end() {
+        for carrier in [Carrier::Job, Carrier::Activity] {
+            let unclear = |after| follows(carrier, after, Progress::Unclear);
+            assert_eq!(unclear(900), Course::Runs);
+            assert!(matches!(unclear(901), Course::Warned(_)));
+        }
     }
 }

@@ -1,10 +1,11 @@
 //! Follows the jobs that carry out changes to ALB and NLB groups.
 
 use futures::future::try_join_all;
+use server_group_core::follow::Progress;
 
 use super::{
     super::{
-        following::{Followed, Standing, patience},
+        following::{Followed, patience},
         object::Object,
         pass::Pass,
         stop::Stop,
@@ -44,7 +45,7 @@ pub(super) async fn follow(
     let jobs: Vec<_> = try_join_all(asked).await?.into_iter().flatten().collect();
     let look = |id: &String| {
         let found = jobs.iter().find(|job| job.id == *id);
-        found.map_or(Standing::NotListed, standing)
+        found.map_or(Progress::NotListed, progress)
     };
     let (now, patience) = (pass.ctx.now(), patience(&pass.ctx.timing));
     let mut another_runs = false;
@@ -66,11 +67,11 @@ pub(super) async fn follow(
     Ok(another_runs)
 }
 
-fn standing(job: &Job) -> Standing {
+fn progress(job: &Job) -> Progress {
     match &job.status {
-        JobStatus::Processing => Standing::Running,
-        JobStatus::Unknown(_) => Standing::Unclear,
-        JobStatus::Succeeded => Standing::Ended,
-        JobStatus::Failed => Standing::Failed(job.message.clone()),
+        JobStatus::Processing => Progress::Running,
+        JobStatus::Unknown(_) => Progress::Unclear,
+        JobStatus::Succeeded => Progress::Ended,
+        JobStatus::Failed => Progress::Failed(job.message.clone()),
     }
 }

@@ -5,20 +5,15 @@ use std::collections::{BTreeMap, BTreeSet};
 use kube::Resource;
 use server_group_core::{
     attachment::AttachmentKey,
+    follow::Progress,
     membership::World,
     server::{ServerKey, ServerKind},
 };
 
 use super::{
     super::{
-        authorize::authorize,
-        following::{Standing, patience},
-        object::Object,
-        open::Open,
-        pass::Pass,
-        record::Reference,
-        scaling_activity,
-        turns::CallId,
+        authorize::authorize, following::patience, object::Object, open::Open, pass::Pass,
+        record::Reference, scaling_activity, turns::CallId,
     },
     group::Group,
 };
@@ -130,16 +125,16 @@ pub(super) async fn instances_are_moved(
         let (ctx, cloud) = (pass.ctx, &group.cloud);
         let looked =
             scaling_activity::look(ctx, &mut pass.turn, cloud, scaling_group, reference).await;
-        let Ok(standing) = looked else {
+        let Ok(progress) = looked else {
             return true;
         };
         let over = match accepted {
             true => {
-                let (shown, patience) = (standing.shown(), patience(&ctx.timing));
+                let (shown, patience) = (progress.shown(), patience(&ctx.timing));
                 pass.turn.is_over(&local_id, shown, ctx.now(), patience)
             }
             // It has no answer yet: whether anything came of it settles by two views.
-            false => standing != Standing::Running,
+            false => progress != Progress::Running,
         };
         if !over {
             return true;
