@@ -36,6 +36,8 @@ async fn added_unseen(name: &str) -> Stage {
         .create_group(Product::Clb, "rsp-web");
     let mut timing = timing();
     timing.listing_lag = Duration::from_mins(10);
+    // Longer than the looks take on a busy machine: what was accepted is remembered so long.
+    timing.linger = Duration::from_mins(10);
     stage.start_with(stage.operator_client(), timing);
     list(&stage, 2).await;
     stage.reason::<Membership>("web", "Converged").await;
