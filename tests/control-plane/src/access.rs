@@ -7,7 +7,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use kube::config::{KubeConfigOptions, Kubeconfig};
 
-use crate::{Error, credentials};
+use crate::{Error, busy, credentials};
 
 /// One identity at one API server.
 #[derive(Clone)]
@@ -86,13 +86,14 @@ users:
         Ok(kube::Config::from_custom_kubeconfig(kubeconfig, &options).await?)
     }
 
-    /// A new client. It belongs to the runtime that this is called on, so each test makes its own.
+    /// A new client, which asks again when the API server's store is busy. It belongs to the runtime that this is called on, so each test makes its own.
     ///
     /// # Errors
     ///
     /// As [`Self::config`], and [`Error::Kubernetes`] when the certificate is refused.
     pub async fn client(&self) -> Result<kube::Client, Error> {
-        Ok(kube::Client::try_from(self.config().await?)?)
+        let client = kube::Client::try_from(self.config().await?)?;
+        Ok(busy::asking_again(client))
     }
 }
 

@@ -14,6 +14,7 @@
 //! ```
 
 mod access;
+mod busy;
 mod control_plane;
 mod credentials;
 mod directory;
