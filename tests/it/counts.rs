@@ -52,7 +52,7 @@ async fn membership(
     floors: [usize; 3],
 ) -> Stage {
     let name = product.upper();
-    let (stage, wire) = counted("counts").await;
+    let stage = Stage::new("counts").await;
     {
         let mut world = stage.simulator.world();
         let group = world.create_group(product, group);
@@ -72,19 +72,6 @@ async fn membership(
         floors[0],
         calls(&stage, add),
         floors[0],
-    );
-    let writes = wire.seen();
-    let actions = if product == Product::Clb {
-        1
-    } else {
-        floors[0]
-    };
-    // An intent for each action of a pass and a final status for each pass, and once the finalizer.
-    row(
-        &format!("{name}: writes for 1000 additions"),
-        actions + 1,
-        writes,
-        2 * actions + 3,
     );
     reweigh(&stage, product, group, floors[2]).await;
     stage

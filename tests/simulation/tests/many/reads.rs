@@ -81,3 +81,26 @@ fn a_thousand_gwlb_memberships_take_a_thousand_writes_and_read_nothing_twice_for
     let writes = crowd.writes() - before.1;
     row("GWLB: status writes after a restart", 0, writes, 0);
 }
+
+/// An intent for each action, a final status for each pass, and once the finalizer. A CLB group takes all its calls in one
+/// pass.
+#[test]
+fn a_thousand_members_take_two_writes_an_action() {
+    for (id, actions) in [
+        ("rsp-x", 1),
+        ("sgp-alb-x", 5),
+        ("sgp-nlb-x", 5),
+        ("sgp-gw-x", 5),
+    ] {
+        let mut crowd = Crowd::of(MEMBERSHIPS);
+        group(&mut crowd.lab, id);
+        // As it is when somebody asked for more.
+        crowd.lab.cloud.look().groups.get_mut(id).unwrap().quota = 1000;
+        let servers: Vec<_> = (0..1000).collect();
+        let body = make_membership(&membership("x"), id, &servers, json!({}));
+        create(&mut crowd.lab, &membership("x"), body);
+        crowd.converge(Duration::from_mins(60));
+        let what = format!("{id}: writes for 1000 additions");
+        row(&what, actions + 1, crowd.writes(), 2 * actions + 2);
+    }
+}
