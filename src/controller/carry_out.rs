@@ -6,7 +6,7 @@
 
 use std::{collections::BTreeSet, collections::VecDeque, future::Future, time::Duration};
 
-use server_group_core::{follow::Followed, reason::Reason, refusal::halve, settle::Settling};
+use server_group_core::{follow::Followed, reason::Reason, refusal::halve, settle::Call};
 
 use super::{
     managed::Managed,
@@ -14,7 +14,7 @@ use super::{
     pass::{Claims, Pass},
     record::{Operation, Reference, texts},
     stop::{Stop, told},
-    turns::{CallId, GroupId, Unsettled, UnwrittenAnswer},
+    turns::{CallId, GroupId, UnwrittenAnswer},
 };
 use crate::{
     api::status::Phase,
@@ -198,14 +198,9 @@ pub async fn carry_out<M: Managed>(
                 operation.phase = Phase::Unsettled;
                 // The rest was refused, or not sent: of that it is known that we did not put it there.
                 operation.names = done.accepted.iter().chain(&batch).cloned().collect();
-                pass.turn.unsettled.insert(
-                    call,
-                    Unsettled {
-                        action: manner.action.to_owned(),
-                        names: texts(&batch).into_iter().collect(),
-                        settling: Settling::new(sent),
-                    },
-                );
+                let names = texts(&batch).into_iter().collect();
+                let lost = Call::new(manner.action.to_owned(), names, sent);
+                pass.turn.unsettled.sent(call, lost);
                 done.end = End::Stopped(Stop::because(Reason::Changing, message));
                 return Ok(done);
             }

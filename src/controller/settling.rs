@@ -6,14 +6,14 @@ use std::{
 };
 
 use jiff::Timestamp;
-use server_group_core::settle::{Settling, Sighting, Waits};
+use server_group_core::settle::{Call, Sighting, View, Waits};
 
 use super::{
     managed::Managed,
     open::Open,
     pass::Pass,
     record::{Reference, texts},
-    turns::{CallId, Unsettled},
+    turns::CallId,
 };
 use crate::{api::status::Phase, timing::whole_second_after};
 
@@ -95,19 +95,44 @@ impl<M: Managed> Pass<'_, M> {
         idle: bool,
         begun: Duration,
     ) -> BTreeSet<String> {
-        let now = self.ctx.now();
-        let waits = self.waits();
+        let (now, waits) = (self.ctx.now(), self.waits());
+        self.take_in(told, now);
+        let view = View { begun, now, idle };
+        let (settled, due) = self.turn.unsettled.look(view, waits, show);
+        if let Some(due) = due {
+            self.wake_at(due);
+        }
+        for (id, call) in settled {
+            let ours = self.record.operation.as_mut();
+            if let Some(operation) =
+                ours.filter(|operation| CallId::Own(operation.id.clone()) == id)
+            {
+                // The rest of what it names was answered.
+                let named = |key: &M::Key| call.names.contains(&key.to_string());
+                operation.names.retain(named);
+            }
+            let until = now + waits.linger;
+            self.turn.may_land(&call.action, call.names, until);
+            let wait = waits.linger + self.ctx.timing.cloud_clock_error;
+            let cloud_now = self.cloud_now.unwrap_or_else(|| self.ctx.timing.wall_now());
+            let until = whole_second_after(cloud_now, wait);
+            self.turn.settled.insert(id.clone(), until);
+            self.turn.answered.insert(id);
+        }
+        self.close_answered();
+        self.turn.unsettled.names()
+    }
+
+    /// Takes in what status and book tell of the calls on the group, and forgets what they do not speak of any more.
+    fn take_in(&mut self, told: Told, now: Duration) {
         let Told { open, followed } = told;
         let mut mentioned: BTreeSet<_> = open.iter().map(Open::local_id).collect();
         for open in open {
             let id = open.local_id();
             let running = self.running.as_ref() == Some(&id);
             if !running && !self.turn.answered.contains(&id) {
-                self.turn.unsettled.entry(id).or_insert_with(|| Unsettled {
-                    action: open.action,
-                    names: open.names,
-                    settling: Settling::new(now),
-                });
+                let call = || Call::new(open.action, open.names, now);
+                self.turn.unsettled.told(id, call);
             }
         }
         mentioned.extend(followed.into_keys());
@@ -122,51 +147,8 @@ impl<M: Managed> Pass<'_, M> {
         let followed = &mut self.turn.followed;
         followed.retain(|id, _| id.moves() || speaks_of(id));
         // What an attachment's object has settled by itself is over here too.
-        let over = |id: &CallId| id.moves() && !mentioned.contains(id);
-        self.turn.unsettled.retain(|id, _| !over(id));
-        let (mut settled, mut due) = (Vec::new(), Vec::new());
-        for (id, unsettled) in &mut self.turn.unsettled {
-            let shown = unsettled
-                .names
-                .iter()
-                .map(|name| (name.clone(), show(name)))
-                .collect();
-            if unsettled.settling.look(begun, shown, idle, waits) {
-                settled.push(id.clone());
-            } else {
-                due.push(unsettled.settling.next_look(waits));
-            }
-        }
-        for at in due {
-            self.wake_at(at);
-        }
-        for id in settled {
-            let Some(unsettled) = self.turn.unsettled.remove(&id) else {
-                continue;
-            };
-            let ours = self.record.operation.as_mut();
-            if let Some(operation) =
-                ours.filter(|operation| CallId::Own(operation.id.clone()) == id)
-            {
-                // The rest of what it names was answered.
-                let named = |key: &M::Key| unsettled.names.contains(&key.to_string());
-                operation.names.retain(named);
-            }
-            let until = now + waits.linger;
-            self.turn
-                .may_land(&unsettled.action, unsettled.names, until);
-            let wait = waits.linger + self.ctx.timing.cloud_clock_error;
-            let cloud_now = self.cloud_now.unwrap_or_else(|| self.ctx.timing.wall_now());
-            let until = whole_second_after(cloud_now, wait);
-            self.turn.settled.insert(id.clone(), until);
-            self.turn.answered.insert(id);
-        }
-        self.close_answered();
-        self.turn
-            .unsettled
-            .values()
-            .flat_map(|unsettled| unsettled.names.iter().cloned())
-            .collect()
+        let stays = |id: &CallId| !id.moves() || mentioned.contains(id);
+        self.turn.unsettled.keep(stays);
     }
 
     /// Whether the group's own call has said twice, far enough apart, that it does not exist.

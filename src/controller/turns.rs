@@ -16,7 +16,7 @@ use server_group_core::{
     follow::{Carrier, Course, Followed, Patience, Progress, Shown},
     gone::Missing,
     product::Product,
-    settle::{Settling, Sighting},
+    settle::Unsettled,
 };
 use tokio::{sync::OwnedMutexGuard, time::Instant};
 
@@ -67,7 +67,7 @@ pub struct GroupMemory {
     /// Operations whose every call was answered, though the record may not say so yet.
     pub answered: BTreeSet<CallId>,
     /// Operations whose outcome is unknown.
-    pub unsettled: BTreeMap<CallId, Unsettled>,
+    pub unsettled: Unsettled<CallId>,
     /// When a call that changes it was last sent, answered or found to be over.
     pub changed_at: Option<Duration>,
     /// The last look at it, for the other objects on it.
@@ -281,17 +281,6 @@ pub fn adds(action: &str) -> bool {
 }
 
 const PRODUCTS: [Product; 4] = [Product::Clb, Product::Alb, Product::Nlb, Product::Gwlb];
-
-/// An operation whose outcome is unknown.
-#[derive(Debug)]
-pub struct Unsettled {
-    /// The API action.
-    pub action: String,
-    /// The members or attachments it names, as they are written in status.
-    pub names: BTreeSet<String>,
-    /// How far two agreeing views are.
-    pub settling: Settling<BTreeMap<String, Sighting>>,
-}
 
 /// A turn: the group is ours until it is dropped.
 pub type Turn = OwnedMutexGuard<GroupMemory>;

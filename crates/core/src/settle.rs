@@ -72,6 +72,107 @@ impl<S: PartialEq> Settling<S> {
     }
 }
 
+/// A whole view that may settle something.
+#[derive(Clone, Copy, Debug)]
+pub struct View {
+    /// When it was asked for.
+    pub begun: Duration,
+    /// When it is taken in.
+    pub now: Duration,
+    /// Whether nothing runs on the group.
+    pub idle: bool,
+}
+
+/// A call whose outcome is unknown.
+#[derive(Clone, Debug)]
+pub struct Call {
+    /// The API action.
+    pub action: String,
+    /// The members or attachments that it names, as they are written in status.
+    pub names: BTreeSet<String>,
+    settling: Settling<BTreeMap<String, Sighting>>,
+}
+
+impl Call {
+    /// One that was sent, or found open at a takeover, at `since`.
+    #[must_use]
+    pub fn new(action: String, names: BTreeSet<String>, since: Duration) -> Self {
+        Self {
+            action,
+            names,
+            settling: Settling::new(since),
+        }
+    }
+}
+
+/// The calls to a group whose outcome is unknown, by the id of their operation.
+#[derive(Debug)]
+pub struct Unsettled<I>(BTreeMap<I, Call>);
+
+impl<I> Default for Unsettled<I> {
+    fn default() -> Self {
+        Self(BTreeMap::new())
+    }
+}
+
+impl<I: Ord + Clone> Unsettled<I> {
+    /// Takes in a call that was sent and not answered.
+    pub fn sent(&mut self, id: I, call: Call) {
+        self.0.insert(id, call);
+    }
+
+    /// Takes in a call that somebody speaks of, as it is unless it is known.
+    pub fn told(&mut self, id: I, call: impl FnOnce() -> Call) {
+        self.0.entry(id).or_insert_with(call);
+    }
+
+    /// Forgets what is over for another reason.
+    pub fn keep(&mut self, stays: impl Fn(&I) -> bool) {
+        self.0.retain(|id, _| stays(id));
+    }
+
+    /// Whether the outcome of everything is known.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// The ids of the operations, in order.
+    pub fn ids(&self) -> impl Iterator<Item = &I> {
+        self.0.keys()
+    }
+
+    /// What the calls name.
+    #[must_use]
+    pub fn names(&self) -> BTreeSet<String> {
+        let names = self.0.values().flat_map(|call| &call.names);
+        names.cloned().collect()
+    }
+
+    /// Lets a view count towards every call; `show` has what it shows of one name. Returns the calls that have settled, in
+    /// order, which are forgotten; and when the next view is worth asking for.
+    pub fn look(
+        &mut self,
+        view: View,
+        waits: Waits,
+        show: impl Fn(&str) -> Sighting,
+    ) -> (Vec<(I, Call)>, Option<Duration>) {
+        let mut due = None;
+        let settles = |_: &I, call: &mut Call| {
+            let names = call.names.iter();
+            let shown = names.map(|name| (name.clone(), show(name))).collect();
+            let settled = call.settling.look(view.begun, shown, view.idle, waits);
+            if !settled {
+                let next = Some(call.settling.next_look(waits)).filter(|at| *at > view.now);
+                due = due.into_iter().chain(next).min();
+            }
+            settled
+        };
+        let settled = self.0.extract_if(.., settles).collect();
+        (settled, due)
+    }
+}
+
 /// Ledger entries that are neither listed nor present, and since how many whole views.
 #[derive(Clone, Debug)]
 pub struct Absences<K> {
@@ -204,6 +305,65 @@ mod tests {
         settling.look(at(60), 1, true, WAITS);
         assert!(!settling.look(at(70), 1, false, WAITS));
         assert!(settling.look(at(71), 1, true, WAITS));
+    }
+
+    fn call(names: &[&str], since: u64) -> Call {
+        let names = names.iter().map(ToString::to_string).collect();
+        Call::new("Remove".into(), names, at(since))
+    }
+
+    /// A view of an idle group in which only those are there: which calls have settled, and when to look again.
+    fn shows(calls: &mut Unsettled<u8>, begun: u64, there: &[&str]) -> (Vec<u8>, Option<Duration>) {
+        let view = View {
+            begun: at(begun),
+            now: at(begun),
+            idle: true,
+        };
+        let show = |name: &str| match there.contains(&name) {
+            true => Sighting::Member(State::Available, None),
+            false => Sighting::Absent,
+        };
+        let (settled, due) = calls.look(view, WAITS, show);
+        (settled.into_iter().map(|(id, _)| id).collect(), due)
+    }
+
+    #[test]
+    fn each_call_settles_by_what_is_seen_of_its_own_names() {
+        let mut calls = Unsettled::default();
+        calls.sent(1, call(&["a", "b"], 0));
+        calls.sent(2, call(&["c"], 0));
+        assert_eq!(shows(&mut calls, 60, &["a", "c"]), (vec![], Some(at(65))));
+        assert_eq!(shows(&mut calls, 65, &["a", "b", "c"]).0, [2]);
+        assert_eq!(calls.names(), BTreeSet::from(["a", "b"].map(String::from)));
+        assert_eq!(shows(&mut calls, 70, &["a", "b"]), (vec![1], None));
+        assert!(calls.is_empty());
+    }
+
+    #[test]
+    fn a_call_that_is_told_again_is_the_one_that_is_known() {
+        let mut calls = Unsettled::default();
+        calls.sent(1, call(&["a"], 0));
+        calls.told(1, || call(&["a"], 64));
+        calls.told(2, || call(&["b"], 64));
+        shows(&mut calls, 60, &[]);
+        let (settled, due) = shows(&mut calls, 65, &[]);
+        assert_eq!((settled, due), (vec![1], Some(at(124))));
+        calls.keep(|id| *id == 1);
+        assert!(calls.is_empty());
+    }
+
+    #[test]
+    fn a_moment_that_is_past_is_no_reason_to_look_again() {
+        let mut calls = Unsettled::default();
+        calls.sent(1, call(&["a"], 0));
+        let busy = View {
+            begun: at(70),
+            now: at(70),
+            idle: false,
+        };
+        let (settled, due) = calls.look(busy, WAITS, |_| Sighting::Absent);
+        assert!(settled.is_empty());
+        assert_eq!(due, None);
     }
 
     fn one() -> BTreeSet<u8> {

@@ -519,7 +519,7 @@ async fn in_use(
         .collect();
     // Of calls on the group itself no status may speak any more; of those of attachments theirs do until they are over.
     let own = |id: &&CallId| !id.moves();
-    for id in turn.unsettled.keys().filter(own) {
+    for id in turn.unsettled.ids().filter(own) {
         open.entry(id.clone()).or_default();
     }
     turn.waited_for.retain(|id, _| open.contains_key(id));
