@@ -4,9 +4,15 @@
 //! of its members is halved until that one is found (S8); an answer that does not come leaves the operation
 //! open, and the group frozen, until it settles (S6).
 
-use std::{collections::BTreeSet, collections::VecDeque, future::Future, time::Duration};
+use std::{collections::BTreeSet, fmt::Display, future::Future, time::Duration};
 
-use server_group_core::{follow::Followed, reason::Reason, refusal::halve, settle::Call};
+use server_group_core::{
+    carry::{self, Carry, Loss, News, Order, Why},
+    follow::Followed,
+    reason::Reason,
+    refusal::Trials,
+    settle::Call,
+};
 
 use super::{
     managed::Managed,
@@ -21,9 +27,6 @@ use crate::{
     cloud::{self, Answer, Cloud, Kind, Outcome, Service},
     leader::Leave,
 };
-
-/// Throttled or unsent calls that are tried again within a pass.
-const TRIES: u32 = 6;
 
 /// How an API action behaves.
 #[derive(Clone, Copy, Debug)]
@@ -121,182 +124,376 @@ pub async fn carry_out<M: Managed>(
     names: Vec<M::Key>,
     message: &str,
 ) -> Result<Done<M::Key>, Stop> {
-    let manner = step.manner();
+    let Manner {
+        action,
+        limit,
+        over_when_answered,
+        has_tokens,
+        ..
+    } = step.manner();
+    let id = write_intent(pass, action, &names, message).await?;
+    let manner = carry::Manner {
+        limit,
+        over_when_answered,
+        has_tokens,
+        token_reuse_max: pass.ctx.timing.token_reuse_max,
+        // Whoever has the groups of others lets them go instead.
+        may_wait: pass.also.is_empty(),
+    };
+    let (mut carry, mut order) = pass.on_trial(action, |trials| Carry::new(manner, &names, trials));
+    let mut calls = Calls::new(id);
+    loop {
+        let news = match order {
+            Order::Look { batch, repeating } => calls.look(pass, step, batch, repeating).await,
+            Order::Send(batch) => calls.send(pass, step, batch).await,
+            Order::Wait { attempt } => calls.wait(pass, attempt).await,
+            Order::End(end) => return Ok(calls.end(pass, action, carry, end)),
+        };
+        let now = pass.ctx.now();
+        order = pass.on_trial(action, |trials| carry.hear(news, now, trials));
+        calls.park(pass, carry.bad.drain(..));
+    }
+}
+
+/// Writes down what will be done, before anything is sent, and returns the id of the operation.
+async fn write_intent<M: Managed>(
+    pass: &mut Pass<'_, M>,
+    action: &str,
+    names: &[M::Key],
+    message: &str,
+) -> Result<String, Stop> {
     let id = operation::draw_id(&pass.ctx.timing.chance);
     pass.hold_by_finalizer().await?;
     let epoch = pass.may_start()?.epoch();
     pass.record.open(Operation {
         id: id.clone(),
-        action: manner.action.to_owned(),
+        action: action.to_owned(),
         phase: Phase::Intended,
         epoch,
         names: names.iter().cloned().collect(),
         request_id: None,
         reference: None,
     });
-    let reason = if pass.deleting() {
-        Reason::Releasing
-    } else {
-        Reason::Changing
+    let reason = match pass.deleting() {
+        true => Reason::Releasing,
+        false => Reason::Changing,
     };
-    let call = CallId::Own(id.clone());
     let intent = pass.report(reason.into(), message);
     if let Err(stop) = pass.write(&intent).await {
         // Should the write have landed all the same: nothing was sent for it.
-        pass.turn.answered.insert(call);
+        pass.turn.answered.insert(CallId::Own(id));
         pass.close_answered();
         return Err(stop);
     }
-    pass.running = Some(call.clone());
-    let mut done = Done {
-        accepted: BTreeSet::new(),
-        absent: BTreeSet::new(),
-        request_id: None,
-        end: End::Complete,
-    };
-    let mut queue: VecDeque<_> = {
-        let mut memory = pass.memory.lock();
-        let trials = memory.trials.entry(manner.action.to_owned()).or_default();
-        trials.batches(&names, manner.limit).into()
-    };
-    while let Some(batch) = queue.pop_front() {
-        match one_batch(pass, step, &id, batch, &mut queue, &mut done).await {
-            Ok(Next::Batch) => {}
-            Ok(Next::Refer(reference)) => {
-                let operation = pass.record.operation.as_mut().expect("opened above");
-                operation.phase = Phase::Accepted;
-                operation.request_id.clone_from(&done.request_id);
-                operation.reference = Some(reference.clone());
-                operation.names.clone_from(&done.accepted);
-                let answer = UnwrittenAnswer {
-                    reference,
-                    request_id: done.request_id.clone(),
-                    names: texts(&done.accepted),
-                };
-                for turn in pass.also.values_mut() {
-                    let moves = CallId::Moves(id.clone());
-                    turn.references.insert(moves, answer.clone());
-                }
-                pass.turn.references.insert(call.clone(), answer);
-                done.end = End::Working;
-                pass.running = None;
-                let now = pass.ctx.now();
-                pass.turn.followed.insert(call, Followed::new(now));
-                return Ok(done);
-            }
-            Ok(Next::End(end)) => {
-                done.end = end;
-                break;
-            }
-            Err(Lost {
-                sent,
-                batch,
-                message,
-            }) => {
-                pass.running = None;
-                let operation = pass.record.operation.as_mut().expect("opened above");
-                operation.phase = Phase::Unsettled;
-                // The rest was refused, or not sent: of that it is known that we did not put it there.
-                operation.names = done.accepted.iter().chain(&batch).cloned().collect();
-                let names = texts(&batch).into_iter().collect();
-                let lost = Call::new(manner.action.to_owned(), names, sent);
-                pass.turn.unsettled.sent(call, lost);
-                done.end = End::Stopped(Stop::because(Reason::Changing, message));
-                return Ok(done);
-            }
+    pass.running = Some(CallId::Own(id.clone()));
+    Ok(id)
+}
+
+/// Looks, sends and waits for one operation, and remembers what came of it last.
+struct Calls<K> {
+    /// The id of the operation.
+    id: String,
+    /// The groups that the next call changes.
+    groups: BTreeSet<GroupId>,
+    /// Who claimed what on them when the next call was planned.
+    planned: Claims,
+    /// The batch that was sent last.
+    batch: Vec<K>,
+    /// Why the last look or call did not succeed.
+    failure: Option<Failure>,
+    /// The cloud's id of the last answer that accepted something.
+    request_id: Option<String>,
+    /// The job or scaling activity that carries out the last call.
+    reference: Option<Reference>,
+}
+
+/// Why a look or a call did not succeed.
+enum Failure {
+    /// The pass has to end; and what that means for a call that is to be repeated.
+    Stop(Stop, &'static str),
+    /// The cloud refused the call, or did not answer.
+    Error(cloud::Error),
+}
+
+impl Failure {
+    fn stop(self) -> Stop {
+        match self {
+            Self::Stop(stop, _) => stop,
+            Self::Error(error) => error.into(),
         }
     }
-    pass.running = None;
-    pass.turn.answered.insert(call);
-    pass.close_answered();
-    Ok(done)
-}
 
-/// What comes after a batch.
-enum Next {
-    Batch,
-    Refer(Reference),
-    End(End),
-}
-
-/// A call without an answer.
-struct Lost<K> {
-    sent: Duration,
-    batch: Vec<K>,
-    message: String,
-}
-
-async fn one_batch<M: Managed>(
-    pass: &mut Pass<'_, M>,
-    step: &mut impl Step<M>,
-    id: &str,
-    mut batch: Vec<M::Key>,
-    queue: &mut VecDeque<Vec<M::Key>>,
-    done: &mut Done<M::Key>,
-) -> Result<Next, Lost<M::Key>> {
-    let manner = step.manner();
-    let mut unanswered: Option<(Duration, Vec<M::Key>)> = None;
-    for attempt in 0..TRIES {
-        if let Err(stop) = wait_for_the_call(pass, step.cloud(), manner, unanswered.is_some()).await
-        {
-            return Ok(Next::End(End::Stopped(stop)));
+    fn error(&self) -> Option<&cloud::Error> {
+        match self {
+            Self::Stop(..) => None,
+            Self::Error(error) => Some(error),
         }
-        let mut groups = step.moves(&batch);
-        groups.insert(pass.object.group());
-        let planned = pass.claims_on(&groups);
-        batch = match step.prepare(pass, batch, unanswered.is_some()).await {
-            Ok(batch) => batch,
-            Err(stop) => return given_up(unanswered, stop, "the next look did not succeed"),
-        };
-        if let Some((sent, before)) = &unanswered {
-            let reusable = pass.ctx.now() < *sent + pass.ctx.timing.token_reuse_max;
-            // A repetition settles the call only if it says the same thing, and soon enough (S10).
-            if !reusable || *before != batch {
-                return Err(lost(*sent, before.clone(), "the group changed meanwhile"));
-            }
-        } else if batch.is_empty() {
-            return Ok(Next::Batch);
+    }
+}
+
+impl<K: Ord + Clone + Display> Calls<K> {
+    fn new(id: String) -> Self {
+        Self {
+            id,
+            groups: BTreeSet::new(),
+            planned: Claims::new(),
+            batch: Vec::new(),
+            failure: None,
+            request_id: None,
+            reference: None,
         }
-        let leave = match last_questions(pass, step, &groups, &planned).await {
+    }
+
+    /// Looks and plans again on the newest view.
+    async fn look<M: Managed<Key = K>>(
+        &mut self,
+        pass: &mut Pass<'_, M>,
+        step: &mut impl Step<M>,
+        batch: Vec<K>,
+        repeating: bool,
+    ) -> News<K> {
+        const WHY: &str = "the next look did not succeed";
+        if let Err(stop) = wait_for_the_call(pass, step, repeating).await {
+            return self.may_not(stop, WHY);
+        }
+        self.groups = step.moves(&batch);
+        self.groups.insert(pass.object.group());
+        self.planned = pass.claims_on(&self.groups);
+        match step.prepare(pass, batch, repeating).await {
+            Ok(batch) => News::MaySend(batch),
+            Err(stop) => self.may_not(stop, WHY),
+        }
+    }
+
+    /// Sends one call, if the last questions allow it.
+    async fn send<M: Managed<Key = K>>(
+        &mut self,
+        pass: &mut Pass<'_, M>,
+        step: &impl Step<M>,
+        batch: Vec<K>,
+    ) -> News<K> {
+        let leave = match last_questions(pass, step, &self.groups, &self.planned).await {
             Ok(leave) => leave,
-            Err(stop) => return given_up(unanswered, stop, "it may not be sent again"),
+            Err(stop) => return self.may_not(stop, "it may not be sent again"),
         };
         let sent = pass.ctx.now();
-        let token = operation::token(id, manner.action, &batch);
+        let action = step.manner().action;
+        let token = operation::token(&self.id, action, &batch);
         let cloud = step.cloud().clone().with_leave(leave);
         let answer = step.send(cloud, &batch, &token).await;
         pass.group_changed();
-        let error = match answer {
-            Ok(answer) => return Ok(accepted(pass, step, batch, answer, done)),
-            Err(error) => error,
+        self.batch = batch;
+        let answer = match answer {
+            Ok(answer) => self.accepted(pass, step, answer),
+            Err(error) => {
+                let members = self.batch.len();
+                tracing::info!(%error, action, members, "a call did not succeed");
+                let answer = meaning(&error, step.manner().service);
+                self.failure = Some(Failure::Error(error));
+                answer
+            }
         };
-        tracing::info!(
-            %error,
-            action = manner.action,
-            members = batch.len(),
-            "a call did not succeed"
-        );
-        match (error.outcome, error.kind) {
-            (Outcome::Unknown, _)
-                if manner.has_tokens && unanswered.is_none() && attempt + 1 < TRIES =>
-            {
-                unanswered = Some((sent, batch.clone()));
-            }
-            (Outcome::Unknown, _) => {
-                // Each sending can land so late after it was sent: settling counts from the last one.
-                return Err(lost(sent, batch, &told(&error)));
-            }
-            // The repetition was refused, which says nothing about the first call.
-            _ if unanswered.is_some() => return Err(lost(sent, batch, &told(&error))),
-            (Outcome::NotSent, _) | (_, Kind::Throttled)
-                if attempt + 1 < TRIES && pass.also.is_empty() =>
-            {
-                pass.pause(attempt, &error).await;
-            }
-            _ => return Ok(turned_down(pass, manner, batch, error, queue, done)),
+        News::Answer { sent, answer }
+    }
+
+    /// Takes in that the cloud accepted the batch that was just sent.
+    fn accepted<M: Managed<Key = K>>(
+        &mut self,
+        pass: &mut Pass<'_, M>,
+        step: &impl Step<M>,
+        answer: Answer,
+    ) -> carry::Answer {
+        step.accepted(pass, &self.batch, &answer.request_id);
+        self.reference = step.carried_out_by(answer.reference);
+        let (now, linger) = (pass.ctx.now(), pass.ctx.timing.linger);
+        let names = texts(&self.batch);
+        pass.turn.agreed(step.manner().action, names, now, linger);
+        self.request_id = Some(answer.request_id);
+        match self.reference {
+            Some(_) => carry::Answer::Begun,
+            None => carry::Answer::Done,
         }
     }
-    Ok(Next::End(End::LookAgain))
+
+    fn may_not(&mut self, stop: Stop, why: &'static str) -> News<K> {
+        self.failure = Some(Failure::Stop(stop, why));
+        News::MayNot
+    }
+
+    /// Waits before a call that was certainly not carried out is tried again.
+    async fn wait<M: Managed>(&self, pass: &Pass<'_, M>, attempt: u32) -> News<K> {
+        let timing = &pass.ctx.timing;
+        let grown = timing
+            .backoff_min
+            .saturating_mul(1 << attempt)
+            .min(timing.backoff_max);
+        let error = self.failure.as_ref().and_then(Failure::error);
+        let hint = error.and_then(|error| error.retry_after);
+        let wait = hint.map_or(grown, |hint| hint.max(grown));
+        let pause = wait / 2 + timing.chance.part_of(wait / 2);
+        pass.aside(tokio::time::sleep(pause)).await;
+        News::Waited
+    }
+
+    /// Leaves alone for a while what the last call showed to be bad.
+    fn park<M: Managed<Key = K>>(&self, pass: &mut Pass<'_, M>, bad: impl IntoIterator<Item = K>) {
+        let Some(error) = self.failure.as_ref().and_then(Failure::error) else {
+            return;
+        };
+        let missing = error.kind == Kind::NamedGroupNotFound;
+        for key in bad {
+            pass.park(key, told(error), error.request_id.as_deref(), missing);
+        }
+    }
+
+    /// Notes in the record and in the group's memory how the operation ended.
+    fn end<M: Managed<Key = K>>(
+        self,
+        pass: &mut Pass<'_, M>,
+        action: &str,
+        carry: Carry<K>,
+        end: carry::End<K>,
+    ) -> Done<K> {
+        pass.running = None;
+        let call = CallId::Own(self.id.clone());
+        let mut done = Done {
+            accepted: carry.accepted,
+            absent: carry.absent,
+            request_id: self.request_id.clone(),
+            end: End::Complete,
+        };
+        done.end = match end {
+            carry::End::Lost { sent, batch, why } => {
+                let stop = self.lost(pass, action, &done.accepted, &batch, sent, why);
+                done.end = End::Stopped(stop);
+                return done;
+            }
+            carry::End::Working => {
+                if let Some(reference) = self.reference {
+                    followed(pass, &self.id, reference, &done);
+                    done.end = End::Working;
+                    return done;
+                }
+                End::Working
+            }
+            carry::End::Complete => End::Complete,
+            carry::End::LookAgain => {
+                self.distrust_the_view(pass, action);
+                End::LookAgain
+            }
+            carry::End::Quota => End::Quota(self.error_text()),
+            carry::End::Refused | carry::End::Stopped => match self.failure {
+                Some(Failure::Error(error)) if end == carry::End::Refused => End::Refused(error),
+                Some(failure) => End::Stopped(failure.stop()),
+                None => End::LookAgain,
+            },
+        };
+        pass.turn.answered.insert(call);
+        pass.close_answered();
+        done
+    }
+
+    fn error_text(&self) -> String {
+        let error = self.failure.as_ref().and_then(Failure::error);
+        error.map(told).unwrap_or_default()
+    }
+
+    /// Has what the cloud contradicted sent once more after the next look, and halved after that, so that the rest goes
+    /// through: nobody is known to be at fault.
+    fn distrust_the_view<M: Managed<Key = K>>(&self, pass: &mut Pass<'_, M>, action: &str) {
+        let Some(error) = self.failure.as_ref().and_then(Failure::error) else {
+            return;
+        };
+        let names = self.batch.iter().cloned().collect();
+        match error.kind {
+            Kind::MemberBusy => {
+                pass.failed_later(action, &names, &told(error), error.request_id.as_deref());
+            }
+            _ => pass.contradicted(action, &names),
+        }
+    }
+
+    /// Keeps the operation open, and the group frozen, until the call settles (S6).
+    fn lost<M: Managed<Key = K>>(
+        &self,
+        pass: &mut Pass<'_, M>,
+        action: &str,
+        accepted: &BTreeSet<K>,
+        batch: &[K],
+        sent: Duration,
+        why: Loss,
+    ) -> Stop {
+        let operation = pass
+            .record
+            .operation
+            .as_mut()
+            .expect("opened with the intent");
+        operation.phase = Phase::Unsettled;
+        // The rest was refused, or not sent: of that it is known that we did not put it there.
+        operation.names = accepted.iter().chain(batch).cloned().collect();
+        let names = texts(batch).into_iter().collect();
+        let call = Call::new(action.to_owned(), names, sent);
+        pass.turn.unsettled.sent(CallId::Own(self.id.clone()), call);
+        let why = match (why, &self.failure) {
+            (Loss::MayNot, Some(Failure::Stop(_, why))) => (*why).to_owned(),
+            (Loss::Changed, _) => "the group changed meanwhile".to_owned(),
+            _ => self.error_text(),
+        };
+        let message = format!(
+            "a call was sent and not answered ({why}); nothing more is changed until it is known what became of it"
+        );
+        Stop::because(Reason::Changing, message)
+    }
+}
+
+/// Notes which job or scaling activity carries out what was accepted.
+fn followed<M: Managed>(
+    pass: &mut Pass<'_, M>,
+    id: &str,
+    reference: Reference,
+    done: &Done<M::Key>,
+) {
+    let operation = pass
+        .record
+        .operation
+        .as_mut()
+        .expect("opened with the intent");
+    operation.phase = Phase::Accepted;
+    operation.request_id.clone_from(&done.request_id);
+    operation.reference = Some(reference.clone());
+    operation.names.clone_from(&done.accepted);
+    let answer = UnwrittenAnswer {
+        reference,
+        request_id: done.request_id.clone(),
+        names: texts(&done.accepted),
+    };
+    for turn in pass.also.values_mut() {
+        let moves = CallId::Moves(id.to_owned());
+        turn.references.insert(moves, answer.clone());
+    }
+    let call = CallId::Own(id.to_owned());
+    pass.turn.references.insert(call.clone(), answer);
+    let now = pass.ctx.now();
+    pass.turn.followed.insert(call, Followed::new(now));
+}
+
+/// What it means for an action that its call did not succeed.
+fn meaning(error: &cloud::Error, service: Service) -> carry::Answer {
+    let why = match error.kind {
+        Kind::Throttled => Why::Throttled,
+        Kind::BadMember | Kind::NamedGroupNotFound | Kind::Invalid => Why::OneIsBad,
+        // One of several attachments is gone already.
+        Kind::MemberNotFound if service == Service::Ess => Why::OneIsAbsent,
+        Kind::MemberNotFound | Kind::AlreadyMember | Kind::MemberBusy => Why::ViewIsOld,
+        Kind::Quota => Why::Quota,
+        Kind::Denied | Kind::LoadBalancerUnusable | Kind::ScalingGroupUnusable => Why::ForGood,
+        _ => Why::Other,
+    };
+    match error.outcome {
+        Outcome::Unknown => carry::Answer::Unknown,
+        Outcome::NotSent => carry::Answer::NotSent(why),
+        Outcome::Refused => carry::Answer::Refused(why),
+    }
 }
 
 /// Asks once more, after the last look and however long that took, whether the call is wanted and may leave.
@@ -325,118 +522,6 @@ async fn last_questions<M: Managed>(
     Err(Stop::Superseded("the last answers came too late"))
 }
 
-/// A batch is not sent, or not once more.
-fn given_up<K>(
-    unanswered: Option<(Duration, Vec<K>)>,
-    stop: Stop,
-    why: &str,
-) -> Result<Next, Lost<K>> {
-    match unanswered {
-        Some((sent, batch)) => Err(lost(sent, batch, why)),
-        None => Ok(Next::End(End::Stopped(stop))),
-    }
-}
-
-/// What comes after a batch that was certainly not carried out.
-fn turned_down<M: Managed>(
-    pass: &mut Pass<'_, M>,
-    manner: Manner,
-    batch: Vec<M::Key>,
-    error: cloud::Error,
-    queue: &mut VecDeque<Vec<M::Key>>,
-    done: &mut Done<M::Key>,
-) -> Next {
-    match error.kind {
-        Kind::BadMember | Kind::NamedGroupNotFound | Kind::Invalid => {
-            refused(pass, manner.action, &batch, &error, queue)
-        }
-        // One of several attachments is gone already; the others still have to go.
-        Kind::MemberNotFound if manner.service == Service::Ess => {
-            match halve(&batch) {
-                Ok([left, right]) => {
-                    queue.push_front(right);
-                    queue.push_front(left);
-                }
-                Err(absent) => _ = done.absent.insert(absent),
-            }
-            Next::Batch
-        }
-        Kind::MemberNotFound | Kind::AlreadyMember => {
-            // The view is wrong, and nobody is at fault: sent once more it is halved, so that the rest goes through.
-            let names = batch.into_iter().collect();
-            pass.contradicted(manner.action, &names);
-            Next::End(End::LookAgain)
-        }
-        Kind::MemberBusy => {
-            // The view says otherwise: it is looked at again, and sent once more before it is halved.
-            let (names, request) = (batch.into_iter().collect(), error.request_id.as_deref());
-            pass.failed_later(manner.action, &names, &told(&error), request);
-            Next::End(End::LookAgain)
-        }
-        // A part may still fit: what does is found by halving.
-        Kind::Quota if batch.len() > 1 => refused(pass, manner.action, &batch, &error, queue),
-        Kind::Quota => Next::End(End::Quota(told(&error))),
-        Kind::Denied | Kind::LoadBalancerUnusable | Kind::ScalingGroupUnusable => {
-            Next::End(End::Refused(error))
-        }
-        _ => Next::End(End::Stopped(error.into())),
-    }
-}
-
-/// Takes in that the cloud accepted a batch.
-fn accepted<M: Managed>(
-    pass: &mut Pass<'_, M>,
-    step: &impl Step<M>,
-    batch: Vec<M::Key>,
-    answer: Answer,
-    done: &mut Done<M::Key>,
-) -> Next {
-    let manner = step.manner();
-    step.accepted(pass, &batch, &answer.request_id);
-    let reference = step.carried_out_by(answer.reference);
-    let (now, linger) = (pass.ctx.now(), pass.ctx.timing.linger);
-    pass.turn.agreed(manner.action, texts(&batch), now, linger);
-    done.accepted.extend(batch);
-    done.request_id = Some(answer.request_id);
-    match reference {
-        Some(reference) => Next::Refer(reference),
-        None if manner.over_when_answered => Next::Batch,
-        None => Next::End(End::Working),
-    }
-}
-
-/// Halves a refused batch, or parks the one bad member it consists of.
-fn refused<M: Managed>(
-    pass: &mut Pass<'_, M>,
-    action: &str,
-    batch: &[M::Key],
-    error: &cloud::Error,
-    queue: &mut VecDeque<Vec<M::Key>>,
-) -> Next {
-    let halves = {
-        let mut memory = pass.memory.lock();
-        match error.kind {
-            // Nobody is at fault when there is no room: the halves are not remembered.
-            Kind::Quota => halve(batch),
-            _ => {
-                let trials = memory.trials.entry(action.to_owned()).or_default();
-                trials.refused(batch)
-            }
-        }
-    };
-    match halves {
-        Ok([left, right]) => {
-            queue.push_front(right);
-            queue.push_front(left);
-        }
-        Err(bad) => {
-            let missing = error.kind == Kind::NamedGroupNotFound;
-            pass.park(bad, told(error), error.request_id.as_deref(), missing);
-        }
-    }
-    Next::Batch
-}
-
 /// Waits until the call may leave. What has to wait waits before the last look, which must not get old meanwhile.
 ///
 /// # Errors
@@ -445,10 +530,10 @@ fn refused<M: Managed>(
 /// answered.
 async fn wait_for_the_call<M: Managed>(
     pass: &Pass<'_, M>,
-    cloud: &Cloud,
-    manner: Manner,
+    step: &impl Step<M>,
     repeating: bool,
 ) -> Result<(), Stop> {
+    let (cloud, manner) = (step.cloud(), step.manner());
     let call = (manner.service, manner.action);
     if !pass.also.is_empty() && !repeating {
         pass.wait_for_room(cloud, call, Some(waits_for_a_call(manner.action)))?;
@@ -462,27 +547,10 @@ pub fn waits_for_a_call(action: &str) -> String {
     format!("{action} waits until the cloud takes another call")
 }
 
-fn lost<K>(sent: Duration, batch: Vec<K>, why: &str) -> Lost<K> {
-    let message = format!(
-        "a call was sent and not answered ({why}); nothing more is changed until it is known what became of it"
-    );
-    Lost {
-        sent,
-        batch,
-        message,
-    }
-}
-
 impl<M: Managed> Pass<'_, M> {
-    /// Waits before a call that was certainly not carried out is tried again.
-    async fn pause(&self, attempt: u32, error: &cloud::Error) {
-        let timing = &self.ctx.timing;
-        let grown = timing
-            .backoff_min
-            .saturating_mul(1 << attempt)
-            .min(timing.backoff_max);
-        let wait = error.retry_after.map_or(grown, |hint| hint.max(grown));
-        let pause = wait / 2 + timing.chance.part_of(wait / 2);
-        self.aside(tokio::time::sleep(pause)).await;
+    /// What is known of batches of `action` with a bad member in them.
+    fn on_trial<T>(&self, action: &str, with: impl FnOnce(&mut Trials<M::Key>) -> T) -> T {
+        let mut memory = self.memory.lock();
+        with(memory.trials.entry(action.to_owned()).or_default())
     }
 }

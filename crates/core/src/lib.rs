@@ -10,6 +10,7 @@ pub mod amount;
 pub mod arrivals;
 pub mod attachment;
 pub mod blocked;
+pub mod carry;
 pub mod claim;
 pub mod contention;
 pub mod follow;
