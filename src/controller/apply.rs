@@ -7,6 +7,7 @@ use server_group_core::{ledger::Ledger, reason::Reason};
 use super::{
     carry_out::{Done, End, Step, carry_out, waits_for_a_call},
     change::Change,
+    ended::{Ended, Judged, Waits},
     events,
     managed::Managed,
     pass::Pass,
@@ -20,10 +21,20 @@ pub struct Applied {
     pub called: bool,
     /// How many changes the cloud accepted.
     pub accepted: usize,
-    /// What stopped it; nothing of the plan follows in this pass.
-    pub stopped: Option<Stop>,
-    /// What the cloud refused some time ago and would refuse again; the rest of the plan goes on without it.
-    pub refused: Option<Stop>,
+    /// How the pass ends before the end of the plan, if it does: nothing of the plan follows.
+    pub ended: Option<Result<Ended, Stop>>,
+    /// An action that the cloud refused some time ago and would refuse again; the rest of the plan goes on without it.
+    pub refused: Option<Judged>,
+}
+
+impl Applied {
+    /// Nothing was done, because something has to be waited for first.
+    pub fn ended(waits: Waits) -> Self {
+        Self {
+            ended: Some(Ok(waits.into())),
+            ..Self::default()
+        }
+    }
 }
 
 /// How an action is told: `adding 25 servers to rsp-1`, `added 25 servers to rsp-1`.
@@ -146,7 +157,7 @@ pub async fn act<M: Managed>(
     group: &str,
     applied: &mut Applied,
 ) -> Result<BTreeSet<M::Key>, Stop> {
-    if names.is_empty() || applied.stopped.is_some() {
+    if names.is_empty() || applied.ended.is_some() {
         return Ok(BTreeSet::new());
     }
     let action = step.manner().action;
@@ -171,8 +182,8 @@ pub async fn act<M: Managed>(
     }
     let call = (step.manner().service, action);
     let waits = format!("{message}: {}", waits_for_a_call(action));
-    if let Err(stop) = pass.wait_for_room(step.cloud(), call, Some(waits)) {
-        applied.stopped = Some(stop);
+    if let Some(waits) = pass.wait_for_room(step.cloud(), call, Some(waits)) {
+        applied.ended = Some(Ok(waits.into()));
         return Ok(BTreeSet::new());
     }
     applied.called = true;
@@ -186,17 +197,16 @@ pub async fn act<M: Managed>(
             pass.quota_reached = Some(words);
         }
         End::Working | End::LookAgain => {
-            applied.stopped = Some(Stop::because(
-                Reason::Changing,
-                format!("{message}: the cloud is working on it"),
-            ));
+            let works = format!("{message}: the cloud is working on it");
+            applied.ended = Some(Ok(Judged::because(Reason::Changing, works).into()));
         }
         End::Refused(error) => {
-            let stop = Stop::from(error);
-            pass.remember_refusal(action, &stop);
-            applied.stopped = Some(stop);
+            let refused = Judged::from(error);
+            pass.remember_refusal(action, &refused);
+            applied.ended = Some(Err(Stop::Failed(refused)));
         }
-        End::Stopped(stop) => applied.stopped = Some(stop),
+        End::Waits(waits) => applied.ended = Some(Ok(waits.into())),
+        End::Stopped(stop) => applied.ended = Some(Err(stop)),
     }
     Ok(done.accepted)
 }

@@ -19,9 +19,11 @@ use server_group_core::{
 };
 
 use super::{
+    apply::Applied,
+    converge::Pipeline,
+    ended::{Ended, Judged, Waits},
     object::Object,
     pass::Pass,
-    reconcile::{Judged, Pipeline},
     report::{Counts, Seen, plain_message},
     shown_plan,
     stop::Stop,
@@ -29,68 +31,91 @@ use super::{
 };
 use crate::{
     api::{ScalingGroupAttachment, status},
-    cloud::{Freshness, attachment_action},
+    cloud::{Cloud, Freshness, attachment_action},
 };
 
 impl Pipeline for ScalingGroupAttachment {
-    async fn converge(pass: &mut Pass<'_, Self>) -> Result<Judged, Stop> {
-        // A list that contradicts itself must not keep an object from going.
-        let parsed = if pass.deleting() {
-            Ok(parse::Parsed::new())
-        } else {
-            parse::parse(&pass.object.spec)
-        };
-        let parsed =
-            parsed.map_err(|invalid| Stop::because(Reason::InvalidSpec, invalid.to_string()))?;
-        let access = pass.authorize()?;
-        let cloud = pass.session(&access).await?;
-        let group = group::Group {
+    type Wishes = parse::Parsed;
+    type Group = group::Group;
+    type View = observe::Observed;
+    type Plan = Plan;
+
+    fn wishes(pass: &Pass<'_, Self>) -> Result<parse::Parsed, String> {
+        if pass.deleting() {
+            return Ok(parse::Parsed::new());
+        }
+        parse::parse(&pass.object.spec).map_err(|invalid| invalid.to_string())
+    }
+
+    fn group_seen_by(pass: &Pass<'_, Self>, cloud: Cloud, _: &parse::Parsed) -> group::Group {
+        group::Group {
             cloud,
             id: pass.object.spec.scaling_group_id.clone(),
-        };
-        activity::follow(pass, &group).await?;
-        let freshness = pass.freshness();
-        let Some(observed) = observe::observe(pass, &group, &parsed, freshness).await? else {
-            return unlisted(pass, &group).await;
-        };
-        let planned = see(pass, &observed);
-        if pass.deleting() && may_go(pass, &observed, &planned).await? {
-            return Err(pass.let_go().await?);
         }
-        if pass.object.spec.suspend {
-            return Ok(pass.resting());
-        }
-        let shown = shown(&planned, &parsed);
-        if pass.object.planning() && !pass.deleting() {
-            return Ok(pass.planned(shown));
-        }
-        if !observed.open() {
-            pass.moving = true;
-            return Ok(pass.names_whom_it_waits_for(judged(pass, &planned, 0)));
-        }
-        pass.tell_changed_plan(&shown);
-        let applied = apply::apply(pass, &group, &parsed, &planned).await?;
-        if let Some(stop) = applied.stopped {
-            return Err(stop);
-        }
-        // What was seen before the pass waited says what to do, not how it stands.
-        if !applied.called && pass.resumes_from.is_none() {
-            let judged = judged(pass, &planned, applied.accepted);
-            return Ok(judged.beside(applied.refused));
-        }
-        pass.moving = applied.accepted > 0;
-        // What was sent is not believed but looked at.
-        let Some(observed) = observe::observe(pass, &group, &parsed, Freshness::now()).await?
-        else {
-            return unlisted(pass, &group).await;
-        };
-        let planned = see(pass, &observed);
+    }
+
+    async fn follow(
+        pass: &mut Pass<'_, Self>,
+        group: &mut group::Group,
+    ) -> Result<Option<Judged>, Stop> {
+        activity::follow(pass, group).await
+    }
+
+    fn waits_to_look(_: &Pass<'_, Self>, _: &group::Group) -> Option<Waits> {
+        None
+    }
+
+    async fn observe(
+        pass: &mut Pass<'_, Self>,
+        group: &group::Group,
+        wishes: &parse::Parsed,
+        freshness: Freshness,
+    ) -> Result<Option<observe::Observed>, Stop> {
+        observe::observe(pass, group, wishes, freshness).await
+    }
+
+    async fn absent(pass: &mut Pass<'_, Self>, group: &group::Group) -> Result<Ended, Stop> {
+        unlisted(pass, group).await
+    }
+
+    fn see(pass: &mut Pass<'_, Self>, view: &observe::Observed) -> Plan {
+        see(pass, view)
+    }
+
+    fn is_open(view: &observe::Observed) -> bool {
+        view.open()
+    }
+
+    async fn may_go(
+        pass: &mut Pass<'_, Self>,
+        view: &observe::Observed,
+        planned: &Plan,
+    ) -> Result<bool, Stop> {
+        may_go(pass, view, planned).await
+    }
+
+    fn shown(planned: &Plan, wishes: &parse::Parsed) -> status::Plan {
+        shown(planned, wishes)
+    }
+
+    fn judged(pass: &Pass<'_, Self>, planned: &Plan, accepted: usize) -> Judged {
+        judged(pass, planned, accepted)
+    }
+
+    fn additions(_: &group::Group, planned: &Plan) -> Vec<&'static str> {
         let families = planned.attach.keys().map(AttachmentKey::family);
-        let actions = families.map(|family| attachment_action(family, true));
-        let refused = pass
-            .remember_quota(actions, applied.accepted)
-            .or(applied.refused);
-        Ok(judged(pass, &planned, applied.accepted).beside(refused))
+        families
+            .map(|family| attachment_action(family, true))
+            .collect()
+    }
+
+    async fn apply(
+        pass: &mut Pass<'_, Self>,
+        group: &group::Group,
+        wishes: &parse::Parsed,
+        planned: &Plan,
+    ) -> Result<Applied, Stop> {
+        apply::apply(pass, group, wishes, planned).await
     }
 }
 
@@ -216,7 +241,7 @@ async fn may_go(
 async fn unlisted(
     pass: &mut Pass<'_, ScalingGroupAttachment>,
     group: &group::Group,
-) -> Result<Judged, Stop> {
+) -> Result<Ended, Stop> {
     if pass.deleting() {
         return release::unseen(pass, group).await;
     }
@@ -225,8 +250,5 @@ async fn unlisted(
          spec.regionId, and whether the group is enabled",
         group.id, pass.object.spec.region_id
     );
-    Ok(Judged {
-        verdict: Reason::GroupNotFound.into(),
-        message,
-    })
+    Ok(Judged::because(Reason::GroupNotFound, message).into())
 }

@@ -15,6 +15,7 @@ use server_group_core::{
 };
 
 use super::{
+    ended::Waits,
     managed::Managed,
     operation,
     pass::{Claims, Pass},
@@ -107,6 +108,8 @@ pub enum End {
     Quota(String),
     /// The cloud would refuse it again: until somebody does something, it need not be tried.
     Refused(cloud::Error),
+    /// A call has to wait, and the pass lets go of the groups of others meanwhile.
+    Waits(Waits),
     /// Something else stopped it.
     Stopped(Stop),
 }
@@ -209,6 +212,8 @@ struct Calls<K> {
 
 /// Why a look or a call did not succeed.
 enum Failure {
+    /// The pass has to wait.
+    Waits(Waits),
     /// The pass has to end; and what that means for a call that is to be repeated.
     Stop(Stop, &'static str),
     /// The cloud refused the call, or did not answer.
@@ -216,16 +221,17 @@ enum Failure {
 }
 
 impl Failure {
-    fn stop(self) -> Stop {
+    fn end(self) -> End {
         match self {
-            Self::Stop(stop, _) => stop,
-            Self::Error(error) => error.into(),
+            Self::Waits(waits) => End::Waits(waits),
+            Self::Stop(stop, _) => End::Stopped(stop),
+            Self::Error(error) => End::Stopped(error.into()),
         }
     }
 
     fn error(&self) -> Option<&cloud::Error> {
         match self {
-            Self::Stop(..) => None,
+            Self::Waits(_) | Self::Stop(..) => None,
             Self::Error(error) => Some(error),
         }
     }
@@ -252,16 +258,16 @@ impl<K: Ord + Clone + Display> Calls<K> {
         batch: Vec<K>,
         repeating: bool,
     ) -> News<K> {
-        const WHY: &str = "the next look did not succeed";
-        if let Err(stop) = wait_for_the_call(pass, step, repeating).await {
-            return self.may_not(stop, WHY);
+        if let Some(waits) = wait_for_the_call(pass, step, repeating).await {
+            self.failure = Some(Failure::Waits(waits));
+            return News::MayNot;
         }
         self.groups = step.moves(&batch);
         self.groups.insert(pass.object.group());
         self.planned = pass.claims_on(&self.groups);
         match step.prepare(pass, batch, repeating).await {
             Ok(batch) => News::MaySend(batch),
-            Err(stop) => self.may_not(stop, WHY),
+            Err(stop) => self.may_not(stop, "the next look did not succeed"),
         }
     }
 
@@ -384,7 +390,7 @@ impl<K: Ord + Clone + Display> Calls<K> {
             carry::End::Quota => End::Quota(self.error_text()),
             carry::End::Refused | carry::End::Stopped => match self.failure {
                 Some(Failure::Error(error)) if end == carry::End::Refused => End::Refused(error),
-                Some(failure) => End::Stopped(failure.stop()),
+                Some(failure) => failure.end(),
                 None => End::LookAgain,
             },
         };
@@ -524,22 +530,22 @@ async fn last_questions<M: Managed>(
 
 /// Waits until the call may leave. What has to wait waits before the last look, which must not get old meanwhile.
 ///
-/// # Errors
-///
-/// [`Stop::Waits`] for a pass that has the groups of others: it lets them go, unless it is repeating a call that was not
-/// answered.
+/// A pass that has the groups of others lets them go instead, unless it is repeating a call that was not answered.
 async fn wait_for_the_call<M: Managed>(
     pass: &Pass<'_, M>,
     step: &impl Step<M>,
     repeating: bool,
-) -> Result<(), Stop> {
+) -> Option<Waits> {
     let (cloud, manner) = (step.cloud(), step.manner());
     let call = (manner.service, manner.action);
     if !pass.also.is_empty() && !repeating {
-        pass.wait_for_room(cloud, call, Some(waits_for_a_call(manner.action)))?;
+        let message = Some(waits_for_a_call(manner.action));
+        if let Some(waits) = pass.wait_for_room(cloud, call, message) {
+            return Some(waits);
+        }
     }
     pass.aside(cloud.ready(manner.service, manner.action)).await;
-    Ok(())
+    None
 }
 
 /// What status says of an action until its call may leave.

@@ -10,10 +10,10 @@ use server_group_core::{
 };
 
 use super::{
+    ended::Judged,
     managed::Managed,
     pass::Pass,
     record::{Operation, Reference, texts},
-    stop::Stop,
     turns::CallId,
 };
 use crate::{api::status::Phase, timing::Timing};
@@ -45,17 +45,13 @@ impl<M: Managed> Pass<'_, M> {
         Some((operation, reference))
     }
 
-    /// Takes in how the `followed` job or scaling activity stands.
-    ///
-    /// # Errors
-    ///
-    /// [`Stop`] while it runs, unless that takes too long.
+    /// Takes in how the `followed` job or scaling activity stands; says how the object stands while it runs.
     pub fn follow(
         &mut self,
         operation: &Operation<M::Key>,
         followed: Followed<'_>,
         progress: Progress,
-    ) -> Result<(), Stop> {
+    ) -> Option<Judged> {
         let (noun, reference, carrier) = match followed {
             Followed::Job(id) => ("job", id, Carrier::Job),
             Followed::Activity(id) => ("scaling activity", id, Carrier::Activity),
@@ -67,14 +63,14 @@ impl<M: Managed> Pass<'_, M> {
         match self.turn.course(&id, carrier, progress, now, patience) {
             Course::Runs => {
                 let message = format!("{name} is running");
-                return Err(Stop::because(Reason::Changing, message));
+                return Some(Judged::because(Reason::Changing, message));
             }
             Course::Endless => {
                 let note = format!("{name} does not end");
                 if self.memory.lock().last_failure.as_ref() != Some(&note) {
                     self.note_failure(&note, request);
                 }
-                return Err(Stop::because(Reason::Changing, note));
+                return Some(Judged::because(Reason::Changing, note));
             }
             Course::Failed(words) => {
                 let note = with_words(format!("{name} failed"), &words);
@@ -93,7 +89,7 @@ impl<M: Managed> Pass<'_, M> {
         self.group_changed();
         self.turn.answered.insert(id);
         self.close_answered();
-        Ok(())
+        None
     }
 
     /// `request` is the cloud's id of the call that was accepted and failed later.

@@ -21,9 +21,11 @@ use server_group_core::{
 };
 
 use super::{
+    apply::Applied,
+    converge::Pipeline,
+    ended::{Ended, Judged, Waits},
     object::Object,
     pass::Pass,
-    reconcile::{Judged, Pipeline},
     report::{Counts, Seen, plain_message},
     shown_plan,
     stop::Stop,
@@ -31,64 +33,90 @@ use super::{
 };
 use crate::{
     api::{ServerGroupMembership, status},
-    cloud::add_action,
+    cloud::{Cloud, Freshness, add_action},
 };
-use observe::Look;
 
 impl Pipeline for ServerGroupMembership {
-    async fn converge(pass: &mut Pass<'_, Self>) -> Result<Judged, Stop> {
-        let parsed = if pass.deleting() {
-            parse::for_release(&pass.object.spec)
-        } else {
-            let parsed = parse::parse(&pass.object.spec);
-            parsed.map_err(|invalid| Stop::because(Reason::InvalidSpec, invalid.to_string()))?
-        };
-        let access = pass.authorize()?;
-        let cloud = pass.session(&access).await?;
-        let mut group = group::Group {
+    type Wishes = parse::Parsed;
+    type Group = group::Group;
+    type View = observe::Observed;
+    type Plan = Plan;
+
+    fn wishes(pass: &Pass<'_, Self>) -> Result<parse::Parsed, String> {
+        if pass.deleting() {
+            return Ok(parse::for_release(&pass.object.spec));
+        }
+        parse::parse(&pass.object.spec).map_err(|invalid| invalid.to_string())
+    }
+
+    fn group_seen_by(pass: &Pass<'_, Self>, cloud: Cloud, wishes: &parse::Parsed) -> group::Group {
+        group::Group {
             cloud,
-            product: parsed.product,
+            product: wishes.product,
             id: pass.object.spec.server_group.id.clone(),
             another_job_runs: false,
-        };
-        group.another_job_runs = job::follow(pass, &group).await?;
-        let Some(observed) = observe::observe(pass, &group, &parsed, Look::Shared).await? else {
-            return gone(pass, &group).await;
-        };
-        let planned = see(pass, &observed);
-        if pass.deleting() && may_go(pass, &observed, &planned).await? {
-            return Err(pass.let_go().await?);
         }
-        if pass.object.spec.suspend {
-            return Ok(pass.resting());
-        }
-        let shown = shown(&planned);
-        if pass.object.planning() && !pass.deleting() {
-            return Ok(pass.planned(shown));
-        }
-        if !observed.open() {
-            pass.moving = true;
-            return Ok(pass.names_whom_it_waits_for(judged(pass, &planned, 0)));
-        }
-        pass.tell_changed_plan(&shown);
-        let applied = apply::apply(pass, &group, &parsed, &planned).await?;
-        if let Some(stop) = applied.stopped {
-            return Err(stop);
-        }
-        // What was seen before the pass waited says what to do, not how it stands.
-        if !applied.called && pass.resumes_from.is_none() {
-            let judged = judged(pass, &planned, applied.accepted);
-            return Ok(judged.beside(applied.refused));
-        }
-        pass.moving = applied.accepted > 0;
-        // What was sent is not believed but looked at.
-        let Some(observed) = observe::observe(pass, &group, &parsed, Look::Now).await? else {
-            return gone(pass, &group).await;
-        };
-        let planned = see(pass, &observed);
-        let quota = pass.remember_quota([add_action(group.product)], applied.accepted);
-        let refused = quota.or(applied.refused);
-        Ok(judged(pass, &planned, applied.accepted).beside(refused))
+    }
+
+    async fn follow(
+        pass: &mut Pass<'_, Self>,
+        group: &mut group::Group,
+    ) -> Result<Option<Judged>, Stop> {
+        job::follow(pass, group).await
+    }
+
+    fn waits_to_look(pass: &Pass<'_, Self>, group: &group::Group) -> Option<Waits> {
+        observe::waits_to_look(pass, group)
+    }
+
+    async fn observe(
+        pass: &mut Pass<'_, Self>,
+        group: &group::Group,
+        wishes: &parse::Parsed,
+        freshness: Freshness,
+    ) -> Result<Option<observe::Observed>, Stop> {
+        observe::observe(pass, group, wishes, freshness).await
+    }
+
+    async fn absent(pass: &mut Pass<'_, Self>, group: &group::Group) -> Result<Ended, Stop> {
+        gone(pass, group).await
+    }
+
+    fn see(pass: &mut Pass<'_, Self>, view: &observe::Observed) -> Plan {
+        see(pass, view)
+    }
+
+    fn is_open(view: &observe::Observed) -> bool {
+        view.open()
+    }
+
+    async fn may_go(
+        pass: &mut Pass<'_, Self>,
+        view: &observe::Observed,
+        planned: &Plan,
+    ) -> Result<bool, Stop> {
+        may_go(pass, view, planned).await
+    }
+
+    fn shown(planned: &Plan, _: &parse::Parsed) -> status::Plan {
+        shown(planned)
+    }
+
+    fn judged(pass: &Pass<'_, Self>, planned: &Plan, accepted: usize) -> Judged {
+        judged(pass, planned, accepted)
+    }
+
+    fn additions(group: &group::Group, _: &Plan) -> Vec<&'static str> {
+        vec![add_action(group.product)]
+    }
+
+    async fn apply(
+        pass: &mut Pass<'_, Self>,
+        group: &group::Group,
+        wishes: &parse::Parsed,
+        planned: &Plan,
+    ) -> Result<Applied, Stop> {
+        apply::apply(pass, group, wishes, planned).await
     }
 }
 
@@ -229,16 +257,13 @@ async fn may_go(
 async fn gone(
     pass: &mut Pass<'_, ServerGroupMembership>,
     group: &group::Group,
-) -> Result<Judged, Stop> {
+) -> Result<Ended, Stop> {
     if pass.deleting() && pass.gone_for_sure() {
-        return Err(pass.let_go().await?);
+        return pass.let_go().await;
     }
     let message = format!(
         "server group {} does not exist in {}; check spec.serverGroup and spec.regionId",
         group.id, pass.object.spec.region_id
     );
-    Ok(Judged {
-        verdict: Reason::GroupNotFound.into(),
-        message,
-    })
+    Ok(Judged::because(Reason::GroupNotFound, message).into())
 }

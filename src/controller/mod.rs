@@ -1,7 +1,7 @@
 //! One pass over one object, and what brings it back.
 //!
-//! `parse → authorize → observe → plan → claim → apply → verify → report`: [`membership`] and [`attachment`]
-//! are that pipeline for the two kinds, [`pass`] is what they share, and `server_group_core` decides.
+//! `parse → authorize → observe → plan → claim → apply → verify → report`: [`converge`] is that pipeline, [`membership`] and
+//! [`attachment`] are its steps for the two kinds, [`pass`] is what they share, and `server_group_core` decides.
 //! Why a pass was triggered is never looked at.
 
 pub mod accounts;
@@ -15,7 +15,9 @@ pub mod change;
 pub mod claims;
 pub mod contention;
 pub mod context;
+pub mod converge;
 pub mod dispatch;
+pub mod ended;
 pub mod events;
 pub mod following;
 pub mod fresh;

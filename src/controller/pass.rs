@@ -21,6 +21,7 @@ use super::{
     accounts::Account,
     authorize::{self, Access},
     change::Change,
+    ended::{Wait, Waits},
     known::Known,
     managed::{Managed, key},
     memory::Memory,
@@ -30,7 +31,7 @@ use super::{
     report::{Report, Seen},
     shown_plan,
     signals::Signal,
-    stop::{Stop, Wait, reason_for, told},
+    stop::{Stop, reason_for, told},
     turns::{CallId, GroupId, Turn},
     unreadable::{Sent, Unreadable},
 };
@@ -477,41 +478,31 @@ impl<'c, M: Managed> Pass<'c, M> {
         found
     }
 
-    /// Waits until such a call may leave, without keeping a place: the pass begins anew then.
+    /// What has to be waited for until such a call may leave, without keeping a place: the pass begins anew then.
     ///
     /// `message` says what is waited for, where something was found out.
-    ///
-    /// # Errors
-    ///
-    /// [`Stop::Waits`] if it may not leave now.
     pub fn wait_for_room(
         &self,
         cloud: &Cloud,
         (service, action): (Service, &'static str),
         message: Option<String>,
-    ) -> Result<(), Stop> {
-        match cloud.room(service, action) {
-            None => Ok(()),
-            Some(ticket) => Err(Stop::Waits {
-                wait: Wait::Call(ticket),
-                message,
-            }),
-        }
+    ) -> Option<Waits> {
+        let ticket = cloud.room(service, action)?;
+        Some(Waits {
+            wait: Wait::Call(ticket),
+            message,
+        })
     }
 
-    /// Waits until the pass has these groups besides its own: it begins anew then.
-    ///
-    /// # Errors
-    ///
-    /// [`Stop::Waits`] if it does not have them.
-    pub fn wait_for_groups(&self, groups: BTreeSet<GroupId>) -> Result<(), Stop> {
+    /// What has to be waited for until the pass has these groups besides its own: it begins anew then.
+    pub fn wait_for_groups(&self, groups: BTreeSet<GroupId>) -> Option<Waits> {
         let lacks = |group: &&GroupId| !self.also.contains_key(*group);
         if !groups.iter().any(|group| lacks(&group)) {
-            return Ok(());
+            return None;
         }
         // Where nobody is at work it has them in a moment, and nothing has to be said.
         let taken = self.ctx.turns.any_taken(groups.iter().filter(lacks));
-        Err(Stop::Waits {
+        Some(Waits {
             wait: Wait::Groups(groups),
             message: taken.then(|| {
                 "waits until another change to a group whose instances it moves is answered".into()

@@ -12,6 +12,8 @@ use super::{
     Context, announce,
     apply::forget_refused,
     change::Change,
+    converge::{Pipeline, converge},
+    ended::{Ended, Judged, Wait, Waits},
     events,
     known::Known,
     managed::Managed,
@@ -20,42 +22,10 @@ use super::{
     pass::{Pass, Work},
     queue::{Level, Name},
     report::plain_message,
-    stop::{Stop, Wait},
+    stop::Stop,
     turns::GroupId,
 };
 use crate::{api::status::Plan, cloud::Ticket};
-
-/// What the pipeline of a kind found out and did.
-#[derive(Debug)]
-pub struct Judged {
-    /// How it ended.
-    pub verdict: Verdict,
-    /// For a person.
-    pub message: String,
-}
-
-impl Judged {
-    /// With what the cloud refused besides: its reason, unless this one needs a person more; its words in any case.
-    #[must_use]
-    pub fn beside(self, refused: Option<Stop>) -> Self {
-        let Some(Stop::Verdict { verdict, message }) = refused else {
-            return self;
-        };
-        match self.verdict.reason {
-            Reason::Conflict | Reason::Contended | Reason::LastServing => Self {
-                verdict: self.verdict,
-                message: format!("{}; besides, {message}", self.message),
-            },
-            _ => Self { verdict, message },
-        }
-    }
-}
-
-/// A kind with its pipeline.
-pub trait Pipeline: Managed {
-    /// From parsing to verifying, for an object that is neither free to go nor at rest by its own wish.
-    fn converge(pass: &mut Pass<'_, Self>) -> impl Future<Output = Result<Judged, Stop>> + Send;
-}
 
 impl<M: Managed> Pass<'_, M> {
     /// Shows what would be changed, and leaves it at that.
@@ -66,10 +36,7 @@ impl<M: Managed> Pass<'_, M> {
             totals.add, totals.remove, totals.update
         );
         self.plan = Some(shown);
-        Judged {
-            verdict: Reason::Planned.into(),
-            message,
-        }
+        Judged::because(Reason::Planned, message)
     }
 
     /// Suspended: nothing is started. One that is deleted meanwhile goes once what was sent is settled.
@@ -80,10 +47,7 @@ impl<M: Managed> Pass<'_, M> {
         } else {
             Reason::Suspended
         };
-        Judged {
-            verdict: reason.into(),
-            message: plain_message(reason).into(),
-        }
+        Judged::because(reason, plain_message(reason))
     }
 
     /// How the pass ended, told from what its plan left; where something could not be read that explains it, that.
@@ -181,9 +145,7 @@ pub async fn reconcile<M: Pipeline>(ctx: &Context, name: &Name, work: Work) -> N
             // What somebody changed meanwhile is looked at soon; what fails waits like all that fails.
             let level = match stop {
                 Stop::Superseded(_) => Level::Asked,
-                Stop::Gone | Stop::Kubernetes(_) | Stop::Verdict { .. } | Stop::Waits { .. } => {
-                    Level::Sweep
-                }
+                Stop::Gone | Stop::Kubernetes(_) | Stop::Failed(_) => Level::Sweep,
             };
             Next::After(after(&pass, &stop), level)
         }
@@ -214,7 +176,7 @@ enum Concluded {
 }
 
 /// Everything up to the verdict.
-async fn attempt<M: Pipeline>(pass: &mut Pass<'_, M>) -> Result<Judged, Stop> {
+async fn attempt<M: Pipeline>(pass: &mut Pass<'_, M>) -> Result<Ended, Stop> {
     forget_refused(pass);
     pass.close_answered();
     let open = pass.record.operation.is_some();
@@ -224,7 +186,7 @@ async fn attempt<M: Pipeline>(pass: &mut Pass<'_, M>) -> Result<Judged, Stop> {
         let stays = pass.at_rest_by_wish() || (pass.keeps_everything() && !drained);
         let nothing_to_release = pass.record.ledger.registered.is_empty() && !drained;
         if pass.abandoned() || (!open && (stays || nothing_to_release)) {
-            return Err(pass.let_go().await?);
+            return pass.let_go().await;
         }
     } else {
         // Somebody may have replaced the object by one that says nothing of it.
@@ -232,42 +194,34 @@ async fn attempt<M: Pipeline>(pass: &mut Pass<'_, M>) -> Result<Judged, Stop> {
             pass.hold_by_finalizer().await?;
         }
         if pass.object.suspended() && !open {
-            return Ok(pass.resting());
+            return Ok(pass.resting().into());
         }
     }
-    M::converge(pass).await
+    converge(pass).await
 }
 
 /// Writes the status.
 async fn conclude<M: Pipeline>(
     pass: &mut Pass<'_, M>,
     before: &Known<M>,
-    ended: Result<Judged, Stop>,
+    ended: Result<Ended, Stop>,
 ) -> Result<Concluded, Stop> {
     let (judged, concluded) = match ended {
-        Ok(judged) => {
+        Ok(Ended::Judged(judged)) | Err(Stop::Failed(judged)) => {
             let concluded = Concluded::Verdict(judged.verdict);
             (judged, concluded)
         }
-        Err(Stop::Gone) => return Ok(Concluded::Gone),
-        Err(Stop::Verdict { verdict, message }) => {
-            (Judged { verdict, message }, Concluded::Verdict(verdict))
-        }
-        Err(Stop::Waits {
-            wait,
-            message: Some(message),
-        }) => {
+        Ok(Ended::Waits(Waits { wait, message })) => {
+            let Some(message) = message else {
+                return Ok(Concluded::Waits(wait));
+            };
             let reason = match pass.deleting() {
                 true => Reason::Releasing,
                 false => Reason::Changing,
             };
-            let verdict = reason.into();
-            (Judged { verdict, message }, Concluded::Waits(wait))
+            (Judged::because(reason, message), Concluded::Waits(wait))
         }
-        Err(Stop::Waits {
-            wait,
-            message: None,
-        }) => return Ok(Concluded::Waits(wait)),
+        Ok(Ended::LetGo) | Err(Stop::Gone) => return Ok(Concluded::Gone),
         Err(stop @ (Stop::Superseded(_) | Stop::Kubernetes(_))) => return Err(stop),
     };
     let message = match &pass.remark {
@@ -308,7 +262,7 @@ fn after<M: Managed>(pass: &Pass<'_, M>, stop: &Stop) -> Duration {
         Stop::Superseded(why) => {
             tracing::info!(object, why, "the pass was given up; looking again")
         }
-        Stop::Gone | Stop::Verdict { .. } | Stop::Waits { .. } => {}
+        Stop::Gone | Stop::Failed(_) => {}
     }
     pace::backoff(memory.failures, timing)
 }

@@ -5,14 +5,12 @@ use server_group_core::{
     reason::Reason,
 };
 
-use super::{managed::Managed, pass::Pass, stop::Stop};
+use super::{ended::Judged, managed::Managed, pass::Pass};
 
 impl<M: Managed> Pass<'_, M> {
-    /// Notes that `action` was refused with what `stop` says.
-    pub fn remember_refusal(&self, action: &'static str, stop: &Stop) {
-        let Stop::Verdict { verdict, message } = stop else {
-            return;
-        };
+    /// Notes that `action` was refused, and what that means.
+    pub fn remember_refusal(&self, action: &'static str, refused: &Judged) {
+        let Judged { verdict, message } = refused;
         let until = self.ctx.now() + self.ctx.timing.parked_retry;
         let blocked = &mut self.memory.lock().blocked;
         blocked.refused(action, *verdict, message.clone(), until);
@@ -23,17 +21,17 @@ impl<M: Managed> Pass<'_, M> {
         &self,
         actions: impl IntoIterator<Item = &'static str>,
         accepted: usize,
-    ) -> Option<Stop> {
+    ) -> Option<Judged> {
         let words = self.quota_reached.clone().filter(|_| accepted == 0)?;
-        let stop = Stop::because(Reason::QuotaExceeded, words);
+        let refused = Judged::because(Reason::QuotaExceeded, words);
         for action in actions {
-            self.remember_refusal(action, &stop);
+            self.remember_refusal(action, &refused);
         }
-        Some(stop)
+        Some(refused)
     }
 
     /// What `action` was refused with, as long as there is no reason to try again.
-    pub fn still_refused(&mut self, action: &'static str) -> Option<Stop> {
+    pub fn still_refused(&mut self, action: &'static str) -> Option<Judged> {
         let now = self.ctx.now();
         let sight = Sight {
             looks: &self.sight,
@@ -46,7 +44,7 @@ impl<M: Managed> Pass<'_, M> {
             until,
         } = block?;
         self.wake_at(until);
-        Some(Stop::Verdict { verdict, message })
+        Some(Judged { verdict, message })
     }
 
     /// Whether anything was refused because the group, or what it belongs to, was in no state for it.

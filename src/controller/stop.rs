@@ -1,59 +1,33 @@
 //! Why a pass ends before its end, and what a failed call means for the object.
 
-use std::collections::BTreeSet;
+use server_group_core::reason::Reason;
 
-use server_group_core::{reason::Reason, verdict::Verdict};
+use super::{ended::Judged, report::plain_message};
+use crate::cloud;
 
-use super::{report::plain_message, turns::GroupId};
-use crate::cloud::{self, Ticket};
-
-/// Why a pass ended before its end.
+/// Why a pass failed.
 #[derive(Debug)]
 pub enum Stop {
     /// The object, its account, or the leader is not what the plan was made for. Look again at once.
     Superseded(&'static str),
-    /// The object is gone, or free to go.
+    /// The object is gone.
     Gone,
-    /// There is a verdict and nothing more to do now.
-    Verdict {
-        /// Why.
-        verdict: Verdict,
-        /// For a person.
-        message: String,
-    },
+    /// There is a reason, which status shows, and nothing more to do now.
+    Failed(Judged),
     /// Kubernetes did not take a write, or did not answer.
     Kubernetes(kube::Error),
-    /// It goes on later, from the start.
-    Waits {
-        /// What for.
-        wait: Wait,
-        /// For a person; `None` if nothing was found out that status does not say.
-        message: Option<String>,
-    },
-}
-
-/// What a pass waits for that holds no place.
-#[derive(Debug)]
-pub enum Wait {
-    /// Until a call may leave.
-    Call(Ticket),
-    /// Until nobody else is at work on these groups.
-    Groups(BTreeSet<GroupId>),
 }
 
 impl Stop {
     /// Ends the pass for `reason`, with `message` for a person.
     pub fn because(reason: Reason, message: impl Into<String>) -> Self {
-        Self::Verdict {
-            verdict: reason.into(),
-            message: message.into(),
-        }
+        Self::Failed(Judged::because(reason, message))
     }
 }
 
 impl From<cloud::Error> for Stop {
     fn from(error: cloud::Error) -> Self {
-        Self::because(reason_for(error.kind), told(&error))
+        Self::Failed(error.into())
     }
 }
 

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use server_group_core::reason::{Hold, Reason};
 
-use super::{managed::Managed, open::Open, pass::Pass, reconcile::Judged};
+use super::{ended::Judged, managed::Managed, open::Open, pass::Pass};
 
 impl<M: Managed> Pass<'_, M> {
     /// Turns what has waited for another object for too long into a conflict. `awaits` has all that waits, with the name of

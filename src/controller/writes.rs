@@ -6,7 +6,9 @@ use kube::{
 };
 use serde_json::json;
 
-use super::{managed::Managed, object::is_held, pass::Pass, report::Report, stop::Stop};
+use super::{
+    ended::Ended, managed::Managed, object::is_held, pass::Pass, report::Report, stop::Stop,
+};
 use crate::api::FINALIZER;
 
 impl<M: Managed> Pass<'_, M> {
@@ -54,7 +56,7 @@ impl<M: Managed> Pass<'_, M> {
     /// # Errors
     ///
     /// As [`Pass::write`].
-    pub async fn let_go(&mut self) -> Result<Stop, Stop> {
+    pub async fn let_go(&mut self) -> Result<Ended, Stop> {
         let mut finalizers = self.object.finalizers().to_vec();
         finalizers.retain(|finalizer| finalizer != FINALIZER);
         if finalizers.len() < self.object.finalizers().len() {
@@ -63,7 +65,7 @@ impl<M: Managed> Pass<'_, M> {
                 Err(stop) => return Err(stop),
             }
         }
-        Ok(Stop::Gone)
+        Ok(Ended::LetGo)
     }
 
     async fn patch_finalizers(&mut self, finalizers: Vec<String>) -> Result<(), Stop> {

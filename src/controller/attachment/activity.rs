@@ -2,23 +2,24 @@
 
 use super::{
     super::{
-        following::Followed, pass::Pass, record::Reference, scaling_activity::look, stop::Stop,
+        ended::Judged, following::Followed, pass::Pass, record::Reference, scaling_activity::look,
+        stop::Stop,
     },
     group::Group,
 };
 use crate::api::ScalingGroupAttachment;
 
-/// Looks at the activity that the open operation refers to, if there is one.
+/// Looks at the activity that the open operation refers to, if there is one; says how the object stands while it runs.
 ///
 /// # Errors
 ///
-/// [`Stop`] while it runs.
+/// [`Stop`] if it could not be looked at.
 pub(super) async fn follow(
     pass: &mut Pass<'_, ScalingGroupAttachment>,
     group: &Group,
-) -> Result<(), Stop> {
+) -> Result<Option<Judged>, Stop> {
     let Some((operation, reference)) = pass.followed() else {
-        return Ok(());
+        return Ok(None);
     };
     let standing = look(
         pass.ctx,
@@ -32,5 +33,5 @@ pub(super) async fn follow(
         Reference::AnyActivity => "without a name",
         Reference::Id(id) => id,
     };
-    pass.follow(&operation, Followed::Activity(name), standing)
+    Ok(pass.follow(&operation, Followed::Activity(name), standing))
 }

@@ -20,6 +20,7 @@ use super::{
         apply::{Applied, Entries, Wording, act, change_ledger, register, take_back},
         carry_out::{Manner, Step},
         change::Change,
+        ended::Waits,
         following::patience,
         object::age,
         open::Open,
@@ -51,7 +52,9 @@ pub(super) async fn apply(
     parsed: &Parsed,
     planned: &Plan,
 ) -> Result<Applied, Stop> {
-    wait_for_fed_groups(pass, planned)?;
+    if let Some(waits) = wait_for_fed_groups(pass, planned) {
+        return Ok(Applied::ended(waits));
+    }
     let entries = Entries {
         adopt: &planned.adopt,
         inherit: &planned.inherit,
@@ -90,7 +93,7 @@ async fn swap(
     names: &BTreeSet<AttachmentKey>,
     applied: &mut Applied,
 ) -> Result<(), Stop> {
-    if of_family(family, names).is_empty() || applied.stopped.is_some() {
+    if of_family(family, names).is_empty() || applied.ended.is_some() {
         return Ok(());
     }
     // What would not be attached again is not detached.
@@ -409,15 +412,9 @@ fn moved(group: &Group, force: Force, batch: &[AttachmentKey]) -> BTreeSet<Group
     moved.map(|key| fed_group(region, key)).collect()
 }
 
-/// Waits for the turns on the groups that forced calls will move instances in or out of (S6).
-///
-/// # Errors
-///
-/// [`Stop::Waits`] if the pass does not have them.
-fn wait_for_fed_groups(
-    pass: &Pass<'_, ScalingGroupAttachment>,
-    planned: &Plan,
-) -> Result<(), Stop> {
+/// What has to be waited for until the pass has the turns on the groups that forced calls will move instances in or out
+/// of (S6).
+fn wait_for_fed_groups(pass: &Pass<'_, ScalingGroupAttachment>, planned: &Plan) -> Option<Waits> {
     let spec = &pass.object.spec;
     // What gets another weight is attached again in the same pass.
     let attached = planned.attach.keys().chain(&planned.swap);

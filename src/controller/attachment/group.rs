@@ -3,7 +3,7 @@
 use crate::cloud::Cloud;
 
 /// A scaling group, and as whom it is changed.
-pub(super) struct Group {
+pub struct Group {
     /// The client.
     pub cloud: Cloud,
     /// Its id.

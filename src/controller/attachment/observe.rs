@@ -37,7 +37,7 @@ use crate::{
 };
 
 /// A view and what follows from it.
-pub(super) struct Observed {
+pub struct Observed {
     /// Everything a decision may depend on.
     pub world: World,
     /// Whether no other object has a call under way on this scaling group.

@@ -17,9 +17,9 @@ use super::{
     super::{
         apply::tell_accepted,
         carry_out::{End, Manner, Step, carry_out},
+        ended::{Ended, Judged},
         object::age,
         pass::Pass,
-        reconcile::Judged,
         report::plain_message,
         stop::Stop,
     },
@@ -32,21 +32,21 @@ use crate::{
     cloud::{self, Answer, Cloud, Force},
 };
 
-/// Lets go of what was registered, without a view.
+/// Lets go of what was registered, without a view, and then of the object.
 ///
 /// # Errors
 ///
-/// [`Stop::Gone`] once the object may go.
+/// [`Stop`] if a call or a write failed.
 pub(super) async fn unseen(
     pass: &mut Pass<'_, ScalingGroupAttachment>,
     group: &Group,
-) -> Result<Judged, Stop> {
+) -> Result<Ended, Stop> {
     if pass.keeps_everything() {
-        return Err(pass.let_go().await?);
+        return pass.let_go().await;
     }
     let neighbours = pass.neighbours();
     if something_is_open(pass, group.cloud.now()) {
-        return Ok(releasing());
+        return Ok(releasing().into());
     }
     let others: Vec<_> = neighbours
         .iter()
@@ -63,28 +63,25 @@ pub(super) async fn unseen(
         .cloned()
         .collect();
     if ours.is_empty() {
-        return Err(pass.let_go().await?);
+        return pass.let_go().await;
     }
     // It said so once: to be asked again before the second answer can count would change nothing.
     if pass.gone_lately() {
-        return Ok(releasing());
+        return Ok(releasing().into());
     }
     for family in Family::ALL {
         let names = of_family(family, &ours);
         if !names.is_empty()
-            && let Some(judged) = detach(pass, group, family, names).await?
+            && let Some(ended) = detach(pass, group, family, names).await?
         {
-            return Ok(judged);
+            return Ok(ended);
         }
     }
-    Err(pass.let_go().await?)
+    pass.let_go().await
 }
 
 fn releasing() -> Judged {
-    Judged {
-        verdict: Reason::Releasing.into(),
-        message: plain_message(Reason::Releasing).into(),
-    }
+    Judged::because(Reason::Releasing, plain_message(Reason::Releasing))
 }
 
 /// Whether a call on the scaling group, ours or a neighbour's, may still land: it is given the time that two agreeing
@@ -97,13 +94,13 @@ fn something_is_open(pass: &mut Pass<'_, ScalingGroupAttachment>, cloud_now: Tim
     !unsettled.is_empty()
 }
 
-/// Detaches all of `names`; says how it stands if that is not done yet.
+/// Detaches all of `names`; says how the pass ends if that is not done yet, or if there is nothing to detach them from.
 async fn detach(
     pass: &mut Pass<'_, ScalingGroupAttachment>,
     group: &Group,
     family: Family,
     names: Vec<AttachmentKey>,
-) -> Result<Option<Judged>, Stop> {
+) -> Result<Option<Ended>, Stop> {
     let count = names.len();
     let done = carry_out(
         pass,
@@ -116,15 +113,16 @@ async fn detach(
     match done.end {
         // What is not attached any more needs no detaching.
         End::Complete if done.accepted.len() + done.absent.len() == count => Ok(None),
-        End::Stopped(Stop::Verdict { verdict, .. }) if verdict.reason == Reason::GroupNotFound => {
-            if pass.gone_for_sure() {
-                return Err(pass.let_go().await?);
+        End::Stopped(Stop::Failed(judged)) if judged.verdict.reason == Reason::GroupNotFound => {
+            match pass.gone_for_sure() {
+                true => pass.let_go().await.map(Some),
+                false => Ok(Some(releasing().into())),
             }
-            Ok(Some(releasing()))
         }
+        End::Waits(waits) => Ok(Some(waits.into())),
         End::Stopped(stop) => Err(stop),
         End::Refused(error) => Err(error.into()),
-        _ => Ok(Some(releasing())),
+        _ => Ok(Some(releasing().into())),
     }
 }
 

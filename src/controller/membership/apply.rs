@@ -25,12 +25,12 @@ use super::{
     },
     claims::claimant,
     group::Group,
-    observe::{Look, observe},
+    observe::observe,
     parse::Parsed,
 };
 use crate::{
     api::ServerGroupMembership,
-    cloud::{self, Answer, Cloud, MemberChange},
+    cloud::{self, Answer, Cloud, Freshness, MemberChange},
 };
 
 /// Carries out `planned`: additions, weights, removals.
@@ -78,9 +78,9 @@ pub(super) async fn apply(
     )
     .await?;
     let (mut drains, mut removals) = (planned.drain.clone(), planned.remove.clone());
-    if pass.quota_reached.is_some() && applied.stopped.is_none() {
+    if pass.quota_reached.is_some() && applied.ended.is_none() {
         // There is no room: how far the swap may dip shows only now (S3).
-        let observed = observe(pass, group, parsed, Look::Now)
+        let observed = observe(pass, group, parsed, Freshness::now())
             .await?
             .ok_or(Stop::Superseded("the group is gone"))?;
         let planned = plan(&observed.world);
@@ -452,7 +452,7 @@ async fn look_again(
     group: &Group,
     parsed: &Parsed,
 ) -> Result<World, Stop> {
-    let observed = observe(pass, group, parsed, Look::Now)
+    let observed = observe(pass, group, parsed, Freshness::now())
         .await?
         .ok_or(Stop::Superseded("the group is gone"))?;
     if !observed.open() {

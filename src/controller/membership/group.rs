@@ -5,7 +5,7 @@ use server_group_core::product::Product;
 use crate::cloud::Cloud;
 
 /// A server group, and as whom it is changed.
-pub(super) struct Group {
+pub struct Group {
     /// The client.
     pub cloud: Cloud,
     /// Whose group it is.

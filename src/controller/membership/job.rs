@@ -5,6 +5,7 @@ use server_group_core::follow::Progress;
 
 use super::{
     super::{
+        ended::Judged,
         following::{Followed, patience},
         object::Object,
         pass::Pass,
@@ -19,15 +20,15 @@ use crate::{
 
 /// Looks at the jobs of every object on the group, all together, and closes our own if it ended.
 ///
-/// Returns whether another object's job runs (S6).
+/// Notes in `group` whether another object's job runs (S6), and says how the object stands while our own runs.
 ///
 /// # Errors
 ///
-/// [`Stop`] while our own runs.
+/// [`Stop`] if the jobs could not be looked at.
 pub(super) async fn follow(
     pass: &mut Pass<'_, ServerGroupMembership>,
-    group: &Group,
-) -> Result<bool, Stop> {
+    group: &mut Group,
+) -> Result<Option<Judged>, Stop> {
     let ours = pass.followed();
     let ours = ours.map(|(operation, reference)| (operation, reference.to_string()));
     let id = pass.object.group();
@@ -48,7 +49,7 @@ pub(super) async fn follow(
         found.map_or(Progress::NotListed, progress)
     };
     let (now, patience) = (pass.ctx.now(), patience(&pass.ctx.timing));
-    let mut another_runs = false;
+    group.another_job_runs = false;
     for (operation, job) in &others {
         let shown = look(job).shown();
         let over = pass.turn.is_over(operation, shown, now, patience);
@@ -58,13 +59,10 @@ pub(super) async fn follow(
                 .orphans
                 .close(&id, |open| open.local_id() == *operation);
         } else {
-            another_runs = true;
+            group.another_job_runs = true;
         }
     }
-    if let Some((operation, id)) = ours {
-        pass.follow(&operation, Followed::Job(&id), look(&id))?;
-    }
-    Ok(another_runs)
+    Ok(ours.and_then(|(operation, id)| pass.follow(&operation, Followed::Job(&id), look(&id))))
 }
 
 fn progress(job: &Job) -> Progress {

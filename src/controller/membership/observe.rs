@@ -15,6 +15,7 @@ use server_group_core::{
 
 use super::{
     super::{
+        ended::Waits,
         object::{Object, age},
         pass::Pass,
         stop::Stop,
@@ -34,17 +35,8 @@ use crate::{
     },
 };
 
-/// Which look is wanted.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Look {
-    /// One that others on the group, or in the region, may have asked for a little earlier.
-    Shared,
-    /// One that is asked for now.
-    Now,
-}
-
 /// A whole view and what follows from it.
-pub(super) struct Observed {
+pub struct Observed {
     /// Everything a decision may depend on.
     pub world: World,
     /// Whether the cloud works on nothing in this group.
@@ -69,9 +61,9 @@ pub(super) async fn observe(
     pass: &mut Pass<'_, ServerGroupMembership>,
     group: &Group,
     parsed: &Parsed,
-    wanted: Look,
+    freshness: Freshness,
 ) -> Result<Option<Observed>, Stop> {
-    let Some((view, begun)) = look(pass, group, wanted).await? else {
+    let Some((view, begun)) = look(pass, group, freshness).await? else {
         return Ok(None);
     };
     let rows = rows(group.product, &view);
@@ -217,30 +209,42 @@ async fn describe(pass: &mut Pass<'_, ServerGroupMembership>, group: &Group, vie
     }
 }
 
+/// What has to be waited for until the group can be looked at.
+pub(super) fn waits_to_look(
+    pass: &Pass<'_, ServerGroupMembership>,
+    group: &Group,
+) -> Option<Waits> {
+    if known(pass, pass.freshness()).is_some() {
+        return None;
+    }
+    let call = (service(group.product), list_action(group.product));
+    pass.wait_for_room(&group.cloud, call, None)
+}
+
+/// A view that somebody else on the group had, if it is new enough.
+fn known<'p>(
+    pass: &'p Pass<'_, ServerGroupMembership>,
+    freshness: Freshness,
+) -> Option<&'p GroupView> {
+    let known = pass.turn.view.as_ref();
+    known.filter(|view| view.begun >= freshness.since)
+}
+
 /// Reads the group's list. One that was not empty and now reads empty is read again (S5).
 async fn look(
     pass: &mut Pass<'_, ServerGroupMembership>,
     group: &Group,
-    wanted: Look,
+    freshness: Freshness,
 ) -> Result<Option<(GroupView, Duration)>, Stop> {
-    let accepted = match wanted {
-        Look::Shared => pass.freshness(),
-        Look::Now => Freshness::now(),
-    };
-    let known = pass.turn.view.as_ref();
-    if let Some(view) = known.filter(|view| view.begun >= accepted.since) {
+    if let Some(view) = known(pass, freshness).cloned() {
         let begun = pass.at(view.begun);
         pass.looked_at = Some(begun);
-        return Ok(Some((view.clone(), begun)));
-    }
-    if wanted == Look::Shared {
-        let call = (service(group.product), list_action(group.product));
-        pass.wait_for_room(&group.cloud, call, None)?;
+        return Ok(Some((view, begun)));
     }
     let first = if pass.in_motion() {
         Freshness::now()
     } else {
-        accepted
+        freshness
     };
     for second in [false, true] {
         let freshness = if second { Freshness::now() } else { first };

@@ -1,0 +1,170 @@
+//! The pipeline of both kinds, top to bottom: from parsing to verifying.
+
+use server_group_core::reason::Reason;
+
+use super::{
+    apply::Applied,
+    ended::{Ended, Judged, Waits},
+    managed::Managed,
+    pass::Pass,
+    stop::Stop,
+};
+use crate::{
+    api::status,
+    cloud::{Cloud, Freshness},
+};
+
+/// A kind with the parts of its pipeline.
+pub trait Pipeline: Managed {
+    /// What the spec asks for.
+    type Wishes: Send + Sync;
+    /// What it asks it of: the server group or scaling group, and a client for it.
+    type Group: Send + Sync;
+    /// The group as a look showed it, whole.
+    type View: Send + Sync;
+    /// What would be done about it.
+    type Plan: Send + Sync;
+
+    /// Reads the spec. One that contradicts itself must not keep a deleted object from going.
+    ///
+    /// # Errors
+    ///
+    /// What is wrong with it, for a person.
+    fn wishes(pass: &Pass<'_, Self>) -> Result<Self::Wishes, String>;
+
+    /// The group, seen by `cloud`.
+    fn group_seen_by(pass: &Pass<'_, Self>, cloud: Cloud, wishes: &Self::Wishes) -> Self::Group;
+
+    /// Takes in how the job or scaling activity stands that carries out the open operation; says how the object stands
+    /// while that runs.
+    ///
+    /// # Errors
+    ///
+    /// [`Stop`] if it could not be asked for.
+    fn follow(
+        pass: &mut Pass<'_, Self>,
+        group: &mut Self::Group,
+    ) -> impl Future<Output = Result<Option<Judged>, Stop>> + Send;
+
+    /// What has to be waited for before the group is looked at.
+    fn waits_to_look(pass: &Pass<'_, Self>, group: &Self::Group) -> Option<Waits>;
+
+    /// Looks at the group; `None` if it is not there.
+    ///
+    /// # Errors
+    ///
+    /// [`Stop`] if it could not be seen whole.
+    fn observe(
+        pass: &mut Pass<'_, Self>,
+        group: &Self::Group,
+        wishes: &Self::Wishes,
+        freshness: Freshness,
+    ) -> impl Future<Output = Result<Option<Self::View>, Stop>> + Send;
+
+    /// What it means that the group is not there.
+    ///
+    /// # Errors
+    ///
+    /// [`Stop`] if letting go of the object failed.
+    fn absent(
+        pass: &mut Pass<'_, Self>,
+        group: &Self::Group,
+    ) -> impl Future<Output = Result<Ended, Stop>> + Send;
+
+    /// Plans, and notes what was seen for whoever reports next.
+    fn see(pass: &mut Pass<'_, Self>, view: &Self::View) -> Self::Plan;
+
+    /// Whether the group may be changed: nothing is unsettled on it and it is idle.
+    fn is_open(view: &Self::View) -> bool;
+
+    /// Whether a deleted object has nothing left to do.
+    ///
+    /// # Errors
+    ///
+    /// [`Stop`] if something else has to be read for that, and could not be.
+    fn may_go(
+        pass: &mut Pass<'_, Self>,
+        view: &Self::View,
+        planned: &Self::Plan,
+    ) -> impl Future<Output = Result<bool, Stop>> + Send;
+
+    /// The plan as status shows it.
+    fn shown(planned: &Self::Plan, wishes: &Self::Wishes) -> status::Plan;
+
+    /// How the object stands by what its plan left, after the cloud accepted so many changes.
+    fn judged(pass: &Pass<'_, Self>, planned: &Self::Plan, accepted: usize) -> Judged;
+
+    /// The API actions by which a plan adds, which a quota can refuse.
+    fn additions(group: &Self::Group, planned: &Self::Plan) -> Vec<&'static str>;
+
+    /// Carries out a plan.
+    ///
+    /// # Errors
+    ///
+    /// [`Stop`] if an intent could not be written.
+    fn apply(
+        pass: &mut Pass<'_, Self>,
+        group: &Self::Group,
+        wishes: &Self::Wishes,
+        planned: &Self::Plan,
+    ) -> impl Future<Output = Result<Applied, Stop>> + Send;
+}
+
+/// From parsing to verifying, for an object that is neither free to go nor at rest by its own wish.
+///
+/// # Errors
+///
+/// [`Stop`]: something failed, or is not as the plan has it.
+pub async fn converge<M: Pipeline>(pass: &mut Pass<'_, M>) -> Result<Ended, Stop> {
+    let wishes = M::wishes(pass);
+    let wishes = wishes.map_err(|invalid| Stop::because(Reason::InvalidSpec, invalid))?;
+    let access = pass.authorize()?;
+    let cloud = pass.session(&access).await?;
+    let mut group = M::group_seen_by(pass, cloud, &wishes);
+    if let Some(runs) = M::follow(pass, &mut group).await? {
+        return Ok(runs.into());
+    }
+    if let Some(waits) = M::waits_to_look(pass, &group) {
+        return Ok(waits.into());
+    }
+    let freshness = pass.freshness();
+    let Some(view) = M::observe(pass, &group, &wishes, freshness).await? else {
+        return M::absent(pass, &group).await;
+    };
+    let planned = M::see(pass, &view);
+    if pass.deleting() && M::may_go(pass, &view, &planned).await? {
+        return pass.let_go().await;
+    }
+    if pass.object.suspended() {
+        return Ok(pass.resting().into());
+    }
+    let shown = M::shown(&planned, &wishes);
+    if pass.object.planning() && !pass.deleting() {
+        return Ok(pass.planned(shown).into());
+    }
+    if !M::is_open(&view) {
+        pass.moving = true;
+        let judged = M::judged(pass, &planned, 0);
+        return Ok(pass.names_whom_it_waits_for(judged).into());
+    }
+    pass.tell_changed_plan(&shown);
+    let applied = M::apply(pass, &group, &wishes, &planned).await?;
+    if let Some(ended) = applied.ended {
+        return ended;
+    }
+    // What was seen before the pass waited says what to do, not how it stands.
+    if !applied.called && pass.resumes_from.is_none() {
+        let judged = M::judged(pass, &planned, applied.accepted);
+        return Ok(judged.beside(applied.refused).into());
+    }
+    pass.moving = applied.accepted > 0;
+    // What was sent is not believed but looked at.
+    let Some(view) = M::observe(pass, &group, &wishes, Freshness::now()).await? else {
+        return M::absent(pass, &group).await;
+    };
+    let planned = M::see(pass, &view);
+    let additions = M::additions(&group, &planned);
+    let refused = pass.remember_quota(additions, applied.accepted);
+    let judged = M::judged(pass, &planned, applied.accepted);
+    Ok(judged.beside(refused.or(applied.refused)).into())
+}
