@@ -27,7 +27,7 @@ use super::{
     report::{Counts, Seen, plain_message},
     shown_plan,
     stop::Stop,
-    waiting::waits_for,
+    waiting::claimed,
 };
 use crate::{
     api::{ScalingGroupAttachment, status},
@@ -182,11 +182,9 @@ fn judged(pass: &Pass<'_, ScalingGroupAttachment>, planned: &Plan, accepted: usi
     };
     let message = match verdict.reason {
         Reason::Conflict => {
-            let named: Vec<_> =
-                planned.conflicts.iter().take(3).map(|(key, other)| format!("{key} is claimed by {other}")).collect();
             format!(
                 "{}; list each attachment in one object only, and of the instances that a forced detach takes along all or none",
-                named.join(", ")
+                claimed(&planned.conflicts)
             )
         }
         Reason::LastServing if !planned.nobody_wanted => {
@@ -194,12 +192,7 @@ fn judged(pass: &Pass<'_, ScalingGroupAttachment>, planned: &Plan, accepted: usi
              members from elsewhere first, or set spec.removal.allowEmpty"
                 .into()
         }
-        Reason::Changing => {
-            let failed = pass.memory.lock().last_failure.clone();
-            failed
-                .or_else(|| waits_for(&planned.awaits))
-                .unwrap_or_else(|| plain_message(Reason::Changing).into())
-        }
+        Reason::Changing => pass.what_is_under_way(&planned.awaits),
         Reason::PartlyApplied => pass.refused_entries(),
         Reason::GroupNotFound => {
             format!("{}; check its id and spec.regionId", pass.refused_entries())
@@ -230,10 +223,7 @@ async fn may_go(
         pass.tell_retained(note).await;
         return Ok(true);
     }
-    let mut left = pass.record.ledger.registered.clone();
-    left.retain(|key| {
-        !planned.hand_over.contains(key) && planned.held.get(key) != Some(&Hold::Contended)
-    });
+    let left = pass.left_to_release(&planned.hand_over, &planned.held);
     Ok(left.is_empty())
 }
 

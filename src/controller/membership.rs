@@ -29,7 +29,7 @@ use super::{
     report::{Counts, Seen, plain_message},
     shown_plan,
     stop::Stop,
-    waiting::waits_for,
+    waiting::claimed,
 };
 use crate::{
     api::{ServerGroupMembership, status},
@@ -185,41 +185,15 @@ fn judged(pass: &Pass<'_, ServerGroupMembership>, planned: &Plan, accepted: usiz
         Err(unread) => return unread,
     };
     let message = match verdict.reason {
-        Reason::Conflict => conflict(planned),
-        Reason::Changing if !pass.turn.unsettled.is_empty() => {
-            "a change was sent whose outcome is not known yet; nothing more is changed until it is"
-                .into()
+        Reason::Conflict => {
+            let claimed = claimed(&planned.conflicts);
+            format!("{claimed}; list each member in one object only")
         }
-        Reason::Changing => {
-            let failed = pass.memory.lock().last_failure.clone();
-            failed
-                .or_else(|| waits_for(&planned.awaits))
-                .unwrap_or_else(|| plain_message(Reason::Changing).into())
-        }
+        Reason::Changing => pass.what_is_under_way(&planned.awaits),
         Reason::PartlyApplied => pass.refused_entries(),
         reason => plain_message(reason).into(),
     };
     Judged { verdict, message }
-}
-
-/// Names the first few members that an older object claims, and that object.
-fn conflict(planned: &Plan) -> String {
-    let named: Vec<_> = planned
-        .conflicts
-        .iter()
-        .take(3)
-        .map(|(key, other)| format!("{key} is claimed by {other}"))
-        .collect();
-    let more = planned.conflicts.len().saturating_sub(named.len());
-    let more = if more > 0 {
-        format!(", and {more} more")
-    } else {
-        String::new()
-    };
-    format!(
-        "{}{more}; list each member in one object only",
-        named.join(", ")
-    )
 }
 
 /// Whether a deleted object has nothing left to do.
@@ -244,12 +218,7 @@ async fn may_go(
         pass.tell_retained(note).await;
         return Ok(true);
     }
-    // What was handed over, and what two views lacked, has left the ledger; what keeps coming back is left to whoever
-    // brings it; the rest is on its way out.
-    let mut left = pass.record.ledger.registered.clone();
-    left.retain(|key| {
-        !planned.hand_over.contains(key) && planned.held.get(key) != Some(&Hold::Contended)
-    });
+    let left = pass.left_to_release(&planned.hand_over, &planned.held);
     Ok(left.is_empty() && !gives_back)
 }
 

@@ -6,7 +6,10 @@ use std::{
 };
 
 use jiff::Timestamp;
-use server_group_core::settle::{Call, Sighting, View, Waits};
+use server_group_core::{
+    reason::Hold,
+    settle::{Call, Sighting, View, Waits},
+};
 
 use super::{
     managed::Managed,
@@ -225,6 +228,18 @@ impl<M: Managed> Pass<'_, M> {
             .flatten()
             .min();
         self.due = next;
+    }
+
+    /// The registered keys that a deleted object has to release yet. Those that are handed over leave the ledger with this
+    /// pass, and one that keeps coming back is left to whoever brings it.
+    pub fn left_to_release(
+        &self,
+        hand_over: &BTreeSet<M::Key>,
+        held: &BTreeMap<M::Key, Hold>,
+    ) -> BTreeSet<M::Key> {
+        let mut left = self.record.ledger.registered.clone();
+        left.retain(|key| !hand_over.contains(key) && held.get(key) != Some(&Hold::Contended));
+        left
     }
 
     fn waits(&self) -> Waits {

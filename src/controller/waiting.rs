@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use server_group_core::reason::{Hold, Reason};
 
-use super::{ended::Judged, managed::Managed, open::Open, pass::Pass};
+use super::{ended::Judged, managed::Managed, open::Open, pass::Pass, report::plain_message};
 
 impl<M: Managed> Pass<'_, M> {
     /// Turns what has waited for another object for too long into a conflict. `awaits` has all that waits, with the name of
@@ -24,6 +24,18 @@ impl<M: Managed> Pass<'_, M> {
         if let Some(due) = next {
             self.wake_at(due);
         }
+    }
+
+    /// What is under way: a call without an answer, what failed before, or a member that changes hands.
+    pub fn what_is_under_way(&self, awaits: &BTreeMap<M::Key, String>) -> String {
+        if !self.turn.unsettled.is_empty() {
+            return "a change was sent whose outcome is not known yet; nothing more is changed until it is"
+                .into();
+        }
+        let failed = self.memory.lock().last_failure.clone();
+        failed
+            .or_else(|| waits_for(awaits))
+            .unwrap_or_else(|| plain_message(Reason::Changing).into())
     }
 
     /// The same judgement of a group that may not be changed now, with the name of the object whose call has to end first.
@@ -48,6 +60,18 @@ impl<M: Managed> Pass<'_, M> {
             },
             message: format!("waits for {by}: its call {action} is not known to be over"),
         }
+    }
+}
+
+/// Names the first few that older objects claim, and those objects.
+pub fn claimed<K: ToString>(conflicts: &BTreeMap<K, String>) -> String {
+    let named = conflicts.iter().take(3);
+    let named: Vec<_> = named
+        .map(|(key, other)| format!("{} is claimed by {other}", key.to_string()))
+        .collect();
+    match conflicts.len() - named.len() {
+        0 => named.join(", "),
+        more => format!("{}, and {more} more", named.join(", ")),
     }
 }
 
@@ -79,6 +103,18 @@ pub fn waits_for<K: ToString>(awaits: &BTreeMap<K, String>) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn of_many_conflicts_three_are_named_and_the_rest_is_counted() {
+        let said = |numbers: std::ops::Range<u8>| {
+            let claims = numbers.map(|number| (number, "ns/a".to_owned()));
+            claimed(&claims.collect())
+        };
+        assert_eq!(said(0..1), "0 is claimed by ns/a");
+        let three = "0 is claimed by ns/a, 1 is claimed by ns/a, 2 is claimed by ns/a";
+        assert_eq!(said(0..3), three);
+        assert_eq!(said(0..5), format!("{three}, and 2 more"));
+    }
 
     #[test]
     fn who_waits_names_whom_it_waits_for() {
