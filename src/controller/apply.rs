@@ -191,7 +191,19 @@ pub async fn act<M: Managed>(
     applied.accepted += done.accepted.len();
     pass.accepted += done.accepted.len();
     tell_accepted(pass, wording, &done, group).await;
-    match done.end {
+    note_end(pass, action, &message, done.end, applied);
+    Ok(done.accepted)
+}
+
+/// Notes what the end of an action means for the rest of the plan. `message` says what was being done.
+fn note_end<M: Managed>(
+    pass: &mut Pass<'_, M>,
+    action: &'static str,
+    message: &str,
+    end: End,
+    applied: &mut Applied,
+) {
+    match end {
         End::Complete => {}
         End::Quota(words) => {
             pass.quota_reached = Some(words);
@@ -208,7 +220,6 @@ pub async fn act<M: Managed>(
         End::Waits(waits) => applied.ended = Some(Ok(waits.into())),
         End::Stopped(stop) => applied.ended = Some(Err(stop)),
     }
-    Ok(done.accepted)
 }
 
 /// Tells what the cloud accepted of an action.

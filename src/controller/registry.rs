@@ -4,28 +4,26 @@
 //! looks at an object parses it, and whoever looks at it meanwhile shares that. A version never gives way to an older one:
 //! what the process wrote itself is in here before the watch shows it, so no pass plans on a ledger older than that.
 
+mod derived;
+
 use std::{
     collections::{BTreeMap, BTreeSet},
-    hash::{DefaultHasher, Hash, Hasher},
     sync::{Arc, Weak},
 };
 
+use derived::{asks, claims, denied, text_of, version, waits_for_a_look};
 use kube::{Resource, ResourceExt};
 use parking_lot::Mutex;
 
 use super::{
     known::Known,
-    object::{Facts, Object, is_held, name_of},
+    object::{Facts, Object, name_of},
     open::Open,
     queue::{Level, Name, Takes},
     turns::GroupId,
     unreadable::Unreadable,
     version::number,
 };
-
-/// `kubectl apply` leaves the whole object here once more. Nothing reads it, and no write of ours carries it back: a
-/// write of status changes no annotation.
-const LAST_APPLIED: &str = "kubectl.kubernetes.io/last-applied-configuration";
 
 /// The objects of one kind.
 #[derive(Debug)]
@@ -344,11 +342,7 @@ impl<M: Object> Inner<M> {
         let (list, version) = (self.list, version(&object));
         let facts = Facts::of(&object);
         let name = self.shared_name(&object);
-        if let Some(left) = self.unreadable.get(&name)
-            && left.uid() == facts.uid
-            && version != 0
-            && version <= left.version()
-        {
+        if !self.is_newer_than_unreadable(&name, &facts.uid, version) {
             return None;
         }
         self.unreadable.remove(&name);
@@ -370,11 +364,7 @@ impl<M: Object> Inner<M> {
             Some(_) => None,
             None => self.forget(&name),
         };
-        object.meta_mut().managed_fields = None;
-        if let Some(annotations) = &mut object.meta_mut().annotations {
-            annotations.remove(LAST_APPLIED);
-        }
-        let text = serde_json::to_vec(&object).expect("an object that was read can be written");
+        let text = text_of(&mut object);
         let (asks, claims) = (asks(&object), claims(&object));
         let fresh = waits_for_a_look(&object);
         let naming: Box<[_]> = object.other_groups().into_iter().collect();
@@ -413,6 +403,13 @@ impl<M: Object> Inner<M> {
         self.index(&name, &entry);
         self.objects.insert(name, entry);
         Some(news)
+    }
+
+    /// Whether this version of an object is news beside one that could not be read.
+    fn is_newer_than_unreadable(&self, name: &Name, uid: &str, version: u64) -> bool {
+        let left = self.unreadable.get(name);
+        let left = left.filter(|left| left.uid() == uid && version != 0);
+        left.is_none_or(|left| version > left.version())
     }
 
     fn learn_unreadable(&mut self, object: Unreadable) -> Option<Before> {
@@ -578,50 +575,6 @@ fn leave(index: &mut BTreeMap<GroupId, Vec<Name>>, group: &GroupId, name: &Name)
     if names.is_empty() {
         index.remove(group);
     }
-}
-
-fn version<M: Object>(object: &M) -> u64 {
-    number(object.meta().resource_version.as_deref())
-}
-
-/// Spec, deletion and annotations. The finalizer is of our own making, and so is status; but a finalizer that is missing
-/// beside a ledger was taken away.
-fn asks<M: Object>(object: &M) -> u64 {
-    let mut hasher = DefaultHasher::new();
-    let (ledger, operation) = object.written_claims();
-    let registered = ledger.is_some_and(|ledger| !ledger.registered.is_empty());
-    (!is_held(object) && (registered || operation.is_some())).hash(&mut hasher);
-    object.meta().generation.hash(&mut hasher);
-    object.meta().annotations.hash(&mut hasher);
-    hasher.finish()
-}
-
-/// Spec, deletion, ledger and open operation: what the plan of another object on the group depends on. A pass writes
-/// status, and a write wakes the others: to let that end, nothing else counts.
-fn claims<M: Object>(object: &M) -> u64 {
-    let mut hasher = DefaultHasher::new();
-    object.meta().generation.hash(&mut hasher);
-    object.meta().deletion_timestamp.is_some().hash(&mut hasher);
-    let (ledger, operation) = object.written_claims();
-    if let Some(ledger) = ledger {
-        (&ledger.uid, &ledger.registered, &ledger.adopted).hash(&mut hasher);
-    }
-    operation.hash(&mut hasher);
-    hasher.finish()
-}
-
-/// Whether somebody changed the object, or asked for a look, and status does not say that it was seen.
-fn waits_for_a_look<M: Object>(object: &M) -> bool {
-    let generation = object.meta().generation.unwrap_or_default();
-    let seen = object
-        .last_seen()
-        .is_some_and(|(seen, _)| seen == generation);
-    !seen || object.meta().deletion_timestamp.is_some()
-}
-
-fn denied<M: Object>(object: &M) -> bool {
-    let mut conditions = object.conditions().iter();
-    conditions.any(|condition| condition.type_ == "Stalled")
 }
 
 #[cfg(test)]

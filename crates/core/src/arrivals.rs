@@ -4,7 +4,10 @@
 
 use std::{collections::BTreeSet, time::Duration};
 
-use crate::refusal::Trials;
+use crate::{
+    refusal::Trials,
+    server::{Row, State},
+};
 
 /// What became of an entry whose addition was accepted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -17,6 +20,19 @@ pub enum Arrival {
     Absent,
     /// It is not there, and wanted no longer: it may come all the same, and is ours then.
     Unwanted,
+}
+
+impl Arrival {
+    /// How far a server is that is seen like this in its group.
+    #[must_use]
+    pub const fn of(row: Option<&Row>, wanted: bool) -> Self {
+        match (row, wanted) {
+            (None, false) => Self::Unwanted,
+            (None, true) => Self::Absent,
+            (Some(row), true) if !matches!(row.state, State::Available) => Self::There,
+            (Some(_), _) => Self::Serves,
+        }
+    }
 }
 
 /// The waits that telling a failure from a lagging list is made of.

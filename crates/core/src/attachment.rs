@@ -301,19 +301,9 @@ pub fn plan(world: &World) -> Plan {
             Change::Detach => budget.detach(world, &key),
             Change::Swap => budget.swap(),
         };
-        match (objection, change) {
-            (Some(hold), _) => _ = plan.held.insert(key, hold),
-            (None, Change::Attach) => {
-                let weight = world.desired[&key];
-                plan.attach.insert(key, weight);
-            }
-            (None, Change::Adopt) if claim::inherited(&key, &world.others) => {
-                plan.inherit.insert(key);
-            }
-            (None, Change::Adopt) => _ = plan.adopt.insert(key),
-            (None, Change::Detach) if world.leaves_instances(&key) => _ = plan.leave.insert(key),
-            (None, Change::Detach) => _ = plan.detach.insert(key),
-            (None, Change::Swap) => _ = plan.swap.insert(key),
+        match objection {
+            Some(hold) => _ = plan.held.insert(key, hold),
+            None => plan.take(world, key, change),
         }
     }
     let held = |hold| plan.held.values().any(|held| *held == hold);
@@ -326,6 +316,22 @@ pub fn plan(world: &World) -> Plan {
     }
     plan.counts = counts(world, &plan);
     plan
+}
+
+impl Plan {
+    fn take(&mut self, world: &World, key: AttachmentKey, change: Change) {
+        match change {
+            Change::Attach => {
+                let weight = world.desired[&key];
+                self.attach.insert(key, weight);
+            }
+            Change::Adopt if claim::inherited(&key, &world.others) => _ = self.inherit.insert(key),
+            Change::Adopt => _ = self.adopt.insert(key),
+            Change::Detach if world.leaves_instances(&key) => _ = self.leave.insert(key),
+            Change::Detach => _ = self.detach.insert(key),
+            Change::Swap => _ = self.swap.insert(key),
+        }
+    }
 }
 
 /// The differences that would need a change, removals before swaps. What needs none goes straight into the plan.
@@ -348,29 +354,9 @@ fn differences(world: &World, plan: &mut Plan) -> Vec<(AttachmentKey, Change)> {
             Some(_) => {}
         }
     }
-    for key in world
-        .ledger
-        .iter()
-        .filter(|key| !world.desired.contains_key(key))
-    {
-        let leaving = world.purpose == Purpose::Release;
-        let unlisted = claim::unlisted(key, &world.age, leaving, &world.others);
-        if !world.owns(key) || unlisted == Unlisted::Theirs {
-            if !world.unsettled.contains(key) {
-                plan.hand_over.insert(key.clone());
-            }
-        } else if let (Unlisted::Awaits(name), true) = (unlisted, world.attached.contains_key(key))
-        {
-            plan.held.insert(key.clone(), Hold::InFlight);
-            plan.awaits.insert(key.clone(), name.to_owned());
-        } else if world.attached.contains_key(key) {
-            if world.speaks_of(key) {
-                changes.push((key.clone(), Change::Detach));
-            }
-        } else if !world.unsettled.contains(key) {
-            // A call about an unsettled one may still land: it is neither gone nor a difference.
-            plan.absent.insert(key.clone());
-        }
+    let listed = |key: &&AttachmentKey| world.desired.contains_key(*key);
+    for key in world.ledger.iter().filter(|key| !listed(key)) {
+        changes.extend(way_of_unlisted(world, key, plan));
     }
     let strangers = world.foreigners.keys().filter(|key| {
         world.attached.contains_key(*key)
@@ -381,6 +367,36 @@ fn differences(world: &World, plan: &mut Plan) -> Vec<(AttachmentKey, Change)> {
     changes.extend(strangers.map(|key| (key.clone(), Change::Detach)));
     changes.append(&mut swaps);
     changes
+}
+
+/// How an attachment ends that is in the ledger and not listed, unless it changes hands or is gone.
+fn way_of_unlisted(
+    world: &World,
+    key: &AttachmentKey,
+    plan: &mut Plan,
+) -> Option<(AttachmentKey, Change)> {
+    let leaving = world.purpose == Purpose::Release;
+    let unlisted = claim::unlisted(key, &world.age, leaving, &world.others);
+    let attached = world.attached.contains_key(key);
+    // A call about an unsettled one may still land: it is neither gone nor a difference.
+    let settled = !world.unsettled.contains(key);
+    if !world.owns(key) || unlisted == Unlisted::Theirs {
+        if settled {
+            plan.hand_over.insert(key.clone());
+        }
+        return None;
+    }
+    match unlisted {
+        Unlisted::Awaits(name) if attached => {
+            plan.held.insert(key.clone(), Hold::InFlight);
+            plan.awaits.insert(key.clone(), name.to_owned());
+        }
+        _ if attached && world.speaks_of(key) => return Some((key.clone(), Change::Detach)),
+        _ if attached => {}
+        _ if settled => _ = plan.absent.insert(key.clone()),
+        _ => {}
+    }
+    None
 }
 
 /// How many attachments may go in this plan, and how many may enter the ledger.

@@ -40,6 +40,18 @@ pub enum Presence {
     Present,
 }
 
+impl Presence {
+    /// The presence of what is listed by the object, or `present` in the cloud.
+    #[must_use]
+    pub const fn of(wanted: bool, present: bool) -> Self {
+        match (wanted, present) {
+            (true, _) => Self::Wanted,
+            (false, true) => Self::Present,
+            (false, false) => Self::Absent,
+        }
+    }
+}
+
 /// What a view shows of all that was removed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Returned<K> {

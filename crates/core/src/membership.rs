@@ -4,6 +4,7 @@
 //! [`RULES`]; the arithmetic of who must keep serving is in [`crate::serving`]. [`guard`] states the rules
 //! about removals a second time, right before a call.
 
+mod differences;
 pub mod draining;
 pub mod guard;
 pub mod resolve;
@@ -400,7 +401,7 @@ pub fn plan(world: &World) -> Plan {
         ..Plan::default()
     };
     let mut allowed = Vec::new();
-    for (key, change) in differences(world, &mut plan) {
+    for (key, change) in differences::differences(world, &mut plan) {
         match RULES.iter().find_map(|rule| rule(world, &key, change)) {
             Some(hold) => {
                 let owner = claim::owner(&key, &world.age, world.ledger.holds(&key), &world.others);
@@ -414,33 +415,9 @@ pub fn plan(world: &World) -> Plan {
     let mut budget = Budget::new(world);
     let mut room = LEDGER_MAX.saturating_sub(world.ledger.len());
     for (key, change) in allowed {
-        let row = world.rows.get(&key);
-        let stops_serving = row.is_some_and(|row| world.serves(&key, row));
-        let may_serve = row.is_some_and(|row| world.shows_serving(&key, row));
-        let silences = change.leads_out() || matches!(change, Change::Reweigh(0));
-        let objection = match change {
-            Change::Add | Change::Adopt if world.ledger.holds(&key) => None,
-            Change::Add | Change::Adopt => (!take(&mut room)).then_some(Hold::LedgerFull),
-            Change::Reweigh(0) if stops_serving => budget.silence(),
-            Change::Drain(_) | Change::Remove if stops_serving => budget.remove(),
-            _ if silences && may_serve => budget.lose_what_is_not_counted(),
-            Change::Reweigh(_) | Change::Restore(_) | Change::Drain(_) | Change::Remove => None,
-        };
-        match (objection, change) {
-            (Some(hold), _) => _ = plan.held.insert(key, hold),
-            (None, Change::Add) => {
-                let wish = world.desired[&key].clone();
-                plan.add.insert(key, wish);
-            }
-            (None, Change::Adopt) if claim::inherited(&key, &world.others) => {
-                plan.inherit.insert(key);
-            }
-            (None, Change::Adopt) => _ = plan.adopt.insert(key),
-            (None, Change::Reweigh(weight) | Change::Restore(weight)) => {
-                _ = plan.reweigh.insert(key, weight);
-            }
-            (None, Change::Drain(weight)) => _ = plan.drain.insert(key, weight),
-            (None, Change::Remove) => _ = plan.remove.insert(key),
+        match objection(world, &key, change, &mut budget, &mut room) {
+            Some(hold) => _ = plan.held.insert(key, hold),
+            None => plan.take(world, key, change),
         }
     }
     keep_everything_if_asked_or_nobody_would_be_left(world, &mut plan);
@@ -448,116 +425,46 @@ pub fn plan(world: &World) -> Plan {
     plan
 }
 
-/// The differences that would need a change. What needs none goes straight into the plan.
-///
-/// What leads out comes last, so that all draw on one budget in a fixed order.
-fn differences(world: &World, plan: &mut Plan) -> Vec<(ServerKey, Change)> {
-    let mut changes = Vec::new();
-    for (key, wish) in &world.desired {
-        let Some(row) = world.rows.get(key) else {
-            changes.push((key.clone(), Change::Add));
-            continue;
-        };
-        if row.state.leaves() {
-            changes.push((key.clone(), Change::Add));
-            continue;
-        }
-        let known = world.ledger.holds(key);
-        match world.weight_for(key, wish) {
-            Some(weight) if known && row.weight.is_some_and(|now| now != weight) => {
-                changes.push((key.clone(), Change::Reweigh(weight)));
-            }
-            // Known and yet another's: both ledgers hold it, which the rules will say.
-            _ if !known || claim::owner(key, &world.age, known, &world.others) != Owner::Us => {
-                changes.push((key.clone(), Change::Adopt));
-            }
-            _ => {}
-        }
-    }
-    let listed = |key: &&ServerKey| world.desired.contains_key(*key);
-    for key in world.ledger.iter().filter(|key| !listed(key)) {
-        let stays_on_release = world.purpose == Purpose::Release && !world.owns(key);
-        let unlisted = match stays_on_release || world.brings(key) {
-            true => Unlisted::Theirs,
-            false => world.unlisted(key),
-        };
-        match (unlisted, weight_to_restore(world, key)) {
-            (Unlisted::Ours, _) => {}
-            // It changes hands as it was found.
-            (_, Some(weight)) => {
-                changes.push((key.clone(), Change::Restore(weight)));
-                continue;
-            }
-            (Unlisted::Theirs, None) => {
-                if !world.unsettled.contains(key) {
-                    plan.hand_over.insert(key.clone());
-                }
-                continue;
-            }
-            (Unlisted::Awaits(name), None) if world.rows.contains_key(key) => {
-                plan.held.insert(key.clone(), Hold::InFlight);
-                plan.awaits.insert(key.clone(), name.to_owned());
-                continue;
-            }
-            // There is nothing to take over.
-            (Unlisted::Awaits(_), None) => {}
-        }
-        match world.rows.get(key) {
-            // A call about it may still land: it is neither gone nor a difference.
-            None if world.unsettled.contains(key) => {}
-            None => _ = plan.absent.insert(key.clone()),
-            Some(row) => changes.extend(way_out(world, key, row, plan)),
-        }
-    }
-    let ours_or_listed = |key: &&ServerKey| listed(key) || world.ledger.holds(key);
-    let claimed = |key: &&ServerKey| ours_or_listed(key) || claim::claimed(*key, &world.others);
-    let stays = |key: &&ServerKey| claimed(key) || world.brings(key);
-    for key in world.foreigners.keys().filter(|key| !stays(key)) {
-        if let Some(row) = world.rows.get(key) {
-            changes.extend(way_out(world, key, row, plan));
-        }
-    }
-    // Strangers that were about to leave, and are none any more.
-    let stays = |key: &&ServerKey| {
-        !ours_or_listed(key)
-            && (!world.foreigners.contains_key(*key) || claim::claimed(*key, &world.others))
-    };
-    for key in world.draining.keys().filter(stays) {
-        if let Some(weight) = weight_to_restore(world, key) {
-            changes.push((key.clone(), Change::Restore(weight)));
-        }
-    }
-    changes.sort_by_key(|(_, change)| change.leads_out());
-    changes
-}
-
-/// The next step of a present member that has to go; none while it is leaving or waits at weight 0.
-fn way_out(
+/// What speaks against one of the changes, now that those before it are decided.
+fn objection(
     world: &World,
     key: &ServerKey,
-    row: &Row,
-    plan: &mut Plan,
-) -> Option<(ServerKey, Change)> {
-    let waits = world.draining.get(key).is_some_and(|drain| !drain.due);
-    let change = match row.weight {
-        // Already on its way out: nothing to send, and nothing to report as left alone.
-        _ if row.state.leaves() => return None,
-        Some(weight @ 1..) if world.drains => Change::Drain(weight),
-        Some(0) if waits => {
-            plan.waiting.insert(key.clone());
-            return None;
-        }
-        _ => Change::Remove,
-    };
-    Some((key.clone(), change))
+    change: Change,
+    budget: &mut Budget,
+    room: &mut usize,
+) -> Option<Hold> {
+    let row = world.rows.get(key);
+    let stops_serving = row.is_some_and(|row| world.serves(key, row));
+    let may_serve = row.is_some_and(|row| world.shows_serving(key, row));
+    let silences = change.leads_out() || matches!(change, Change::Reweigh(0));
+    match change {
+        Change::Add | Change::Adopt if world.ledger.holds(key) => None,
+        Change::Add | Change::Adopt => (!take(room)).then_some(Hold::LedgerFull),
+        Change::Reweigh(0) if stops_serving => budget.silence(),
+        Change::Drain(_) | Change::Remove if stops_serving => budget.remove(),
+        _ if silences && may_serve => budget.lose_what_is_not_counted(),
+        Change::Reweigh(_) | Change::Restore(_) | Change::Drain(_) | Change::Remove => None,
+    }
 }
 
-/// The weight that a member had before we sent it nothing, if it is still sent nothing.
-fn weight_to_restore(world: &World, key: &ServerKey) -> Option<Weight> {
-    let row = world.rows.get(key)?;
-    let drain = world.draining.get(key)?;
-    let ours = row.weight == Some(0) && drain.weight > 0 && !row.state.leaves();
-    ours.then_some(drain.weight)
+impl Plan {
+    fn take(&mut self, world: &World, key: ServerKey, change: Change) {
+        match change {
+            Change::Add => {
+                let wish = world.desired[&key].clone();
+                self.add.insert(key, wish);
+            }
+            Change::Adopt if claim::inherited(&key, &world.others) => {
+                self.inherit.insert(key);
+            }
+            Change::Adopt => _ = self.adopt.insert(key),
+            Change::Reweigh(weight) | Change::Restore(weight) => {
+                _ = self.reweigh.insert(key, weight);
+            }
+            Change::Drain(weight) => _ = self.drain.insert(key, weight),
+            Change::Remove => _ = self.remove.insert(key),
+        }
+    }
 }
 
 /// Takes one from `room` if there is any.
@@ -621,7 +528,7 @@ fn keep_everything_if_asked_or_nobody_would_be_left(world: &World, plan: &mut Pl
         plan.drain.clear();
         plan.waiting.clear();
         for key in world.draining.keys() {
-            if let Some(weight) = weight_to_restore(world, key) {
+            if let Some(weight) = differences::weight_to_restore(world, key) {
                 let change = Change::Restore(weight);
                 match RULES.iter().find_map(|rule| rule(world, key, change)) {
                     Some(hold) => _ = plan.held.insert(key.clone(), hold),

@@ -51,32 +51,16 @@ pub(super) async fn apply(
     };
     change_ledger(pass, &entries, "server", &group.id);
     let mut applied = Applied::default();
-    let before = register(pass, planned.add.keys());
-    let mut add = Add {
-        group,
-        wishes: planned.add.clone(),
-    };
-    let names = planned.add.keys().cloned().collect();
-    let added = act(pass, &mut add, names, ADDING, &group.id, &mut applied).await;
-    let nothing = BTreeSet::new();
-    let accepted = added.as_ref().unwrap_or(&nothing);
-    take_back(pass, planned.add.keys(), &before, accepted);
-    added?;
+    add(pass, group, &planned.add, &mut applied).await?;
     let mut reweigh = Reweigh {
         group,
         parsed,
         weights: planned.reweigh.clone(),
         kinds: BTreeMap::new(),
     };
-    act(
-        pass,
-        &mut reweigh,
-        planned.reweigh.keys().cloned().collect(),
-        REWEIGHING,
-        &group.id,
-        &mut applied,
-    )
-    .await?;
+    let names = planned.reweigh.keys().cloned().collect();
+    let id = &group.id;
+    act(pass, &mut reweigh, names, REWEIGHING, id, &mut applied).await?;
     let (mut drains, mut removals) = (planned.drain.clone(), planned.remove.clone());
     if pass.quota_reached.is_some() && applied.ended.is_none() {
         // There is no room: how far the swap may dip shows only now (S3).
@@ -86,12 +70,45 @@ pub(super) async fn apply(
         let planned = plan(&observed.world);
         (drains, removals) = (planned.drain, planned.remove);
     }
-    let mut drain = Drain {
+    drain(pass, group, parsed, drains, &mut applied).await?;
+    let mut remove = Remove {
         group,
         parsed,
         kinds: BTreeMap::new(),
     };
-    // What each has now is written with the intent, to be given back.
+    let names = removals.into_iter().collect();
+    act(pass, &mut remove, names, REMOVING, id, &mut applied).await?;
+    Ok(applied)
+}
+
+/// Adds servers, which are in the ledger before they are sent.
+async fn add(
+    pass: &mut Pass<'_, ServerGroupMembership>,
+    group: &Group,
+    wishes: &BTreeMap<ServerKey, Wish>,
+    applied: &mut Applied,
+) -> Result<(), Stop> {
+    let before = register(pass, wishes.keys());
+    let mut add = Add {
+        group,
+        wishes: wishes.clone(),
+    };
+    let names = wishes.keys().cloned().collect();
+    let added = act(pass, &mut add, names, ADDING, &group.id, applied).await;
+    let nothing = BTreeSet::new();
+    let accepted = added.as_ref().unwrap_or(&nothing);
+    take_back(pass, wishes.keys(), &before, accepted);
+    added.map(drop)
+}
+
+/// Sets weight 0. The weight that each server has now is written with the intent, to be given back.
+async fn drain(
+    pass: &mut Pass<'_, ServerGroupMembership>,
+    group: &Group,
+    parsed: &Parsed,
+    drains: BTreeMap<ServerKey, Weight>,
+    applied: &mut Applied,
+) -> Result<(), Stop> {
     let before = pass.record.draining.clone();
     for (key, weight) in &drains {
         let draining = Draining {
@@ -100,6 +117,11 @@ pub(super) async fn apply(
         };
         pass.record.draining.insert(key.clone(), draining);
     }
+    let mut drain = Drain {
+        group,
+        parsed,
+        kinds: BTreeMap::new(),
+    };
     let names: Vec<_> = drains.into_keys().collect();
     let sent = act(
         pass,
@@ -107,11 +129,11 @@ pub(super) async fn apply(
         names.clone(),
         DRAINING,
         &group.id,
-        &mut applied,
+        applied,
     )
     .await?;
     let open = pass.record.open_names();
-    // What was certainly not sent anything has nothing to be given back.
+    // Nothing was sent for these, so there is nothing to give back.
     let untouched = |key: &&ServerKey| !sent.contains(*key) && !open.contains(*key);
     for key in names.iter().filter(untouched) {
         match before.get(key) {
@@ -119,21 +141,7 @@ pub(super) async fn apply(
             None => _ = pass.record.draining.remove(key),
         }
     }
-    let mut remove = Remove {
-        group,
-        parsed,
-        kinds: BTreeMap::new(),
-    };
-    act(
-        pass,
-        &mut remove,
-        removals.into_iter().collect(),
-        REMOVING,
-        &group.id,
-        &mut applied,
-    )
-    .await?;
-    Ok(applied)
+    Ok(())
 }
 
 const ADDING: Wording = Wording {

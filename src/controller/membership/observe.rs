@@ -6,7 +6,7 @@ use server_group_core::{
     arrivals::Arrival,
     attachment::AttachmentKey,
     contention::Presence,
-    membership::{World, resolve::resolve},
+    membership::{Wish, World, resolve::resolve},
     product::Product,
     reason::Reason,
     server::{Row, Rows, ServerKey, ServerKind, State, meant_by},
@@ -75,28 +75,12 @@ pub(super) async fn observe(
         && !instances_are_moved(pass, group).await;
     let neighbours = pass.neighbours();
     let (unsettled, may_be_taken) = in_doubt(pass, group, &rows, idle, begun);
-    let desired = if pass.deleting() {
-        BTreeMap::new()
-    } else {
-        resolve(group.product, &parsed.entries, &pass.record.ledger, &rows).map_err(|unclear| {
-            let problems = unclear.iter().map(parse::unclear).collect();
-            Stop::because(Reason::InvalidSpec, parse::invalid(problems).to_string())
-        })?
-    };
-    let arrived = |key: &ServerKey| match (rows.get(key), desired.contains_key(key)) {
-        (None, false) => Arrival::Unwanted,
-        (None, true) => Arrival::Absent,
-        (Some(row), true) if row.state != State::Available => Arrival::There,
-        (Some(_), _) => Arrival::Serves,
-    };
+    let desired = desired(pass, group, parsed, &rows)?;
+    let arrived = |key: &ServerKey| Arrival::of(rows.get(key), desired.contains_key(key));
     let mut awaited = pass.notice_arrivals(add_action(group.product), idle, arrived);
     let (contended, still_listed) = pass.notice_returns(begun, idle, |key| {
         let present = rows.get(key).is_some_and(|row| !row.state.leaves());
-        match (desired.contains_key(key), present) {
-            (true, _) => Presence::Wanted,
-            (false, true) => Presence::Present,
-            (false, false) => Presence::Absent,
-        }
+        Presence::of(desired.contains_key(key), present)
     });
     awaited.extend(still_listed);
     let in_flight = pass.may_still_change(&unsettled);
@@ -145,10 +129,32 @@ pub(super) async fn observe(
     // How old the group's state is says nothing about how long ago a stranger was one.
     let listed = pass.at(view.listed);
     world.foreigners = foreigners(pass, group, &world, listed).await;
+    world.view_permits_removal = permits_removal(pass, begun);
+    Ok(Some(Observed { world, idle, begun }))
+}
+
+/// What the spec lists, by the members that it means.
+fn desired(
+    pass: &Pass<'_, ServerGroupMembership>,
+    group: &Group,
+    parsed: &Parsed,
+    rows: &Rows,
+) -> Result<BTreeMap<ServerKey, Wish>, Stop> {
+    if pass.deleting() {
+        return Ok(BTreeMap::new());
+    }
+    let desired = resolve(group.product, &parsed.entries, &pass.record.ledger, rows);
+    desired.map_err(|unclear| {
+        let problems = unclear.iter().map(parse::unclear).collect();
+        Stop::because(Reason::InvalidSpec, parse::invalid(problems).to_string())
+    })
+}
+
+/// Whether a view that was asked for at `begun` is young enough for a removal, and what others claim is clear (S5, S7).
+fn permits_removal(pass: &mut Pass<'_, ServerGroupMembership>, begun: Duration) -> bool {
     let young = pass.ctx.now().saturating_sub(begun) < pass.ctx.timing.view_age_max;
     let concerned = BTreeSet::from([pass.object.group()]);
-    world.view_permits_removal = young && !pass.claims_are_unclear(&concerned);
-    Ok(Some(Observed { world, idle, begun }))
+    young && !pass.claims_are_unclear(&concerned)
 }
 
 /// Lets a view count towards what is open on the group. Returns whom a call names whose outcome is not known, and whom a

@@ -2,7 +2,7 @@ use serde_json::{Value, json};
 
 use server_group_core::{claim::Standing, server::ServerKey};
 
-use super::*;
+use super::{derived::LAST_APPLIED, *};
 use crate::{
     api::{ScalingGroupAttachment, ServerGroupMembership, status::Phase},
     controller::unreadable::Sent,
