@@ -71,7 +71,7 @@ impl Pipeline for ScalingGroupAttachment {
         wishes: &parse::Parsed,
         freshness: Freshness,
     ) -> Result<Option<observe::Observed>, Stop> {
-        observe::observe(pass, group, wishes, freshness).await
+        observe::observe(pass, group, wishes, freshness, feeds::Fed::All).await
     }
 
     async fn absent(pass: &mut Pass<'_, Self>, group: &group::Group) -> Result<Ended, Stop> {

@@ -31,6 +31,7 @@ use super::{
         turns::{CallId, GroupId, Turn},
     },
     claims::claimant,
+    feeds::Fed,
     group::Group,
     managed::fed_group,
     observe::observe,
@@ -349,7 +350,14 @@ impl Step<ScalingGroupAttachment> for Undo<'_> {
         if self.force == Force::Yes {
             see_that_nobody_uses(pass, self.group, &batch).await?;
         }
-        let observed = observe(pass, self.group, self.parsed, Freshness::now()).await?;
+        let observed = observe(
+            pass,
+            self.group,
+            self.parsed,
+            Freshness::now(),
+            Fed::Of(&batch),
+        )
+        .await?;
         let observed = observed.ok_or(Stop::Superseded("the scaling group is no longer listed"))?;
         if !observed.open() {
             return Err(Stop::because(

@@ -22,14 +22,29 @@ use crate::{
     cloud::{Kind, Member, MemberStatus},
 };
 
-/// Looks at every server group that `world` has a surplus attachment to. What cannot be read is left out, which holds
-/// its detach and nothing else.
+/// Whose members a look at a scaling group takes in.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Fed<'b> {
+    /// Those of every server group that instances might be taken out of: enough to plan with.
+    All,
+    /// Those of the server groups that one call is about: they are read in time, however many others there are.
+    Of(&'b [AttachmentKey]),
+}
+
+/// Looks at the server groups that `world` has a surplus attachment to. What is not or cannot be read is left out, which
+/// holds its detach and nothing else.
 pub(super) async fn feeds(
     pass: &mut Pass<'_, ScalingGroupAttachment>,
     group: &Group,
     world: &World,
+    fed: Fed<'_>,
 ) -> BTreeMap<AttachmentKey, Feed> {
-    let surplus: Vec<_> = world.surplus().cloned().collect();
+    let wanted_now = |key: &&AttachmentKey| match fed {
+        Fed::All => true,
+        // Another port of the same group is about the same members.
+        Fed::Of(batch) => batch.iter().any(|one| one.fed_group() == key.fed_group()),
+    };
+    let surplus: Vec<_> = world.surplus().filter(wanted_now).cloned().collect();
     if surplus.is_empty() {
         return BTreeMap::new();
     }

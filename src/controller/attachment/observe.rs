@@ -26,7 +26,7 @@ use super::{
         stop::Stop,
     },
     claims::claimant,
-    feeds::feeds,
+    feeds::{Fed, feeds},
     group::Group,
     managed::fed_group,
     parse::{self, Parsed},
@@ -64,29 +64,14 @@ pub(super) async fn observe(
     group: &Group,
     parsed: &Parsed,
     freshness: Freshness,
+    fed: Fed<'_>,
 ) -> Result<Option<Observed>, Stop> {
     let Some((attached, begun)) = look(pass, group, freshness).await? else {
         return Ok(None);
     };
     pass.turn.had_rows = !attached.is_empty();
     let neighbours = pass.neighbours();
-    let told = pass.told();
-    // Whoever made the call may not be able to follow its activity any more; the scaling group can be asked.
-    let another_runs = another_runs(pass, group, &told).await?;
-    let nothing_open = told.open.is_empty() && pass.turn.unsettled.is_empty();
-    // An activity may be what became of a call that was not answered.
-    let idle =
-        !another_runs && (nothing_open || !group.cloud.scaling_group_is_busy(&group.id).await?);
-    let shown = |name: &str| match name
-        .parse::<AttachmentKey>()
-        .ok()
-        .and_then(|key| attached.get(&key))
-    {
-        Some(weight) => Sighting::Attached(*weight),
-        None => Sighting::Absent,
-    };
-    pass.recall_what_may_land(group.cloud.now());
-    let unsettled = pass.settle(told, shown, idle, begun);
+    let (unsettled, idle) = settled(pass, group, &attached, begun).await?;
     let desired = if pass.deleting() {
         Parsed::new()
     } else {
@@ -102,11 +87,7 @@ pub(super) async fn observe(
     pass.end_trials(None, wanted);
     let parked = pass.parked_now(wanted);
     let presence =
-        |key: &AttachmentKey| match (desired.contains_key(key), attached.contains_key(key)) {
-            (true, _) => Presence::Wanted,
-            (false, true) => Presence::Present,
-            (false, false) => Presence::Absent,
-        };
+        |key: &AttachmentKey| Presence::of(desired.contains_key(key), attached.contains_key(key));
     let (contended, awaited) = pass.notice_returns(begun, idle, presence);
     let others = neighbours
         .iter()
@@ -123,10 +104,7 @@ pub(super) async fn observe(
         ledger,
         age: age(&pass.object),
         others,
-        unsettled: unsettled
-            .iter()
-            .filter_map(|name| name.parse().ok())
-            .collect(),
+        unsettled,
         awaited,
         parked,
         contended,
@@ -135,17 +113,63 @@ pub(super) async fn observe(
         feeds: BTreeMap::new(),
     };
     world.foreigners = foreigners(pass, &world, begun);
+    see_fed_groups(pass, group, &mut world, fed, begun).await;
+    Ok(Some(Observed { world, idle, begun }))
+}
+
+/// Lets a view count towards what is open on the scaling group. Returns which attachments a call names whose outcome is not
+/// known, and whether nothing runs (S6).
+async fn settled(
+    pass: &mut Pass<'_, ScalingGroupAttachment>,
+    group: &Group,
+    attached: &BTreeMap<AttachmentKey, Option<Weight>>,
+    begun: Duration,
+) -> Result<(BTreeSet<AttachmentKey>, bool), Stop> {
+    let told = pass.told();
+    // Whoever made the call may not be able to follow its activity any more; the scaling group can be asked.
+    let another_runs = another_runs(pass, group, &told).await?;
+    let nothing_open = told.open.is_empty() && pass.turn.unsettled.is_empty();
+    // An activity may be what became of a call that was not answered.
+    let idle =
+        !another_runs && (nothing_open || !group.cloud.scaling_group_is_busy(&group.id).await?);
+    let shown = |name: &str| {
+        let key = name.parse::<AttachmentKey>().ok();
+        let weight = key.and_then(|key| attached.get(&key));
+        weight.map_or(Sighting::Absent, |weight| Sighting::Attached(*weight))
+    };
+    pass.recall_what_may_land(group.cloud.now());
+    let unsettled = pass.settle(told, shown, idle, begun);
+    let unsettled = unsettled.iter().filter_map(|name| name.parse().ok());
+    Ok((unsettled.collect(), idle))
+}
+
+/// Looks at the server groups that a forced detach would take instances out of, and whether all that was seen is young
+/// enough, and what others claim clear enough, for that (S5, S7).
+async fn see_fed_groups(
+    pass: &mut Pass<'_, ScalingGroupAttachment>,
+    group: &Group,
+    world: &mut World,
+    fed: Fed<'_>,
+    begun: Duration,
+) {
+    let ctx = pass.ctx;
+    let young = || ctx.now().saturating_sub(begun) < ctx.timing.view_age_max;
+    // A plan may be made of what takes long to read: before each call the scaling group is looked at again, and what the
+    // call is about.
+    let young_before = young();
     if world.force_detach && !world.lists_nobody() {
-        world.feeds = feeds(pass, group, &world).await;
+        world.feeds = feeds(pass, group, world, fed).await;
     }
-    let young = pass.ctx.now().saturating_sub(begun) < pass.ctx.timing.view_age_max;
-    let fed = world.feeds.keys();
-    let mut concerned: BTreeSet<_> = fed
+    let young = match fed {
+        Fed::All => young_before,
+        Fed::Of(_) => young(),
+    };
+    let seen = world.feeds.keys();
+    let mut concerned: BTreeSet<_> = seen
         .map(|key| fed_group(&pass.object.spec.region_id, key))
         .collect();
     concerned.insert(pass.object.group());
     world.view_permits_removal = young && !pass.claims_are_unclear(&concerned);
-    Ok(Some(Observed { world, idle, begun }))
 }
 
 /// Whether an activity of another object's call runs: that object may not be able to follow it any more.
