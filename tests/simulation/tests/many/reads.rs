@@ -99,7 +99,7 @@ fn a_thousand_members_take_two_writes_an_action() {
         let servers: Vec<_> = (0..1000).collect();
         let body = make_membership(&membership("x"), id, &servers, json!({}));
         create(&mut crowd.lab, &membership("x"), body);
-        crowd.converge(Duration::from_mins(60));
+        crowd.converge(Duration::from_hours(1));
         let what = format!("{id}: writes for 1000 additions");
         row(&what, actions + 1, crowd.writes(), 2 * actions + 2);
     }
