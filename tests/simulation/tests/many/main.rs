@@ -7,5 +7,4 @@ mod crowd;
 #[path = "../../../it/figures.rs"]
 mod figures;
 mod reads;
-mod release;
 mod sweep;
