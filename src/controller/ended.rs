@@ -4,8 +4,8 @@ use std::collections::BTreeSet;
 
 use server_group_core::{reason::Reason, verdict::Verdict};
 
-use super::{stop::reason_for, stop::told, turns::GroupId};
-use crate::cloud::{self, Ticket};
+use super::turns::GroupId;
+use crate::cloud::Ticket;
 
 /// How a pass ended.
 #[derive(Debug)]
@@ -61,12 +61,6 @@ impl Judged {
             },
             _ => refused,
         }
-    }
-}
-
-impl From<cloud::Error> for Judged {
-    fn from(error: cloud::Error) -> Self {
-        Self::because(reason_for(error.kind), told(&error))
     }
 }
 

@@ -25,6 +25,12 @@ impl Stop {
     }
 }
 
+impl From<cloud::Error> for Judged {
+    fn from(error: cloud::Error) -> Self {
+        Self::because(reason_for(error.kind), told(&error))
+    }
+}
+
 impl From<cloud::Error> for Stop {
     fn from(error: cloud::Error) -> Self {
         Self::Failed(error.into())
