@@ -3,18 +3,12 @@
 //! The simulation answers what is on the list as a real server does, and nothing else: a request that is new belongs on
 //! it, and into the scripts that compare the two servers.
 
-use std::{
-    collections::BTreeSet,
-    future::Future,
-    pin::Pin,
-    sync::Arc,
-    task::{Context, Poll},
-};
+use std::{collections::BTreeSet, sync::Arc};
 
-use axum::http::{Request, Response, header};
+use axum::http::{Request, header};
 use kube::{Client, client::Body};
 use parking_lot::Mutex;
-use tower::Service;
+use tower::service_fn;
 
 #[path = "../simulation/src/kubernetes/shape.rs"]
 mod shape;
@@ -33,7 +27,12 @@ impl Unlisted {
     pub fn watching(&self, client: Client) -> Client {
         let namespace = client.default_namespace().to_owned();
         let unlisted = Self(Arc::clone(&self.0));
-        Client::new(Watched { client, unlisted }, namespace)
+        let watched = service_fn(move |request| {
+            unlisted.look(&request);
+            let client = client.clone();
+            async move { client.send(request).await }
+        });
+        Client::new(watched, namespace)
     }
 
     fn look(&self, request: &Request<Body>) {
@@ -69,27 +68,6 @@ fn line(request: &Request<Body>) -> String {
         header(header::CONTENT_TYPE),
         header(header::ACCEPT),
     )
-}
-
-struct Watched {
-    client: Client,
-    unlisted: Unlisted,
-}
-
-impl Service<Request<Body>> for Watched {
-    type Response = Response<Body>;
-    type Error = kube::Error;
-    type Future = Pin<Box<dyn Future<Output = Result<Self::Response, Self::Error>> + Send>>;
-
-    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), kube::Error>> {
-        Poll::Ready(Ok(()))
-    }
-
-    fn call(&mut self, request: Request<Body>) -> Self::Future {
-        self.unlisted.look(&request);
-        let client = self.client.clone();
-        Box::pin(async move { client.send(request).await })
-    }
 }
 
 #[test]

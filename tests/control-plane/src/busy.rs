@@ -3,16 +3,11 @@
 //! On a machine with too much to do etcd now and then answers later than the API server waits. That says nothing about what
 //! a test is about, so its own requests are sent again.
 
-use std::{
-    future::Future,
-    pin::Pin,
-    task::{Context, Poll},
-    time::Duration,
-};
+use std::time::Duration;
 
 use http::{Method, Request, Response, StatusCode};
 use kube::{Client, client::Body};
-use tower::Service;
+use tower::service_fn;
 
 /// How often a request is sent at most.
 const TRIES: usize = 5;
@@ -21,25 +16,10 @@ const PAUSE: Duration = Duration::from_secs(1);
 /// A client that sends what `client` sends, and again while the store is busy.
 pub(crate) fn asking_again(client: Client) -> Client {
     let namespace = client.default_namespace().to_owned();
-    Client::new(AskingAgain { client }, namespace)
-}
-
-struct AskingAgain {
-    client: Client,
-}
-
-impl Service<Request<Body>> for AskingAgain {
-    type Response = Response<Body>;
-    type Error = kube::Error;
-    type Future = Pin<Box<dyn Future<Output = Result<Self::Response, Self::Error>> + Send>>;
-
-    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), kube::Error>> {
-        Poll::Ready(Ok(()))
-    }
-
-    fn call(&mut self, request: Request<Body>) -> Self::Future {
-        Box::pin(send(self.client.clone(), request))
-    }
+    Client::new(
+        service_fn(move |request| send(client.clone(), request)),
+        namespace,
+    )
 }
 
 async fn send(client: Client, request: Request<Body>) -> Result<Response<Body>, kube::Error> {
@@ -81,9 +61,12 @@ fn store_is_busy(body: &[u8]) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::{
-        Arc,
-        atomic::{AtomicUsize, Ordering},
+    use std::{
+        future::ready,
+        sync::{
+            Arc,
+            atomic::{AtomicUsize, Ordering},
+        },
     };
 
     use k8s_openapi::api::core::v1::Namespace;
@@ -91,34 +74,21 @@ mod tests {
 
     use super::*;
 
-    /// A server whose store is busy for so many requests.
-    struct Busy(Arc<AtomicUsize>, usize);
-
-    impl Service<Request<Body>> for Busy {
-        type Response = Response<Body>;
-        type Error = kube::Error;
-        type Future = std::future::Ready<Result<Response<Body>, kube::Error>>;
-
-        fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), kube::Error>> {
-            Poll::Ready(Ok(()))
-        }
-
-        fn call(&mut self, _: Request<Body>) -> Self::Future {
-            let (code, body) = match self.0.fetch_add(1, Ordering::SeqCst) < self.1 {
-                true => (500, BUSY),
-                false => (200, r#"{"metadata":{"name":"here"}}"#),
-            };
-            let mut response = Response::new(Body::from(body.as_bytes().to_vec()));
-            *response.status_mut() = StatusCode::from_u16(code).unwrap();
-            std::future::ready(Ok(response))
-        }
-    }
-
     const BUSY: &str = r#"{"kind":"Status","status":"Failure","message":"etcdserver: request timed out","code":500}"#;
 
     async fn answers(busy_for: usize) -> (Result<Namespace, kube::Error>, usize) {
         let asked = Arc::new(AtomicUsize::new(0));
-        let server = Client::new(Busy(Arc::clone(&asked), busy_for), "default");
+        let count = Arc::clone(&asked);
+        let server = service_fn(move |_: Request<Body>| {
+            let (code, body) = match count.fetch_add(1, Ordering::SeqCst) < busy_for {
+                true => (StatusCode::INTERNAL_SERVER_ERROR, BUSY),
+                false => (StatusCode::OK, r#"{"metadata":{"name":"here"}}"#),
+            };
+            let mut response = Response::new(Body::from(body.as_bytes().to_vec()));
+            *response.status_mut() = code;
+            ready(Ok::<_, kube::Error>(response))
+        });
+        let server = Client::new(server, "default");
         let api: Api<Namespace> = Api::all(asking_again(server));
         let answer = api.get("here").await;
         (answer, asked.load(Ordering::SeqCst))
