@@ -21,7 +21,7 @@ use server_group_core::{
 use super::{
     apply::Applied,
     converge::Pipeline,
-    ended::{Ended, Judged, Waits},
+    ended::{Ended, Judged},
     object::Object,
     pass::Pass,
     report::{Counts, Seen, plain_message},
@@ -61,10 +61,6 @@ impl Pipeline for ScalingGroupAttachment {
         activity::follow(pass, group).await
     }
 
-    fn waits_to_look(_: &Pass<'_, Self>, _: &group::Group) -> Option<Waits> {
-        None
-    }
-
     async fn observe(
         pass: &mut Pass<'_, Self>,
         group: &group::Group,
@@ -75,11 +71,40 @@ impl Pipeline for ScalingGroupAttachment {
     }
 
     async fn absent(pass: &mut Pass<'_, Self>, group: &group::Group) -> Result<Ended, Stop> {
-        unlisted(pass, group).await
+        // The list leaves it out: it does not exist, or cannot be used.
+        if pass.deleting() {
+            return release::unseen(pass, group).await;
+        }
+        let message = format!(
+            "scaling group {} is not listed in {}: it does not exist there, or is inactive; check spec.scalingGroupId, \
+             spec.regionId, and whether the group is enabled",
+            group.id, pass.object.spec.region_id
+        );
+        Ok(Judged::because(Reason::GroupNotFound, message).into())
     }
 
     fn see(pass: &mut Pass<'_, Self>, view: &observe::Observed) -> Plan {
-        see(pass, view)
+        let mut planned = plan(&view.world);
+        pass.contest(&planned.awaits, &mut planned.held, &mut planned.conflicts);
+        pass.forget_absent(&planned.absent, view.begun);
+        let mut counts = planned.counts;
+        if pass.object.planning() && !pass.deleting() {
+            // What is only planned neither comes nor goes.
+            counts.attaching = counts.attaching.saturating_sub(planned.attach.len());
+            let going = planned.detach.len() + planned.leave.len();
+            counts.detaching = counts.detaching.saturating_sub(going);
+        }
+        pass.seen = Some(Seen {
+            counts: Counts {
+                desired: counts.desired,
+                done: counts.attached,
+                coming: counts.attaching,
+                going: counts.detaching,
+                foreign: counts.foreign,
+            },
+            held: planned.held.clone(),
+        });
+        planned
     }
 
     fn is_open(view: &observe::Observed) -> bool {
@@ -91,15 +116,80 @@ impl Pipeline for ScalingGroupAttachment {
         view: &observe::Observed,
         planned: &Plan,
     ) -> Result<bool, Stop> {
-        may_go(pass, view, planned).await
+        if !view.open() {
+            return Ok(false);
+        }
+        if pass.keeps_everything() {
+            return Ok(true);
+        }
+        if planned.retain {
+            let group = &pass.object.spec.scaling_group_id;
+            let note = format!(
+                "detaching from {group} by force would leave a server group without anybody who serves: everything stays; set \
+                 spec.removal.allowEmpty, or spec.forceDetach to false, before deleting to have it detached"
+            );
+            pass.tell_retained(note).await;
+            return Ok(true);
+        }
+        let left = pass.left_to_release(&planned.hand_over, &planned.held);
+        Ok(left.is_empty())
     }
 
     fn shown(planned: &Plan, wishes: &parse::Parsed) -> status::Plan {
-        shown(planned, wishes)
+        // What waits for its replacement is detached too, though later.
+        let waits = |(_, hold): &(&AttachmentKey, &Hold)| **hold == Hold::WaitsForReplacement;
+        let waiting = planned.held.iter().filter(waits).map(|(key, _)| key);
+        let detached: BTreeSet<_> = waiting
+            .chain(&planned.detach)
+            .chain(&planned.leave)
+            .collect();
+        let weight = |key| wishes.get(key).copied().flatten();
+        shown_plan::shown(
+            planned.attach.iter().map(|(key, weight)| (key, *weight)),
+            detached,
+            planned.swap.iter().map(|key| (key, weight(key))),
+        )
     }
 
     fn judged(pass: &Pass<'_, Self>, planned: &Plan, accepted: usize) -> Judged {
-        judged(pass, planned, accepted)
+        let counts = planned.counts;
+        let facts = Facts {
+            held: &planned.held,
+            nobody_wanted: planned.nobody_wanted,
+            moving: !planned.is_empty()
+                || counts.attaching > 0
+                || counts.detaching > 0
+                || !pass.turn.unsettled.is_empty(),
+            draining: false,
+            // Room was made in this pass: the next one tries again.
+            quota_reached: pass.quota_reached.is_some() && accepted == 0,
+            group_missing: pass.any_parked(&planned.held, |parked| parked.group_missing),
+            parked_again: pass.any_parked(&planned.held, |parked| parked.retries > 0),
+        };
+        let verdict = match pass.judge(&facts) {
+            Ok(verdict) => verdict,
+            Err(unread) => return unread,
+        };
+        let message = match verdict.reason {
+            Reason::Conflict => {
+                format!(
+                    "{}; list each attachment in one object only, and of the instances that a forced detach takes along all or none",
+                    claimed(&planned.conflicts)
+                )
+            }
+            Reason::LastServing if !planned.nobody_wanted => {
+                "detaching would leave a server group without anybody who serves, or the scaling group with nothing attached; add \
+                 members from elsewhere first, or set spec.removal.allowEmpty"
+                    .into()
+            }
+            Reason::Changing => pass.what_is_under_way(&planned.awaits),
+            Reason::PartlyApplied => pass.refused_entries(),
+            Reason::GroupNotFound => {
+                format!("{}; check its id and spec.regionId", pass.refused_entries())
+            }
+            reason => plain_message(reason).into(),
+        };
+        Judged { verdict, message }
     }
 
     fn additions(_: &group::Group, planned: &Plan) -> Vec<&'static str> {
@@ -117,128 +207,4 @@ impl Pipeline for ScalingGroupAttachment {
     ) -> Result<Applied, Stop> {
         apply::apply(pass, group, wishes, planned).await
     }
-}
-
-/// Plans, and notes what was seen for whoever reports next.
-fn see(pass: &mut Pass<'_, ScalingGroupAttachment>, observed: &observe::Observed) -> Plan {
-    let mut planned = plan(&observed.world);
-    pass.contest(&planned.awaits, &mut planned.held, &mut planned.conflicts);
-    pass.forget_absent(&planned.absent, observed.begun);
-    let mut counts = planned.counts;
-    if pass.object.planning() && !pass.deleting() {
-        // What is only planned neither comes nor goes.
-        counts.attaching = counts.attaching.saturating_sub(planned.attach.len());
-        let going = planned.detach.len() + planned.leave.len();
-        counts.detaching = counts.detaching.saturating_sub(going);
-    }
-    pass.seen = Some(Seen {
-        counts: Counts {
-            desired: counts.desired,
-            done: counts.attached,
-            coming: counts.attaching,
-            going: counts.detaching,
-            foreign: counts.foreign,
-        },
-        held: planned.held.clone(),
-    });
-    planned
-}
-
-/// The plan as status shows it: what waits for its replacement is detached too, though later.
-fn shown(planned: &Plan, parsed: &parse::Parsed) -> status::Plan {
-    let waits = |(_, hold): &(&AttachmentKey, &Hold)| **hold == Hold::WaitsForReplacement;
-    let waiting = planned.held.iter().filter(waits).map(|(key, _)| key);
-    let detached: BTreeSet<_> = waiting
-        .chain(&planned.detach)
-        .chain(&planned.leave)
-        .collect();
-    let weight = |key| parsed.get(key).copied().flatten();
-    shown_plan::shown(
-        planned.attach.iter().map(|(key, weight)| (key, *weight)),
-        detached,
-        planned.swap.iter().map(|key| (key, weight(key))),
-    )
-}
-
-/// How a pass over a scaling group ended that was seen.
-fn judged(pass: &Pass<'_, ScalingGroupAttachment>, planned: &Plan, accepted: usize) -> Judged {
-    let counts = planned.counts;
-    let facts = Facts {
-        held: &planned.held,
-        nobody_wanted: planned.nobody_wanted,
-        moving: !planned.is_empty()
-            || counts.attaching > 0
-            || counts.detaching > 0
-            || !pass.turn.unsettled.is_empty(),
-        draining: false,
-        // Room was made in this pass: the next one tries again.
-        quota_reached: pass.quota_reached.is_some() && accepted == 0,
-        group_missing: pass.any_parked(&planned.held, |parked| parked.group_missing),
-        parked_again: pass.any_parked(&planned.held, |parked| parked.retries > 0),
-    };
-    let verdict = match pass.judge(&facts) {
-        Ok(verdict) => verdict,
-        Err(unread) => return unread,
-    };
-    let message = match verdict.reason {
-        Reason::Conflict => {
-            format!(
-                "{}; list each attachment in one object only, and of the instances that a forced detach takes along all or none",
-                claimed(&planned.conflicts)
-            )
-        }
-        Reason::LastServing if !planned.nobody_wanted => {
-            "detaching would leave a server group without anybody who serves, or the scaling group with nothing attached; add \
-             members from elsewhere first, or set spec.removal.allowEmpty"
-                .into()
-        }
-        Reason::Changing => pass.what_is_under_way(&planned.awaits),
-        Reason::PartlyApplied => pass.refused_entries(),
-        Reason::GroupNotFound => {
-            format!("{}; check its id and spec.regionId", pass.refused_entries())
-        }
-        reason => plain_message(reason).into(),
-    };
-    Judged { verdict, message }
-}
-
-/// Whether a deleted object has nothing left to do.
-async fn may_go(
-    pass: &mut Pass<'_, ScalingGroupAttachment>,
-    observed: &observe::Observed,
-    planned: &Plan,
-) -> Result<bool, Stop> {
-    if !observed.open() {
-        return Ok(false);
-    }
-    if pass.keeps_everything() {
-        return Ok(true);
-    }
-    if planned.retain {
-        let group = &pass.object.spec.scaling_group_id;
-        let note = format!(
-            "detaching from {group} by force would leave a server group without anybody who serves: everything stays; set \
-             spec.removal.allowEmpty, or spec.forceDetach to false, before deleting to have it detached"
-        );
-        pass.tell_retained(note).await;
-        return Ok(true);
-    }
-    let left = pass.left_to_release(&planned.hand_over, &planned.held);
-    Ok(left.is_empty())
-}
-
-/// The scaling group is not listed: it does not exist, or cannot be used.
-async fn unlisted(
-    pass: &mut Pass<'_, ScalingGroupAttachment>,
-    group: &group::Group,
-) -> Result<Ended, Stop> {
-    if pass.deleting() {
-        return release::unseen(pass, group).await;
-    }
-    let message = format!(
-        "scaling group {} is not listed in {}: it does not exist there, or is inactive; check spec.scalingGroupId, \
-         spec.regionId, and whether the group is enabled",
-        group.id, pass.object.spec.region_id
-    );
-    Ok(Judged::because(Reason::GroupNotFound, message).into())
 }

@@ -228,13 +228,6 @@ impl Failure {
             Self::Error(error) => End::Stopped(error.into()),
         }
     }
-
-    fn error(&self) -> Option<&cloud::Error> {
-        match self {
-            Self::Waits(_) | Self::Stop(..) => None,
-            Self::Error(error) => Some(error),
-        }
-    }
 }
 
 impl<K: Ord + Clone + Display> Calls<K> {
@@ -333,8 +326,7 @@ impl<K: Ord + Clone + Display> Calls<K> {
             .backoff_min
             .saturating_mul(1 << attempt)
             .min(timing.backoff_max);
-        let error = self.failure.as_ref().and_then(Failure::error);
-        let hint = error.and_then(|error| error.retry_after);
+        let hint = self.error().and_then(|error| error.retry_after);
         let wait = hint.map_or(grown, |hint| hint.max(grown));
         let pause = wait / 2 + timing.chance.part_of(wait / 2);
         pass.aside(tokio::time::sleep(pause)).await;
@@ -343,7 +335,7 @@ impl<K: Ord + Clone + Display> Calls<K> {
 
     /// Leaves alone for a while what the last call showed to be bad.
     fn park<M: Managed<Key = K>>(&self, pass: &mut Pass<'_, M>, bad: impl IntoIterator<Item = K>) {
-        let Some(error) = self.failure.as_ref().and_then(Failure::error) else {
+        let Some(error) = self.error() else {
             return;
         };
         let missing = error.kind == Kind::NamedGroupNotFound;
@@ -399,15 +391,22 @@ impl<K: Ord + Clone + Display> Calls<K> {
         done
     }
 
+    /// What the cloud said of the last call, if that did not succeed.
+    fn error(&self) -> Option<&cloud::Error> {
+        match &self.failure {
+            Some(Failure::Error(error)) => Some(error),
+            _ => None,
+        }
+    }
+
     fn error_text(&self) -> String {
-        let error = self.failure.as_ref().and_then(Failure::error);
-        error.map(told).unwrap_or_default()
+        self.error().map(told).unwrap_or_default()
     }
 
     /// Has what the cloud contradicted sent once more after the next look, and halved after that, so that the rest goes
     /// through: nobody is known to be at fault.
     fn distrust_the_view<M: Managed<Key = K>>(&self, pass: &mut Pass<'_, M>, action: &str) {
-        let Some(error) = self.failure.as_ref().and_then(Failure::error) else {
+        let Some(error) = self.error() else {
             return;
         };
         let names = self.batch.iter().cloned().collect();

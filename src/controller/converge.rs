@@ -46,8 +46,10 @@ pub trait Pipeline: Managed {
         group: &mut Self::Group,
     ) -> impl Future<Output = Result<Option<Judged>, Stop>> + Send;
 
-    /// What has to be waited for before the group is looked at.
-    fn waits_to_look(pass: &Pass<'_, Self>, group: &Self::Group) -> Option<Waits>;
+    /// What has to be waited for before the group is looked at, if a look may be as old as that.
+    fn waits_to_look(_: &Pass<'_, Self>, _: &Self::Group, _: Freshness) -> Option<Waits> {
+        None
+    }
 
     /// Looks at the group; `None` if it is not there.
     ///
@@ -124,10 +126,10 @@ pub async fn converge<M: Pipeline>(pass: &mut Pass<'_, M>) -> Result<Ended, Stop
     if let Some(runs) = M::follow(pass, &mut group).await? {
         return Ok(runs.into());
     }
-    if let Some(waits) = M::waits_to_look(pass, &group) {
+    let freshness = pass.freshness();
+    if let Some(waits) = M::waits_to_look(pass, &group, freshness) {
         return Ok(waits.into());
     }
-    let freshness = pass.freshness();
     let Some(view) = M::observe(pass, &group, &wishes, freshness).await? else {
         return M::absent(pass, &group).await;
     };

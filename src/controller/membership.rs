@@ -65,8 +65,12 @@ impl Pipeline for ServerGroupMembership {
         job::follow(pass, group).await
     }
 
-    fn waits_to_look(pass: &Pass<'_, Self>, group: &group::Group) -> Option<Waits> {
-        observe::waits_to_look(pass, group)
+    fn waits_to_look(
+        pass: &Pass<'_, Self>,
+        group: &group::Group,
+        freshness: Freshness,
+    ) -> Option<Waits> {
+        observe::waits_to_look(pass, group, freshness)
     }
 
     async fn observe(
@@ -79,11 +83,39 @@ impl Pipeline for ServerGroupMembership {
     }
 
     async fn absent(pass: &mut Pass<'_, Self>, group: &group::Group) -> Result<Ended, Stop> {
-        gone(pass, group).await
+        // The group's own call says that it does not exist.
+        if pass.deleting() && pass.gone_for_sure() {
+            return pass.let_go().await;
+        }
+        let message = format!(
+            "server group {} does not exist in {}; check spec.serverGroup and spec.regionId",
+            group.id, pass.object.spec.region_id
+        );
+        Ok(Judged::because(Reason::GroupNotFound, message).into())
     }
 
     fn see(pass: &mut Pass<'_, Self>, view: &observe::Observed) -> Plan {
-        see(pass, view)
+        let mut planned = plan(&view.world);
+        pass.contest(&planned.awaits, &mut planned.held, &mut planned.conflicts);
+        pass.forget_absent(&planned.absent, view.begun);
+        let mut counts = planned.counts;
+        if pass.object.planning() && !pass.deleting() {
+            // What is only planned neither comes nor goes.
+            counts.joining = counts.joining.saturating_sub(planned.add.len());
+            let going = planned.remove.len() + planned.drain.len();
+            counts.leaving = counts.leaving.saturating_sub(going);
+        }
+        pass.seen = Some(Seen {
+            counts: Counts {
+                desired: counts.desired,
+                done: counts.serving,
+                coming: counts.joining,
+                going: counts.leaving,
+                foreign: counts.foreign,
+            },
+            held: planned.held.clone(),
+        });
+        planned
     }
 
     fn is_open(view: &observe::Observed) -> bool {
@@ -95,15 +127,74 @@ impl Pipeline for ServerGroupMembership {
         view: &observe::Observed,
         planned: &Plan,
     ) -> Result<bool, Stop> {
-        may_go(pass, view, planned).await
+        if !view.open() {
+            return Ok(false);
+        }
+        let gives_back = !planned.reweigh.is_empty();
+        if pass.keeps_everything() {
+            return Ok(pass.at_rest_by_wish() || !gives_back);
+        }
+        if planned.retain && !gives_back {
+            let group = &pass.object.spec.server_group.id;
+            let note = format!(
+                "releasing would leave nobody serving in {group}: its members stay; set spec.removal.allowEmpty before \
+                 deleting to have them removed"
+            );
+            pass.tell_retained(note).await;
+            return Ok(true);
+        }
+        let left = pass.left_to_release(&planned.hand_over, &planned.held);
+        Ok(left.is_empty() && !gives_back)
     }
 
     fn shown(planned: &Plan, _: &parse::Parsed) -> status::Plan {
-        shown(planned)
+        // What waits for its replacement, or at weight 0, leaves too, though later.
+        let waits = |(_, hold): &(&ServerKey, &Hold)| **hold == Hold::WaitsForReplacement;
+        let waiting = planned.held.iter().filter(waits).map(|(key, _)| key);
+        let removed: BTreeSet<_> = waiting
+            .chain(planned.drain.keys())
+            .chain(&planned.waiting)
+            .chain(&planned.remove)
+            .collect();
+        shown_plan::shown(
+            planned.add.iter().map(|(key, wish)| (key, wish.weight)),
+            removed,
+            planned
+                .reweigh
+                .iter()
+                .map(|(key, weight)| (key, Some(*weight))),
+        )
     }
 
     fn judged(pass: &Pass<'_, Self>, planned: &Plan, accepted: usize) -> Judged {
-        judged(pass, planned, accepted)
+        let counts = planned.counts;
+        let facts = Facts {
+            held: &planned.held,
+            nobody_wanted: planned.nobody_wanted,
+            moving: !planned.is_empty()
+                || counts.joining > 0
+                || counts.leaving > counts.draining
+                || !pass.turn.unsettled.is_empty(),
+            draining: counts.draining > 0,
+            // Room was made in this pass: the next one tries again.
+            quota_reached: pass.quota_reached.is_some() && accepted == 0,
+            group_missing: false,
+            parked_again: pass.any_parked(&planned.held, |parked| parked.retries > 0),
+        };
+        let verdict = match pass.judge(&facts) {
+            Ok(verdict) => verdict,
+            Err(unread) => return unread,
+        };
+        let message = match verdict.reason {
+            Reason::Conflict => {
+                let claimed = claimed(&planned.conflicts);
+                format!("{claimed}; list each member in one object only")
+            }
+            Reason::Changing => pass.what_is_under_way(&planned.awaits),
+            Reason::PartlyApplied => pass.refused_entries(),
+            reason => plain_message(reason).into(),
+        };
+        Judged { verdict, message }
     }
 
     fn additions(group: &group::Group, _: &Plan) -> Vec<&'static str> {
@@ -118,121 +209,4 @@ impl Pipeline for ServerGroupMembership {
     ) -> Result<Applied, Stop> {
         apply::apply(pass, group, wishes, planned).await
     }
-}
-
-/// Plans, and notes what was seen for whoever reports next.
-fn see(pass: &mut Pass<'_, ServerGroupMembership>, observed: &observe::Observed) -> Plan {
-    let mut planned = plan(&observed.world);
-    pass.contest(&planned.awaits, &mut planned.held, &mut planned.conflicts);
-    pass.forget_absent(&planned.absent, observed.begun);
-    let mut counts = planned.counts;
-    if pass.object.planning() && !pass.deleting() {
-        // What is only planned neither comes nor goes.
-        counts.joining = counts.joining.saturating_sub(planned.add.len());
-        let going = planned.remove.len() + planned.drain.len();
-        counts.leaving = counts.leaving.saturating_sub(going);
-    }
-    pass.seen = Some(Seen {
-        counts: Counts {
-            desired: counts.desired,
-            done: counts.serving,
-            coming: counts.joining,
-            going: counts.leaving,
-            foreign: counts.foreign,
-        },
-        held: planned.held.clone(),
-    });
-    planned
-}
-
-/// The plan as status shows it: what waits for its replacement, or at weight 0, leaves too, though later.
-fn shown(planned: &Plan) -> status::Plan {
-    let waits = |(_, hold): &(&ServerKey, &Hold)| **hold == Hold::WaitsForReplacement;
-    let waiting = planned.held.iter().filter(waits).map(|(key, _)| key);
-    let removed: BTreeSet<_> = waiting
-        .chain(planned.drain.keys())
-        .chain(&planned.waiting)
-        .chain(&planned.remove)
-        .collect();
-    shown_plan::shown(
-        planned.add.iter().map(|(key, wish)| (key, wish.weight)),
-        removed,
-        planned
-            .reweigh
-            .iter()
-            .map(|(key, weight)| (key, Some(*weight))),
-    )
-}
-
-/// How a pass over a group ended that was seen whole.
-fn judged(pass: &Pass<'_, ServerGroupMembership>, planned: &Plan, accepted: usize) -> Judged {
-    let counts = planned.counts;
-    let facts = Facts {
-        held: &planned.held,
-        nobody_wanted: planned.nobody_wanted,
-        moving: !planned.is_empty()
-            || counts.joining > 0
-            || counts.leaving > counts.draining
-            || !pass.turn.unsettled.is_empty(),
-        draining: counts.draining > 0,
-        // Room was made in this pass: the next one tries again.
-        quota_reached: pass.quota_reached.is_some() && accepted == 0,
-        group_missing: false,
-        parked_again: pass.any_parked(&planned.held, |parked| parked.retries > 0),
-    };
-    let verdict = match pass.judge(&facts) {
-        Ok(verdict) => verdict,
-        Err(unread) => return unread,
-    };
-    let message = match verdict.reason {
-        Reason::Conflict => {
-            let claimed = claimed(&planned.conflicts);
-            format!("{claimed}; list each member in one object only")
-        }
-        Reason::Changing => pass.what_is_under_way(&planned.awaits),
-        Reason::PartlyApplied => pass.refused_entries(),
-        reason => plain_message(reason).into(),
-    };
-    Judged { verdict, message }
-}
-
-/// Whether a deleted object has nothing left to do.
-async fn may_go(
-    pass: &mut Pass<'_, ServerGroupMembership>,
-    observed: &observe::Observed,
-    planned: &Plan,
-) -> Result<bool, Stop> {
-    if !observed.open() {
-        return Ok(false);
-    }
-    let gives_back = !planned.reweigh.is_empty();
-    if pass.keeps_everything() {
-        return Ok(pass.at_rest_by_wish() || !gives_back);
-    }
-    if planned.retain && !gives_back {
-        let group = &pass.object.spec.server_group.id;
-        let note = format!(
-            "releasing would leave nobody serving in {group}: its members stay; set spec.removal.allowEmpty before \
-             deleting to have them removed"
-        );
-        pass.tell_retained(note).await;
-        return Ok(true);
-    }
-    let left = pass.left_to_release(&planned.hand_over, &planned.held);
-    Ok(left.is_empty() && !gives_back)
-}
-
-/// The group's own call says that it does not exist.
-async fn gone(
-    pass: &mut Pass<'_, ServerGroupMembership>,
-    group: &group::Group,
-) -> Result<Ended, Stop> {
-    if pass.deleting() && pass.gone_for_sure() {
-        return pass.let_go().await;
-    }
-    let message = format!(
-        "server group {} does not exist in {}; check spec.serverGroup and spec.regionId",
-        group.id, pass.object.spec.region_id
-    );
-    Ok(Judged::because(Reason::GroupNotFound, message).into())
 }

@@ -219,8 +219,9 @@ async fn describe(pass: &mut Pass<'_, ServerGroupMembership>, group: &Group, vie
 pub(super) fn waits_to_look(
     pass: &Pass<'_, ServerGroupMembership>,
     group: &Group,
+    freshness: Freshness,
 ) -> Option<Waits> {
-    if known(pass, pass.freshness()).is_some() {
+    if known(pass, freshness).is_some() {
         return None;
     }
     let call = (service(group.product), list_action(group.product));
