@@ -3,8 +3,9 @@
 use std::{collections::BTreeSet, time::Duration};
 
 use server_group_core::{
-    contention::{Presence, View, Waits},
+    contention::{Presence, Waits},
     parking::{LeftAlone, tell_contended},
+    view::View,
 };
 
 use super::{managed::Managed, pass::Pass};

@@ -37,15 +37,8 @@ pub async fn dispatch(
     leads: watch::Receiver<bool>,
     finish: CancellationToken,
 ) {
-    // Who only waits to lead needs no queue: all is looked at when it does.
-    let mut leading = leads.clone();
-    while !*leads.borrow() {
-        tokio::select! {
-            biased;
-            _ = leading.changed() => {}
-            () = finish.cancelled() => return,
-            _ = signals.recv() => {}
-        }
+    if !leads_at_last(leads, &finish, &mut signals).await {
+        return;
     }
     let mut dispatcher = Dispatcher::new(ctx);
     dispatcher.take_over();
@@ -54,9 +47,7 @@ pub async fn dispatch(
         if !finish.is_cancelled() {
             dispatcher.begin();
         }
-        let views = dispatcher.ctx.turns.next_view();
-        let due = dispatcher.queue.next_due().into_iter().chain(views).min();
-        let due = due.map(|due| dispatcher.ctx.started + due);
+        let due = dispatcher.next_due();
         tokio::select! {
             biased;
             () = finish.cancelled(), if !finish.is_cancelled() => {}
@@ -78,13 +69,28 @@ pub async fn dispatch(
                 }
             }
             () = tokio::time::sleep_until(due.unwrap_or_else(tokio::time::Instant::now)), if due.is_some() => {
-                let ctx = &dispatcher.ctx;
-                dispatcher.queue.fire(ctx.now());
-                let too_old = ctx.now().saturating_sub(ctx.timing.view_age_max);
-                ctx.turns.forget_views(ctx.now(), ctx.started + too_old);
+                dispatcher.fire();
             }
         }
     }
+}
+
+/// Waits until this replica leads; says whether it ever did. Who only waits to lead needs no queue: all is looked at when
+/// it does.
+async fn leads_at_last(
+    mut leads: watch::Receiver<bool>,
+    finish: &CancellationToken,
+    signals: &mut mpsc::UnboundedReceiver<Signal>,
+) -> bool {
+    while !*leads.borrow() {
+        tokio::select! {
+            biased;
+            _ = leads.changed() => {}
+            () = finish.cancelled() => return false,
+            _ = signals.recv() => {}
+        }
+    }
+    true
 }
 
 struct Dispatcher {
@@ -126,6 +132,21 @@ impl Dispatcher {
             };
             self.queue.wake(&key::<M>(found.name), found.takes, level);
         }
+    }
+
+    /// When something is due next: an object, or a view to be forgotten.
+    fn next_due(&self) -> Option<tokio::time::Instant> {
+        let views = self.ctx.turns.next_view();
+        let due = self.queue.next_due().into_iter().chain(views).min();
+        due.map(|due| self.ctx.started + due)
+    }
+
+    /// Queues the objects that are due, and forgets views that are too old for a decision.
+    fn fire(&mut self) {
+        let now = self.ctx.now();
+        self.queue.fire(now);
+        let too_old = now.saturating_sub(self.ctx.timing.view_age_max);
+        self.ctx.turns.forget_views(now, self.ctx.started + too_old);
     }
 
     /// Begins as many passes as there are places.

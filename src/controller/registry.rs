@@ -338,19 +338,18 @@ impl<M: Object> Registry<M> {
 }
 
 impl<M: Object> Inner<M> {
-    fn learn(&mut self, mut object: M) -> Option<News> {
-        let (list, version) = (self.list, version(&object));
+    fn learn(&mut self, object: M) -> Option<News> {
+        let version = version(&object);
         let facts = Facts::of(&object);
         let name = self.shared_name(&object);
         if !self.is_newer_than_unreadable(&name, &facts.uid, version) {
             return None;
         }
         self.unreadable.remove(&name);
-        let known = self.objects.get_mut(&name);
         let mut began = None;
-        let before = match known {
+        let before = match self.objects.get_mut(&name) {
             Some(entry) if entry.facts.uid == facts.uid => {
-                entry.list = list;
+                entry.list = self.list;
                 // Versions of one kind are decimal numbers that grow; should one not be, the last word is believed.
                 if version != 0 && version <= entry.version {
                     return None;
@@ -364,45 +363,52 @@ impl<M: Object> Inner<M> {
             Some(_) => None,
             None => self.forget(&name),
         };
-        let text = text_of(&mut object);
-        let (asks, claims) = (asks(&object), claims(&object));
-        let fresh = waits_for_a_look(&object);
-        let naming: Box<[_]> = object.other_groups().into_iter().collect();
-        let takes = Takes {
-            group: object.group(),
-            account: self.shared(object.account_name()),
-            region: self.shared(object.region()),
+        let mut entry = self.entry(object, facts, version);
+        entry.began = began;
+        let level = if entry.fresh {
+            Level::Asked
+        } else {
+            Level::Sweep
         };
-        let entry = Entry {
-            facts,
-            version,
-            text: text.into(),
-            takes: takes.clone(),
-            naming,
-            asks,
-            claims,
-            fresh,
-            denied: denied(&object),
-            list,
-            began,
-            calls: object.speaks_of_calls(),
-            parsed: Weak::new(),
-        };
-        let level = if fresh { Level::Asked } else { Level::Sweep };
         let news = News {
             name: name.clone(),
-            takes,
+            takes: entry.takes.clone(),
             asks: match before {
-                Some((before, _)) if before == asks => None,
+                Some((before, _)) if before == entry.asks => None,
                 Some(_) => Some(Level::Asked),
                 None => Some(level),
             },
-            claims: before.is_none_or(|(_, before)| before != claims),
+            claims: before.is_none_or(|(_, before)| before != entry.claims),
             orphaned: gone.map_or_else(Vec::new, |gone| gone.open),
         };
         self.index(&name, &entry);
         self.objects.insert(name, entry);
         Some(news)
+    }
+
+    /// What is kept of a version of an object.
+    fn entry(&mut self, mut object: M, facts: Facts, version: u64) -> Entry<M> {
+        let text = text_of(&mut object);
+        let takes = Takes {
+            group: object.group(),
+            account: self.shared(object.account_name()),
+            region: self.shared(object.region()),
+        };
+        Entry {
+            facts,
+            version,
+            text: text.into(),
+            takes,
+            naming: object.other_groups().into_iter().collect(),
+            asks: asks(&object),
+            claims: claims(&object),
+            fresh: waits_for_a_look(&object),
+            denied: denied(&object),
+            list: self.list,
+            began: None,
+            calls: object.speaks_of_calls(),
+            parsed: Weak::new(),
+        }
     }
 
     /// Whether this version of an object is news beside one that could not be read.

@@ -8,7 +8,8 @@ use std::{
 use jiff::Timestamp;
 use server_group_core::{
     reason::Hold,
-    settle::{Call, Sighting, View, Waits},
+    settle::{Call, Sighting, Waits},
+    view::View,
 };
 
 use super::{

@@ -7,7 +7,7 @@ use std::{
     time::Duration,
 };
 
-use crate::parking::RETURNS_MAX;
+use crate::{parking::RETURNS_MAX, view::View};
 
 /// The waits that telling a return from a lagging list is made of.
 #[derive(Clone, Copy, Debug)]
@@ -16,17 +16,6 @@ pub struct Waits {
     pub listing_lag: Duration,
     /// How long after a removal a return counts.
     pub return_window: Duration,
-}
-
-/// A whole view of the group.
-#[derive(Clone, Copy, Debug)]
-pub struct View {
-    /// When it was asked for.
-    pub begun: Duration,
-    /// When it is taken in.
-    pub now: Duration,
-    /// Whether nothing runs on the group.
-    pub idle: bool,
 }
 
 /// What a view shows of an entry that was removed.

@@ -29,4 +29,5 @@ pub mod server;
 pub mod serving;
 pub mod settle;
 pub mod verdict;
+pub mod view;
 pub mod waiting;

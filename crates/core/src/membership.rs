@@ -31,6 +31,21 @@ pub struct Wish {
     pub weight: Option<Weight>,
 }
 
+/// Whether there is still something to do about a member: it is not in its group as the list says, or it is there, not
+/// listed, and `goes`. One at weight 0 that `drains` is on its way out, or gets its weight back.
+#[must_use]
+pub fn is_unfinished(wish: Option<&Wish>, row: Option<&Row>, goes: bool, drains: bool) -> bool {
+    match (wish, row) {
+        (Some(_), None) => true,
+        (Some(wish), Some(row)) => {
+            let another_weight = wish.weight.is_some() && wish.weight != row.weight;
+            row.state != State::Available || another_weight || drains
+        }
+        (None, Some(_)) => goes || drains,
+        (None, None) => false,
+    }
+}
+
 /// How far removals may go.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Policy {

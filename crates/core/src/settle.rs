@@ -4,7 +4,10 @@
 
 use std::{collections::BTreeMap, collections::BTreeSet, time::Duration};
 
-use crate::server::{ServerKey, State, Weight};
+use crate::{
+    server::{ServerKey, State, Weight},
+    view::View,
+};
 
 /// The waits that settling is made of.
 #[derive(Clone, Copy, Debug)]
@@ -70,17 +73,6 @@ impl<S: PartialEq> Settling<S> {
             None => self.since + waits.after_sending,
         }
     }
-}
-
-/// A whole view that may settle something.
-#[derive(Clone, Copy, Debug)]
-pub struct View {
-    /// When it was asked for.
-    pub begun: Duration,
-    /// When it is taken in.
-    pub now: Duration,
-    /// Whether nothing runs on the group.
-    pub idle: bool,
 }
 
 /// A call whose outcome is unknown.

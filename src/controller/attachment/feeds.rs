@@ -19,7 +19,7 @@ use super::{
 };
 use crate::{
     api::{ScalingGroupAttachment, ServerGroupMembership},
-    cloud::{Kind, Member, MemberStatus},
+    cloud::{self, Cloud, Kind, Member, MemberStatus},
 };
 
 /// Whose members a look at a scaling group takes in.
@@ -51,21 +51,7 @@ pub(super) async fn feeds(
     let before = group.cloud.describe_scaling_instances(&group.id).await;
     let mut found = Vec::new();
     for key in surplus {
-        let members = match &key {
-            AttachmentKey::LoadBalancer { id } => {
-                let found = group.cloud.load_balancer(id).await;
-                found.map(|load_balancer| load_balancer.members)
-            }
-            AttachmentKey::ServerGroup { product, id, .. } => {
-                let view = group.cloud.members(*product, id).await;
-                view.map(|view| view.members)
-            }
-            AttachmentKey::VServerGroup { id, .. } => {
-                let view = group.cloud.members(Product::Clb, id).await;
-                view.map(|view| view.members)
-            }
-        };
-        match members {
+        match members_of(&group.cloud, &key).await {
             Ok(members) => found.push((key, Some(members))),
             // One answer proves nothing, and nobody has to be moved.
             Err(error) if error.kind == Kind::GroupNotFound => found.push((key, None)),
@@ -95,6 +81,20 @@ pub(super) async fn feeds(
         (key, feed)
     });
     feeds.collect()
+}
+
+/// The members of the server group, or the default group of the load balancer, that an attachment feeds.
+async fn members_of(cloud: &Cloud, key: &AttachmentKey) -> Result<Vec<Member>, cloud::Error> {
+    let (product, id) = match key {
+        AttachmentKey::LoadBalancer { id } => {
+            let found = cloud.load_balancer(id).await;
+            return found.map(|load_balancer| load_balancer.members);
+        }
+        AttachmentKey::ServerGroup { product, id, .. } => (*product, id),
+        AttachmentKey::VServerGroup { id, .. } => (Product::Clb, id),
+    };
+    let view = cloud.members(product, id).await;
+    view.map(|view| view.members)
 }
 
 fn feed(

@@ -16,7 +16,7 @@ use super::super::{
     queue::Kind,
     record::{Operation, Record, Reference, Settled, keys, texts},
     registry::Registry,
-    report::{Report, held_shown, number, shown},
+    report::{Report, Seen, held_shown, number, shown},
     turns::GroupId,
 };
 use crate::api::{
@@ -29,6 +29,27 @@ use crate::api::{
 pub(super) fn fed_group(region: &str, key: &AttachmentKey) -> GroupId {
     let (product, id) = key.fed_group();
     GroupId::new(region, &product, id)
+}
+
+/// Writes how far the group is.
+fn show(status: &mut ScalingGroupAttachmentStatus, seen: &Seen<AttachmentKey>) {
+    let counts = seen.counts;
+    status.summary = Some(counts.summary("attached", "attaching", "detaching", seen.held.len()));
+    status.attachments = Some(AttachmentCounts {
+        desired: number(counts.desired),
+        attached: number(counts.done),
+        attaching: number(counts.coming),
+        detaching: number(counts.going),
+        foreign: number(counts.foreign),
+        held: number(seen.held.len()),
+    });
+    let held = held_shown(&seen.held).into_iter();
+    status.held = held
+        .map(|(server_group, hold)| attachment::Held {
+            server_group,
+            reason: hold_reason(hold),
+        })
+        .collect();
 }
 
 impl Object for ScalingGroupAttachment {
@@ -219,24 +240,7 @@ impl Object for ScalingGroupAttachment {
             ..before
         };
         if let Some(seen) = &report.seen {
-            let counts = seen.counts;
-            status.summary =
-                Some(counts.summary("attached", "attaching", "detaching", seen.held.len()));
-            status.attachments = Some(AttachmentCounts {
-                desired: number(counts.desired),
-                attached: number(counts.done),
-                attaching: number(counts.coming),
-                detaching: number(counts.going),
-                foreign: number(counts.foreign),
-                held: number(seen.held.len()),
-            });
-            status.held = held_shown(&seen.held)
-                .into_iter()
-                .map(|(server_group, hold)| attachment::Held {
-                    server_group,
-                    reason: hold_reason(hold),
-                })
-                .collect();
+            show(&mut status, seen);
         }
         let mut next = self.clone();
         next.status = Some(status);

@@ -16,7 +16,7 @@ use super::super::{
     queue::Kind,
     record::{Draining, Operation, Record, Reference, Settled, keys, texts},
     registry::Registry,
-    report::{Report, held_shown, number, shown},
+    report::{Report, Seen, held_shown, number, shown},
     turns::GroupId,
 };
 use crate::api::{
@@ -32,6 +32,27 @@ fn drain(written: &status::Draining) -> Option<(ServerKey, Draining)> {
         weight: written.weight.try_into().ok()?,
     };
     Some((written.server.parse().ok()?, draining))
+}
+
+/// Writes how far the group is.
+fn show(status: &mut ServerGroupMembershipStatus, seen: &Seen<ServerKey>) {
+    let counts = seen.counts;
+    status.summary = Some(counts.summary("serving", "joining", "leaving", seen.held.len()));
+    status.members = Some(MemberCounts {
+        desired: number(counts.desired),
+        serving: number(counts.done),
+        joining: number(counts.coming),
+        leaving: number(counts.going),
+        foreign: number(counts.foreign),
+        held: number(seen.held.len()),
+    });
+    let held = held_shown(&seen.held).into_iter();
+    status.held = held
+        .map(|(server, hold)| member::Held {
+            server,
+            reason: hold_reason(hold),
+        })
+        .collect();
 }
 
 impl Object for ServerGroupMembership {
@@ -212,24 +233,7 @@ impl Object for ServerGroupMembership {
             ..before
         };
         if let Some(seen) = &report.seen {
-            let counts = seen.counts;
-            let held = held_shown(&seen.held);
-            status.summary = Some(counts.summary("serving", "joining", "leaving", seen.held.len()));
-            status.members = Some(MemberCounts {
-                desired: number(counts.desired),
-                serving: number(counts.done),
-                joining: number(counts.coming),
-                leaving: number(counts.going),
-                foreign: number(counts.foreign),
-                held: number(seen.held.len()),
-            });
-            status.held = held
-                .into_iter()
-                .map(|(server, hold)| member::Held {
-                    server,
-                    reason: hold_reason(hold),
-                })
-                .collect();
+            show(&mut status, seen);
         }
         let mut next = self.clone();
         next.status = Some(status);

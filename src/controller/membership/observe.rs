@@ -6,7 +6,7 @@ use server_group_core::{
     arrivals::Arrival,
     attachment::AttachmentKey,
     contention::Presence,
-    membership::{Wish, World, resolve::resolve},
+    membership::{Wish, World, is_unfinished, resolve::resolve},
     product::Product,
     reason::Reason,
     server::{Row, Rows, ServerKey, ServerKind, State, meant_by},
@@ -76,33 +76,20 @@ pub(super) async fn observe(
     let neighbours = pass.neighbours();
     let (unsettled, may_be_taken) = in_doubt(pass, group, &rows, idle, begun);
     let desired = desired(pass, group, parsed, &rows)?;
-    let arrived = |key: &ServerKey| Arrival::of(rows.get(key), desired.contains_key(key));
-    let mut awaited = pass.notice_arrivals(add_action(group.product), idle, arrived);
-    let (contended, still_listed) = pass.notice_returns(begun, idle, |key| {
-        let present = rows.get(key).is_some_and(|row| !row.state.leaves());
-        Presence::of(desired.contains_key(key), present)
-    });
-    awaited.extend(still_listed);
+    let (awaited, contended) = notice(pass, group, &desired, &rows, idle, begun);
     let in_flight = pass.may_still_change(&unsettled);
     let draining = draining::look(pass, group, &rows, &desired, &in_flight);
     let ledger = pass.record.ledger.clone();
     let exclusive = pass.object.spec.ownership == Ownership::Exclusive;
-    let wanted = |key: &ServerKey| match (desired.get(key), rows.get(key)) {
-        (Some(_), None) => true,
-        (Some(wish), Some(row)) => {
-            let another_weight = wish.weight.is_some() && wish.weight != row.weight;
-            row.state != State::Available || another_weight || draining.contains_key(key)
-        }
-        (None, Some(_)) => ledger.holds(key) || exclusive || draining.contains_key(key),
-        (None, None) => false,
+    let unfinished = |key: &ServerKey| {
+        let (goes, drains) = (exclusive || ledger.holds(key), draining.contains_key(key));
+        is_unfinished(desired.get(key), rows.get(key), goes, drains)
     };
-    pass.end_trials(Some(add_action(group.product)), wanted);
-    let parked = pass.parked_now(wanted);
-    let others = neighbours
-        .iter()
-        .map(|other| claimant(pass.ctx, other, &rows))
-        .chain(pass.unclear_claims())
-        .collect();
+    pass.end_trials(Some(add_action(group.product)), unfinished);
+    let parked = pass.parked_now(unfinished);
+    let others = neighbours.iter();
+    let others = others.map(|other| claimant(pass.ctx, other, &rows));
+    let others = others.chain(pass.unclear_claims()).collect();
     let mut world = World {
         product: group.product,
         purpose: pass.purpose(),
@@ -125,12 +112,22 @@ pub(super) async fn observe(
         brought: None,
         rows,
     };
-    world.brought = brought(pass, group, &world).await;
-    // How old the group's state is says nothing about how long ago a stranger was one.
-    let listed = pass.at(view.listed);
-    world.foreigners = foreigners(pass, group, &world, listed).await;
+    ask_besides(pass, group, &mut world, &view).await;
     world.view_permits_removal = permits_removal(pass, begun);
     Ok(Some(Observed { world, idle, begun }))
+}
+
+/// Adds what the member list does not tell: whom scaling groups bring, and who the strangers are.
+async fn ask_besides(
+    pass: &mut Pass<'_, ServerGroupMembership>,
+    group: &Group,
+    world: &mut World,
+    view: &GroupView,
+) {
+    world.brought = brought(pass, group, world).await;
+    // How old the group's state is says nothing about how long ago a stranger was one.
+    let listed = pass.at(view.listed);
+    world.foreigners = foreigners(pass, group, world, listed).await;
 }
 
 /// What the spec lists, by the members that it means.
@@ -148,6 +145,26 @@ fn desired(
         let problems = unclear.iter().map(parse::unclear).collect();
         Stop::because(Reason::InvalidSpec, parse::invalid(problems).to_string())
     })
+}
+
+/// Lets a view count towards what the cloud accepted (S8). Returns whom the list may not show as they are yet, and who
+/// comes back however often it is removed.
+fn notice(
+    pass: &mut Pass<'_, ServerGroupMembership>,
+    group: &Group,
+    desired: &BTreeMap<ServerKey, Wish>,
+    rows: &Rows,
+    idle: bool,
+    begun: Duration,
+) -> (BTreeSet<ServerKey>, BTreeSet<ServerKey>) {
+    let arrived = |key: &ServerKey| Arrival::of(rows.get(key), desired.contains_key(key));
+    let mut awaited = pass.notice_arrivals(add_action(group.product), idle, arrived);
+    let (contended, still_listed) = pass.notice_returns(begun, idle, |key| {
+        let present = rows.get(key).is_some_and(|row| !row.state.leaves());
+        Presence::of(desired.contains_key(key), present)
+    });
+    awaited.extend(still_listed);
+    (awaited, contended)
 }
 
 /// Whether a view that was asked for at `begun` is young enough for a removal, and what others claim is clear (S5, S7).

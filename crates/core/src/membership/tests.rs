@@ -862,3 +862,30 @@ fn what_drains_is_counted_whoever_it_is() {
     let counts = plan(&world).counts;
     assert_eq!((counts.leaving, counts.draining, counts.foreign), (1, 1, 0));
 }
+
+#[test]
+fn a_member_is_unfinished_until_it_is_there_as_listed_or_gone() {
+    let unfinished = |wanted: Option<Option<Weight>>, present: Option<&str>, goes, drains| {
+        let wish = wanted.map(|weight| Wish {
+            kind: ServerKind::Ecs,
+            weight,
+        });
+        let row = present.map(|word| row(word).1);
+        is_unfinished(wish.as_ref(), row.as_ref(), goes, drains)
+    };
+    for (wanted, present, goes, drains, expected) in [
+        (Some(None), None, false, false, true),
+        (Some(None), Some("a=7"), false, false, false),
+        (Some(None), Some("a=0"), false, true, true),
+        (Some(Some(7)), Some("a=7"), false, false, false),
+        (Some(Some(8)), Some("a=7"), false, false, true),
+        (Some(None), Some("a!adding"), false, false, true),
+        (None, Some("a"), true, false, true),
+        (None, Some("a=0"), false, true, true),
+        (None, Some("a"), false, false, false),
+        (None, None, true, true, false),
+    ] {
+        let found = unfinished(wanted, present, goes, drains);
+        assert_eq!(found, expected, "{wanted:?} {present:?} {goes} {drains}");
+    }
+}
