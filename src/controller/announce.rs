@@ -15,7 +15,7 @@ impl<M: Managed> Pass<'_, M> {
     pub async fn tell_recorded(&mut self) {
         let mut told = std::mem::take(&mut self.to_tell);
         {
-            let mut memory = self.memory.lock();
+            let memory = &mut self.memory;
             let failed = std::mem::take(&mut memory.failed).into_iter();
             told.extend(failed.map(|note| (Change::Failed, note)));
             let parked = std::mem::take(&mut memory.newly_parked);
@@ -36,8 +36,8 @@ impl<M: Managed> Pass<'_, M> {
 
     /// Tells that everything stays: before the object goes, for afterwards nobody would. Not again when letting go is
     /// refused.
-    pub async fn tell_retained(&self, note: String) {
-        let told = std::mem::replace(&mut self.memory.lock().retained, true);
+    pub async fn tell_retained(&mut self, note: String) {
+        let told = std::mem::replace(&mut self.memory.retained, true);
         if !told {
             events::publish(self, Change::Retained, note).await;
         }

@@ -77,13 +77,13 @@ pub fn change_ledger<M: Managed>(
     } = *entries;
     for key in adopt {
         pass.record.ledger.adopt(key.clone());
-        if let Some(adopted) = pass.memory.lock().refused.get_mut(key) {
+        if let Some(adopted) = pass.memory.refused.get_mut(key) {
             *adopted = true;
         }
     }
     for key in inherit {
         pass.record.ledger.register(key.clone());
-        pass.memory.lock().refused.remove(key);
+        pass.memory.refused.remove(key);
     }
     for key in hand_over {
         pass.record.ledger.forget(key);
@@ -107,7 +107,7 @@ pub fn register<'k, M: Managed>(
     let before = pass.record.ledger.clone();
     for key in keys {
         pass.record.ledger.register(key.clone());
-        pass.memory.lock().refused.remove(key);
+        pass.memory.refused.remove(key);
     }
     before
 }
@@ -126,7 +126,7 @@ pub fn take_back<'k, M: Managed>(
     };
     for key in keys.filter(refused) {
         let adopted = before.adopted.contains(key);
-        pass.memory.lock().refused.insert(key.clone(), adopted);
+        pass.memory.refused.insert(key.clone(), adopted);
     }
     forget_refused(pass);
 }
@@ -134,7 +134,7 @@ pub fn take_back<'k, M: Managed>(
 /// Takes off the ledger what was certainly not put there by us. Done again until it is written: the intent that
 /// registered it is.
 pub fn forget_refused<M: Managed>(pass: &mut Pass<'_, M>) {
-    let refused = pass.memory.lock().refused.clone();
+    let refused = pass.memory.refused.clone();
     for (key, adopted) in refused {
         pass.record.ledger.forget(&key);
         if adopted {
@@ -175,7 +175,7 @@ pub async fn act<M: Managed>(
         "{doing} {} {preposition} {group}",
         counted(names.len(), noun)
     );
-    if let Some(failure) = &pass.memory.lock().last_failure {
+    if let Some(failure) = &pass.memory.last_failure {
         message.push_str(" (before: ");
         message.push_str(failure);
         message.push(')');

@@ -59,7 +59,7 @@ pub trait Step<M: Managed>: Send {
         BTreeSet::new()
     }
     /// Notes a batch that the cloud accepted with the answer `request`.
-    fn accepted(&self, _pass: &Pass<'_, M>, _batch: &[M::Key], _request: &str) {}
+    fn accepted(&self, _pass: &mut Pass<'_, M>, _batch: &[M::Key], _request: &str) {}
     /// What carries an accepted call out, whose answer names this job or scaling activity, or none.
     fn carried_out_by(&self, named: Option<String>) -> Option<Reference> {
         named.map(Reference::Id)
@@ -554,8 +554,8 @@ pub fn waits_for_a_call(action: &str) -> String {
 
 impl<M: Managed> Pass<'_, M> {
     /// What is known of batches of `action` with a bad member in them.
-    fn on_trial<T>(&self, action: &str, with: impl FnOnce(&mut Trials<M::Key>) -> T) -> T {
-        let mut memory = self.memory.lock();
+    fn on_trial<T>(&mut self, action: &str, with: impl FnOnce(&mut Trials<M::Key>) -> T) -> T {
+        let memory = &mut self.memory;
         with(memory.trials.entry(action.to_owned()).or_default())
     }
 }

@@ -12,9 +12,9 @@ use super::{managed::Managed, pass::Pass};
 
 impl<M: Managed> Pass<'_, M> {
     /// Notes what the cloud agreed to remove.
-    pub fn note_removed(&self, keys: &[M::Key]) {
+    pub fn note_removed(&mut self, keys: &[M::Key]) {
         let now = self.ctx.now();
-        self.memory.lock().returns.removed(keys, now);
+        self.memory.returns.removed(keys, now);
     }
 
     /// Takes in what came back in a view that was asked for at `begun`, and returns what is left alone for it; and what is
@@ -34,11 +34,11 @@ impl<M: Managed> Pass<'_, M> {
             listing_lag: self.ctx.timing.listing_lag,
             return_window: self.ctx.timing.return_window,
         };
-        let returned = self.memory.lock().returns.look(view, waits, presence);
+        let returned = self.memory.returns.look(view, waits, presence);
         for key in &returned.contended {
             if tell_contended(key.clone(), &mut self.record.parked) {
                 let why = LeftAlone::Contended.to_string();
-                self.memory.lock().newly_parked.insert(key.clone(), why);
+                self.memory.newly_parked.insert(key.clone(), why);
             }
         }
         if let Some(due) = returned.due {
@@ -60,7 +60,6 @@ impl<M: Managed> Pass<'_, M> {
         let (now, gap) = (self.ctx.now(), self.ctx.timing.stranger_gap);
         let looked = self
             .memory
-            .lock()
             .strangers
             .look(strangers, begun, now, gap);
         let (confirmed, due) = looked;

@@ -67,7 +67,7 @@ impl<M: Managed> Pass<'_, M> {
             }
             Course::Endless => {
                 let note = format!("{name} does not end");
-                if self.memory.lock().last_failure.as_ref() != Some(&note) {
+                if self.memory.last_failure.as_ref() != Some(&note) {
                     self.note_failure(&note, request);
                 }
                 return Some(Judged::because(Reason::Changing, note));
@@ -76,7 +76,7 @@ impl<M: Managed> Pass<'_, M> {
                 let note = with_words(format!("{name} failed"), &words);
                 self.note_failure(&note, request);
                 self.turn.stayed(&texts(&operation.names));
-                self.memory.lock().returns.stayed(&operation.names);
+                self.memory.returns.stayed(&operation.names);
                 self.failed_later(&operation.action, &operation.names, &note, request);
             }
             Course::Warned(words) => {
@@ -93,16 +93,16 @@ impl<M: Managed> Pass<'_, M> {
     }
 
     /// `request` is the cloud's id of the call that was accepted and failed later.
-    fn note_failure(&self, note: &str, request: Option<&str>) {
+    fn note_failure(&mut self, note: &str, request: Option<&str>) {
         let request = request.map_or(String::new(), |id| format!(" (request {id})"));
-        let mut memory = self.memory.lock();
+        let memory = &mut self.memory;
         memory.failed.push(format!("{note}{request}"));
         memory.last_failure = Some(note.to_owned());
     }
 
     /// Has what the cloud says is already there, or not there, sent again by itself; it is never left alone for that (S8).
     pub fn contradicted(&mut self, action: &str, names: &BTreeSet<M::Key>) {
-        let mut memory = self.memory.lock();
+        let memory = &mut self.memory;
         let trials = memory.trials.entry(action.to_owned()).or_default();
         // Which of them it is may be known now; the next look shows it.
         _ = trials.failed(names);
@@ -117,7 +117,7 @@ impl<M: Managed> Pass<'_, M> {
         request: Option<&str>,
     ) {
         let bad = {
-            let memory = &mut *self.memory.lock();
+            let memory = &mut self.memory;
             memory.arrivals.failed(names);
             let trials = memory.trials.entry(action.to_owned()).or_default();
             trials.failed(names)

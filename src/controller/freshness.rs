@@ -13,7 +13,7 @@ impl<M: Managed> Pass<'_, M> {
     #[must_use]
     pub fn freshness(&self) -> Freshness {
         let (now, timing) = (self.ctx.now(), &self.ctx.timing);
-        let memory = self.memory.lock();
+        let memory = &self.memory;
         let situation = Situation {
             asked: self.asked,
             failing: memory.failures > 0,
@@ -37,7 +37,7 @@ impl<M: Managed> Pass<'_, M> {
         self.record.operation.is_some()
             || !self.record.draining.is_empty()
             || !self.turn.unsettled.is_empty()
-            || self.memory.lock().quick_beat.is_some()
+            || self.memory.quick_beat.is_some()
     }
 
     /// Notes that the group was changed, so that no look from before counts any more (S5).

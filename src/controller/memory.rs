@@ -5,7 +5,7 @@
 
 use std::{
     collections::{BTreeMap, HashMap},
-    sync::Arc,
+    ops::{Deref, DerefMut},
     time::Duration,
 };
 
@@ -102,7 +102,7 @@ impl<K> Default for Memory<K> {
 
 /// The memories of all objects of one kind, by uid.
 #[derive(Debug)]
-pub struct Memories<K>(Mutex<HashMap<String, Arc<Mutex<Memory<K>>>>>);
+pub struct Memories<K>(Mutex<HashMap<String, Memory<K>>>);
 
 impl<K> Default for Memories<K> {
     fn default() -> Self {
@@ -111,13 +111,67 @@ impl<K> Default for Memories<K> {
 }
 
 impl<K> Memories<K> {
-    /// The memory of the object with this uid, empty at first.
-    pub fn of(&self, uid: &str) -> Arc<Mutex<Memory<K>>> {
-        Arc::clone(self.0.lock().entry(uid.to_owned()).or_default())
+    /// Hands out the memory of the object with this uid, empty at first. An object has one pass at a time, as the pass has
+    /// the turn on its group: nobody else asks for the memory meanwhile.
+    pub fn lend(&self, uid: &str) -> Lent<'_, K> {
+        let mut all = self.0.lock();
+        let memory = std::mem::take(all.entry(uid.to_owned()).or_default());
+        Lent {
+            memory,
+            uid: uid.to_owned(),
+            owner: self,
+        }
     }
 
-    /// Forgets an object that is gone.
+    /// Forgets an object that is gone, also one that has a pass.
     pub fn forget(&self, uid: &str) {
         self.0.lock().remove(uid);
+    }
+}
+
+/// The memory of an object for the time of a pass, given back at the end of it, however that comes.
+#[derive(Debug)]
+pub struct Lent<'m, K> {
+    memory: Memory<K>,
+    uid: String,
+    owner: &'m Memories<K>,
+}
+
+impl<K> Drop for Lent<'_, K> {
+    fn drop(&mut self) {
+        if let Some(place) = self.owner.0.lock().get_mut(&self.uid) {
+            *place = std::mem::take(&mut self.memory);
+        }
+    }
+}
+
+impl<K> Deref for Lent<'_, K> {
+    type Target = Memory<K>;
+
+    fn deref(&self) -> &Memory<K> {
+        &self.memory
+    }
+}
+
+impl<K> DerefMut for Lent<'_, K> {
+    fn deref_mut(&mut self) -> &mut Memory<K> {
+        &mut self.memory
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_memory_outlives_the_pass_that_has_it_but_not_its_object() {
+        let memories = Memories::<u8>::default();
+        memories.lend("a").failures = 7;
+        assert_eq!(memories.lend("a").failures, 7);
+        assert_eq!(memories.lend("b").failures, 0);
+        let lent = memories.lend("a");
+        memories.forget("a");
+        drop(lent);
+        assert_eq!(memories.lend("a").failures, 0, "its object is gone");
     }
 }

@@ -24,7 +24,7 @@ impl<M: Managed> Pass<'_, M> {
             linger: self.ctx.timing.linger,
         };
         let seen = {
-            let memory = &mut *self.memory.lock();
+            let memory = &mut *self.memory;
             let trials = memory.trials.entry(action.to_owned()).or_default();
             memory.arrivals.look(trials, idle, now, waits, arrival)
         };
@@ -39,9 +39,9 @@ impl<M: Managed> Pass<'_, M> {
     }
 
     /// Has what the cloud did for `operation` awaited from now on: a list may not show it yet.
-    pub fn await_arrival(&self, operation: &Operation<M::Key>) {
+    pub fn await_arrival(&mut self, operation: &Operation<M::Key>) {
         let (now, names) = (self.ctx.now(), &operation.names);
-        let arrivals = &mut self.memory.lock().arrivals;
+        let arrivals = &mut self.memory.arrivals;
         // The process that sent it may have been another one.
         if !arrivals.carried_out(names, now) && adds(&operation.action) {
             let request = operation.request_id.clone().unwrap_or_default();
@@ -52,8 +52,8 @@ impl<M: Managed> Pass<'_, M> {
     /// Ends the trial of whatever is done by now, or `wanted` no longer, so that its next failure is a first one again.
     ///
     /// Not of what `awaited_action` does: what that brings shows only once it serves ([`Pass::notice_arrivals`]).
-    pub fn end_trials(&self, awaited_action: Option<&str>, wanted: impl Fn(&M::Key) -> bool) {
-        for (action, trials) in &mut self.memory.lock().trials {
+    pub fn end_trials(&mut self, awaited_action: Option<&str>, wanted: impl Fn(&M::Key) -> bool) {
+        for (action, trials) in &mut self.memory.trials {
             if Some(action.as_str()) != awaited_action {
                 trials.keep(&wanted);
             }
@@ -64,7 +64,7 @@ impl<M: Managed> Pass<'_, M> {
     pub fn parked_now(&mut self, wanted: impl Fn(&M::Key) -> bool) -> BTreeSet<M::Key> {
         let now = self.ctx.now();
         let status = &mut self.record.parked;
-        let (parked, first) = self.memory.lock().parking.now(status, now, wanted);
+        let (parked, first) = self.memory.parking.now(status, now, wanted);
         if let Some(first) = first {
             self.wake_at(first.min(now + self.ctx.timing.parked_retry));
         }
@@ -84,7 +84,7 @@ impl<M: Managed> Pass<'_, M> {
         group_missing: bool,
     ) {
         let until = self.ctx.now() + self.ctx.timing.parked_retry;
-        let memory = &mut *self.memory.lock();
+        let memory = &mut self.memory;
         let request = request.map_or(String::new(), |id| format!(", request {id}"));
         let why = format!("{reason}{request}");
         let status = &mut self.record.parked;
@@ -96,7 +96,7 @@ impl<M: Managed> Pass<'_, M> {
 
     /// Whether anything that is `held` because it is parked `is` so: not what is being tried again at present.
     pub fn any_parked(&self, held: &BTreeMap<M::Key, Hold>, is: impl Fn(&Parked) -> bool) -> bool {
-        self.memory.lock().parking.any(held, is)
+        self.memory.parking.any(held, is)
     }
 
     /// The first few entries that the cloud refused, with its words.

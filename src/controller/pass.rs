@@ -24,7 +24,7 @@ use super::{
     ended::{Wait, Waits},
     known::Known,
     managed::{Managed, key},
-    memory::Memory,
+    memory::Lent,
     object::{Facts, is_held, name_of},
     queue::{Level, Name},
     record::{Operation, Record},
@@ -80,7 +80,7 @@ pub struct Pass<'c, M: Managed> {
     /// What its status remembers, and will remember after the next write.
     pub record: Record<M::Key>,
     /// What this process remembers about it.
-    pub memory: Arc<Mutex<Memory<M::Key>>>,
+    pub memory: Lent<'c, M::Key>,
     /// The change in flight as its status has it by now.
     pub written_operation: Option<Operation<M::Key>>,
     /// The turn on its group.
@@ -145,7 +145,7 @@ impl<'c, M: Managed> Pass<'c, M> {
         let operation = record.operation.take();
         record.operation = operation
             .map(|operation| turn.as_answered(&CallId::Own(operation.id.clone()), operation));
-        let memory = M::memories(ctx).of(&object.uid().unwrap_or_default());
+        let mut memory = M::memories(ctx).lend(&object.uid().unwrap_or_default());
         let deleting = object.meta().deletion_timestamp.is_some();
         let shown = object.shown_plan().filter(|_| !deleting).cloned();
         let generation = object.meta().generation.unwrap_or_default();
@@ -153,7 +153,7 @@ impl<'c, M: Managed> Pass<'c, M> {
             .last_seen()
             .is_some_and(|(seen, _)| seen == generation);
         let shown_before = {
-            let remembered = &mut memory.lock().shown;
+            let remembered = &mut memory.shown;
             if shown.is_some() {
                 remembered.clone_from(&shown);
             }
@@ -235,7 +235,7 @@ impl<'c, M: Managed> Pass<'c, M> {
             self.object.meta().generation.unwrap_or_default(),
             self.asked_at(),
         );
-        let mut memory = self.memory.lock();
+        let memory = &mut self.memory;
         self.resumes_from = memory.waits_since.take();
         // Status says what was seen last, also after a restart: as long as a write of it does not get through, it is to be
         // looked at anew.
@@ -251,7 +251,6 @@ impl<'c, M: Managed> Pass<'c, M> {
             memory.newly_parked.clear();
             memory.returns.clear();
             memory.quick_beat = None;
-            drop(memory);
             self.record.parked.clear();
         }
     }

@@ -78,7 +78,7 @@ impl<M: Managed> Pass<'_, M> {
     pub fn tell_changed_plan(&mut self, now: &Plan) {
         let shown = self.shown_before.take();
         self.shown = None;
-        self.memory.lock().shown = None;
+        self.memory.shown = None;
         if let Some(shown) = shown.filter(|shown| shown.hash != now.hash) {
             let note = format!(
                 "the plan that was shown had the hash {}; what is carried out now has {}",
@@ -130,13 +130,12 @@ pub async fn reconcile<M: Pipeline>(ctx: &Context, name: &Name, work: Work) -> N
                     .map_or(Duration::ZERO, |at| now.saturating_sub(at)),
                 interval: ctx.timing.interval(pass.object.interval_seconds()),
             };
-            let mut memory = pass.memory.lock();
-            memory.due = pass.due;
-            let (delay, level) = pace::pace(seen, &mut memory, &ctx.timing);
+            pass.memory.due = pass.due;
+            let (delay, level) = pace::pace(seen, &mut pass.memory, &ctx.timing);
             Next::After(delay, level)
         }
         Ok(Concluded::Waits(Wait::Call(ticket))) => {
-            pass.memory.lock().waits_since = pass.looked_at;
+            pass.memory.waits_since = pass.looked_at;
             Next::Call(ticket)
         }
         Ok(Concluded::Waits(Wait::Groups(groups))) => Next::With(groups),
@@ -147,7 +146,7 @@ pub async fn reconcile<M: Pipeline>(ctx: &Context, name: &Name, work: Work) -> N
                 Stop::Superseded(_) => Level::Asked,
                 Stop::Gone | Stop::Kubernetes(_) | Stop::Failed(_) => Level::Sweep,
             };
-            Next::After(after(&pass, &stop), level)
+            Next::After(after(&mut pass, &stop), level)
         }
     }
 }
@@ -231,10 +230,10 @@ async fn conclude<M: Pipeline>(
     let report = pass.report(judged.verdict, message);
     match pass.write(&report).await {
         Ok(()) => {
-            pass.memory.lock().refused.clear();
+            pass.memory.refused.clear();
             announce::announce(pass, before).await;
             if judged.verdict.reason == Reason::Converged {
-                pass.memory.lock().last_failure = None;
+                pass.memory.last_failure = None;
             }
             Ok(concluded)
         }
@@ -244,14 +243,14 @@ async fn conclude<M: Pipeline>(
 }
 
 /// When to come back after a pass that could not say how it ended.
-fn after<M: Managed>(pass: &Pass<'_, M>, stop: &Stop) -> Duration {
+fn after<M: Managed>(pass: &mut Pass<'_, M>, stop: &Stop) -> Duration {
     let object = format!(
         "{}/{}",
         pass.object.namespace().unwrap_or_default(),
         pass.object.name_any()
     );
     let timing = &pass.ctx.timing;
-    let mut memory = pass.memory.lock();
+    let memory = &mut pass.memory;
     memory.failures = memory.failures.saturating_add(1);
     match stop {
         Stop::Kubernetes(error) => tracing::warn!(

@@ -9,16 +9,16 @@ use super::{ended::Judged, managed::Managed, pass::Pass};
 
 impl<M: Managed> Pass<'_, M> {
     /// Notes that `action` was refused, and what that means.
-    pub fn remember_refusal(&self, action: &'static str, refused: &Judged) {
+    pub fn remember_refusal(&mut self, action: &'static str, refused: &Judged) {
         let Judged { verdict, message } = refused;
         let until = self.ctx.now() + self.ctx.timing.parked_retry;
-        let blocked = &mut self.memory.lock().blocked;
+        let blocked = &mut self.memory.blocked;
         blocked.refused(action, *verdict, message.clone(), until);
     }
 
     /// Notes that a quota refused `actions`, if it did and nothing at all was accepted, which would have made room.
     pub fn remember_quota(
-        &self,
+        &mut self,
         actions: impl IntoIterator<Item = &'static str>,
         accepted: usize,
     ) -> Option<Judged> {
@@ -37,7 +37,7 @@ impl<M: Managed> Pass<'_, M> {
             looks: &self.sight,
             unusable: self.unusable,
         };
-        let block = self.memory.lock().blocked.still(action, sight, now);
+        let block = self.memory.blocked.still(action, sight, now);
         let Block {
             verdict,
             message,
@@ -50,6 +50,6 @@ impl<M: Managed> Pass<'_, M> {
     /// Whether anything was refused because the group, or what it belongs to, was in no state for it.
     #[must_use]
     pub fn state_was_in_the_way(&self) -> bool {
-        self.memory.lock().blocked.by_state()
+        self.memory.blocked.by_state()
     }
 }

@@ -159,7 +159,7 @@ impl<M: Managed> Pass<'_, M> {
     pub fn gone_for_sure(&mut self) -> bool {
         let now = self.ctx.now();
         let gap = self.ctx.timing.gone_gap;
-        let (gone, proven) = self.memory.lock().missing.said(now, gap);
+        let (gone, proven) = self.memory.missing.said(now, gap);
         self.wake_at(proven);
         gone
     }
@@ -167,7 +167,7 @@ impl<M: Managed> Pass<'_, M> {
     /// Whether the group's own call has said that it does not exist, and not long enough ago for a second answer to count.
     pub fn gone_lately(&mut self) -> bool {
         let (now, gap) = (self.ctx.now(), self.ctx.timing.gone_gap);
-        let undecided = self.memory.lock().missing.undecided(now, gap);
+        let undecided = self.memory.missing.undecided(now, gap);
         if let Some(until) = undecided {
             self.wake_at(until);
         }
@@ -205,7 +205,7 @@ impl<M: Managed> Pass<'_, M> {
         let (now, waits) = (self.ctx.now(), self.waits());
         let releasing = self.deleting();
         self.turn.lingering.retain(|_, until| *until > now);
-        let mut memory = self.memory.lock();
+        let memory = &mut self.memory;
         // What was accepted may be listed yet. A release waits for that as long as lists lag, not as long as calls land.
         let lag = match releasing {
             true => self.ctx.timing.listing_lag,
@@ -257,7 +257,7 @@ impl<M: Managed> Pass<'_, M> {
         let mut keys = unsettled.clone();
         let now = self.ctx.now();
         keys.append(&mut self.record.open_names());
-        keys.extend(self.memory.lock().absences.kept(now));
+        keys.extend(self.memory.absences.kept(now));
         let lingering = self.turn.lingering.iter();
         let lingering = lingering.filter(|(_, until)| **until > now);
         keys.extend(lingering.filter_map(|(name, _)| name.parse().ok()));

@@ -16,9 +16,8 @@ impl<M: Managed> Pass<'_, M> {
         conflicts: &mut BTreeMap<M::Key, String>,
     ) {
         let (now, patience) = (self.ctx.now(), self.ctx.timing.handover_max);
-        let mut memory = self.memory.lock();
+        let memory = &mut self.memory;
         let (overdue, next) = memory.changes_hands.overdue(awaits, now, patience);
-        drop(memory);
         held.extend(overdue.keys().map(|key| (key.clone(), Hold::Conflict)));
         conflicts.extend(overdue);
         if let Some(due) = next {
@@ -32,14 +31,14 @@ impl<M: Managed> Pass<'_, M> {
             return "a change was sent whose outcome is not known yet; nothing more is changed until it is"
                 .into();
         }
-        let failed = self.memory.lock().last_failure.clone();
+        let failed = self.memory.last_failure.clone();
         failed
             .or_else(|| waits_for(awaits))
             .unwrap_or_else(|| plain_message(Reason::Changing).into())
     }
 
     /// The same judgement of a group that may not be changed now, with the name of the object whose call has to end first.
-    pub fn names_whom_it_waits_for(&self, judged: Judged) -> Judged {
+    pub fn names_whom_it_waits_for(&mut self, judged: Judged) -> Judged {
         if judged.verdict.reason != Reason::Changing || self.record.operation.is_some() {
             return judged;
         }
@@ -48,7 +47,7 @@ impl<M: Managed> Pass<'_, M> {
         open.retain(|open| !over(open));
         let calls = open.iter().map(|open| (open.local_id(), open.by.clone()));
         let (now, patience) = (self.ctx.now(), self.ctx.timing.handover_max);
-        let waits = &mut self.memory.lock().calls_of_others;
+        let waits = &mut self.memory.calls_of_others;
         let (overdue, _) = waits.overdue(&calls.collect(), now, patience);
         let Some(Open { by, action, .. }) = open.first() else {
             return judged;

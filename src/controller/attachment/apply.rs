@@ -326,9 +326,7 @@ impl Step<ScalingGroupAttachment> for Undo<'_> {
         manner(self.family, false)
     }
 
-    fn accepted(
-        &self,
-        pass: &Pass<'_, ScalingGroupAttachment>,
+    fn accepted(&self, pass: &mut Pass<'_, ScalingGroupAttachment>,
         batch: &[AttachmentKey],
         _request: &str,
     ) {

@@ -223,7 +223,7 @@ async fn look(
         pass.unusable = found.lifecycle != "Active";
         pass.sight = format!("{} with {} attachments", found.lifecycle, attached.len());
         if !attached.is_empty() || !pass.turn.had_rows || second {
-            pass.memory.lock().missing.found();
+            pass.memory.missing.found();
             return Ok(Some((attached, begun)));
         }
     }

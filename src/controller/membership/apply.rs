@@ -205,9 +205,9 @@ impl Step<ServerGroupMembership> for Add<'_> {
         )
     }
 
-    fn accepted(&self, pass: &Pass<'_, ServerGroupMembership>, batch: &[ServerKey], request: &str) {
+    fn accepted(&self, pass: &mut Pass<'_, ServerGroupMembership>, batch: &[ServerKey], request: &str) {
         let (batch, now) = (batch.iter().cloned().collect(), pass.ctx.now());
-        let arrivals = &mut pass.memory.lock().arrivals;
+        let arrivals = &mut pass.memory.arrivals;
         arrivals.accepted(batch, request.to_owned(), now);
     }
 
@@ -274,9 +274,7 @@ impl Step<ServerGroupMembership> for Remove<'_> {
         )
     }
 
-    fn accepted(
-        &self,
-        pass: &Pass<'_, ServerGroupMembership>,
+    fn accepted(&self, pass: &mut Pass<'_, ServerGroupMembership>,
         batch: &[ServerKey],
         _request: &str,
     ) {

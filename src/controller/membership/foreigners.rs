@@ -34,7 +34,7 @@ pub(super) async fn foreigners(
     begun: Duration,
 ) -> BTreeMap<ServerKey, Foreigner> {
     if pass.object.spec.ownership != Ownership::Exclusive || pass.deleting() {
-        pass.memory.lock().strangers.clear();
+        pass.memory.strangers.clear();
         return BTreeMap::new();
     }
     let unclaimed = |key: &&ServerKey| {

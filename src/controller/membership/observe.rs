@@ -278,7 +278,7 @@ async fn look(
         match looked.await {
             Ok(view) if view.members.is_empty() && pass.turn.had_rows && !second => {}
             Ok(view) => {
-                pass.memory.lock().missing.found();
+                pass.memory.missing.found();
                 pass.turn.view = Some(view.clone());
                 let begun = pass.at(view.begun);
                 pass.looked_at = Some(begun);
