@@ -3,7 +3,7 @@
 
 use server_group_core::reason::Reason;
 
-use super::{change::Change, events, managed::Managed, pass::Pass};
+use super::{apply::Applied, change::Change, events, managed::Managed, pass::Pass};
 use crate::api::status::HoldReason;
 
 /// Entries that one event names.
@@ -32,6 +32,21 @@ impl<M: Managed> Pass<'_, M> {
         for (change, note) in told {
             events::publish(self, change, note).await;
         }
+    }
+
+    /// Whether status says that the cloud matches this very spec.
+    pub fn rests(&self) -> bool {
+        let (reason, _, generation) = ready(&self.object);
+        reason == Reason::Converged.name() && generation == self.object.meta().generation
+    }
+
+    /// Has it told, with the next write, that what had come apart though nobody changed the spec was put right.
+    pub fn tell_repaired(&mut self, applied: &Applied) {
+        let note = format!(
+            "the cloud had drifted from the spec; changes accepted: {} (request {})",
+            applied.accepted, applied.accepted_by
+        );
+        self.to_tell.push((Change::Repaired, note));
     }
 
     /// Tells that everything stays: before the object goes, for afterwards nobody would. Not again when letting go is
@@ -69,15 +84,6 @@ pub async fn announce<M: Managed>(pass: &Pass<'_, M>, before: &M) {
         }
         let note = format!("left alone: {}", named.join(", "));
         events::publish(pass, Change::Held, note).await;
-    }
-    let was = ready(before);
-    let same_spec = was.2 == pass.object.meta().generation;
-    if pass.accepted > 0 && same_spec && was.0 == Reason::Converged.name() {
-        let note = format!(
-            "the cloud had drifted from the spec; changes accepted: {} (request {})",
-            pass.accepted, pass.accepted_by
-        );
-        events::publish(pass, Change::Repaired, note).await;
     }
 }
 

@@ -11,6 +11,7 @@ use super::{
     events,
     managed::Managed,
     pass::Pass,
+    sight::Target,
     stop::Stop,
 };
 
@@ -21,6 +22,10 @@ pub struct Applied {
     pub called: bool,
     /// How many changes the cloud accepted.
     pub accepted: usize,
+    /// The cloud's id of the last answer that accepted any; empty before there is one.
+    pub accepted_by: String,
+    /// The words with which a quota refused an addition.
+    pub quota_reached: Option<String>,
     /// How the pass ends before the end of the plan, if it does: nothing of the plan follows.
     pub ended: Option<Result<Ended, Stop>>,
     /// An action that the cloud refused some time ago and would refuse again; the rest of the plan goes on without it.
@@ -28,6 +33,12 @@ pub struct Applied {
 }
 
 impl Applied {
+    /// With what a quota refused an addition, if it did and nothing at all was accepted, which would have made room.
+    pub fn no_room(&self) -> Option<&String> {
+        let words = self.quota_reached.as_ref();
+        words.filter(|_| self.accepted == 0)
+    }
+
     /// Nothing was done, because something has to be waited for first.
     pub fn ended(waits: Waits) -> Self {
         Self {
@@ -154,14 +165,14 @@ pub async fn act<M: Managed>(
     step: &mut impl Step<M>,
     names: Vec<M::Key>,
     wording: Wording,
-    group: &str,
+    target: Target<'_>,
     applied: &mut Applied,
 ) -> Result<BTreeSet<M::Key>, Stop> {
     if names.is_empty() || applied.ended.is_some() {
         return Ok(BTreeSet::new());
     }
     let action = step.manner().action;
-    if let Some(refused) = pass.still_refused(action) {
+    if let Some(refused) = pass.still_refused(action, target.sight) {
         applied.refused.get_or_insert(refused);
         return Ok(BTreeSet::new());
     }
@@ -172,8 +183,9 @@ pub async fn act<M: Managed>(
         ..
     } = wording;
     let mut message = format!(
-        "{doing} {} {preposition} {group}",
-        counted(names.len(), noun)
+        "{doing} {} {preposition} {}",
+        counted(names.len(), noun),
+        target.id
     );
     if let Some(failure) = &pass.memory.last_failure {
         message.push_str(" (before: ");
@@ -189,8 +201,10 @@ pub async fn act<M: Managed>(
     applied.called = true;
     let done = carry_out(pass, step, names, &message).await?;
     applied.accepted += done.accepted.len();
-    pass.accepted += done.accepted.len();
-    tell_accepted(pass, wording, &done, group).await;
+    if let Some(request) = &done.request_id {
+        applied.accepted_by.clone_from(request);
+    }
+    tell_accepted(pass, wording, &done, target.id).await;
     note_end(pass, action, &message, done.end, applied);
     Ok(done.accepted)
 }
@@ -205,9 +219,7 @@ fn note_end<M: Managed>(
 ) {
     match end {
         End::Complete => {}
-        End::Quota(words) => {
-            pass.quota_reached = Some(words);
-        }
+        End::Quota(words) => applied.quota_reached = Some(words),
         End::Working | End::LookAgain => {
             let works = format!("{message}: the cloud is working on it");
             applied.ended = Some(Ok(Judged::because(Reason::Changing, works).into()));
@@ -224,7 +236,7 @@ fn note_end<M: Managed>(
 
 /// Tells what the cloud accepted of an action.
 pub async fn tell_accepted<M: Managed>(
-    pass: &mut Pass<'_, M>,
+    pass: &Pass<'_, M>,
     wording: Wording,
     done: &Done<M::Key>,
     group: &str,
@@ -235,7 +247,6 @@ pub async fn tell_accepted<M: Managed>(
         let (past, preposition) = (wording.done, wording.preposition);
         let note = format!("{past} {count} {preposition} {group} (request {request})");
         events::publish(pass, wording.event, note).await;
-        pass.accepted_by.clone_from(request);
     }
 }
 

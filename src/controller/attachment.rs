@@ -26,6 +26,7 @@ use super::{
     pass::Pass,
     report::{Counts, Seen, plain_message},
     shown_plan,
+    sight::Sight,
     stop::Stop,
     waiting::claimed,
 };
@@ -66,6 +67,7 @@ impl Pipeline for ScalingGroupAttachment {
         group: &group::Group,
         wishes: &parse::Parsed,
         freshness: Freshness,
+        _full: bool,
     ) -> Result<Option<observe::Observed>, Stop> {
         observe::observe(pass, group, wishes, freshness, feeds::Fed::All).await
     }
@@ -105,6 +107,10 @@ impl Pipeline for ScalingGroupAttachment {
             held: planned.held.clone(),
         });
         planned
+    }
+
+    fn sight(view: &observe::Observed) -> &Sight {
+        &view.sight
     }
 
     fn is_open(view: &observe::Observed) -> bool {
@@ -151,7 +157,12 @@ impl Pipeline for ScalingGroupAttachment {
         )
     }
 
-    fn judged(pass: &Pass<'_, Self>, planned: &Plan, accepted: usize) -> Judged {
+    fn judged(
+        pass: &Pass<'_, Self>,
+        view: &observe::Observed,
+        planned: &Plan,
+        applied: &Applied,
+    ) -> Judged {
         let counts = planned.counts;
         let facts = Facts {
             held: &planned.held,
@@ -162,11 +173,11 @@ impl Pipeline for ScalingGroupAttachment {
                 || !pass.turn.unsettled.is_empty(),
             draining: false,
             // Room was made in this pass: the next one tries again.
-            quota_reached: pass.quota_reached.is_some() && accepted == 0,
+            quota_reached: applied.no_room().is_some(),
             group_missing: pass.any_parked(&planned.held, |parked| parked.group_missing),
             parked_again: pass.any_parked(&planned.held, |parked| parked.retries > 0),
         };
-        let verdict = match pass.judge(&facts) {
+        let verdict = match pass.judge(&facts, view.sight.unread.as_ref()) {
             Ok(verdict) => verdict,
             Err(unread) => return unread,
         };
@@ -203,8 +214,9 @@ impl Pipeline for ScalingGroupAttachment {
         pass: &mut Pass<'_, Self>,
         group: &group::Group,
         wishes: &parse::Parsed,
+        view: &observe::Observed,
         planned: &Plan,
     ) -> Result<Applied, Stop> {
-        apply::apply(pass, group, wishes, planned).await
+        apply::apply(pass, group, wishes, &view.sight, planned).await
     }
 }

@@ -58,10 +58,7 @@ impl<M: Managed> Pass<'_, M> {
         begun: Duration,
     ) -> BTreeSet<M::Key> {
         let (now, gap) = (self.ctx.now(), self.ctx.timing.stranger_gap);
-        let looked = self
-            .memory
-            .strangers
-            .look(strangers, begun, now, gap);
+        let looked = self.memory.strangers.look(strangers, begun, now, gap);
         let (confirmed, due) = looked;
         if let Some(due) = due {
             self.wake_at(due);

@@ -4,9 +4,10 @@ use server_group_core::reason::Reason;
 
 use super::{
     apply::Applied,
-    ended::{Ended, Judged, Waits},
+    ended::{Ended, Judged, Waits, with_remark},
     managed::Managed,
     pass::Pass,
+    sight::Sight,
     stop::Stop,
 };
 use crate::{
@@ -51,7 +52,7 @@ pub trait Pipeline: Managed {
         None
     }
 
-    /// Looks at the group; `None` if it is not there.
+    /// Looks at the group; `None` if it is not there. It is `full` if a quota refused an addition in this pass.
     ///
     /// # Errors
     ///
@@ -61,6 +62,7 @@ pub trait Pipeline: Managed {
         group: &Self::Group,
         wishes: &Self::Wishes,
         freshness: Freshness,
+        full: bool,
     ) -> impl Future<Output = Result<Option<Self::View>, Stop>> + Send;
 
     /// What it means that the group is not there.
@@ -75,6 +77,9 @@ pub trait Pipeline: Managed {
 
     /// Plans, and notes what was seen for whoever reports next.
     fn see(pass: &mut Pass<'_, Self>, view: &Self::View) -> Self::Plan;
+
+    /// What the look showed besides.
+    fn sight(view: &Self::View) -> &Sight;
 
     /// Whether the group may be changed: nothing is unsettled on it and it is idle.
     fn is_open(view: &Self::View) -> bool;
@@ -93,8 +98,13 @@ pub trait Pipeline: Managed {
     /// The plan as status shows it.
     fn shown(planned: &Self::Plan, wishes: &Self::Wishes) -> status::Plan;
 
-    /// How the object stands by what its plan left, after the cloud accepted so many changes.
-    fn judged(pass: &Pass<'_, Self>, planned: &Self::Plan, accepted: usize) -> Judged;
+    /// How the object stands by what its plan left, after what was applied of the one before.
+    fn judged(
+        pass: &Pass<'_, Self>,
+        view: &Self::View,
+        planned: &Self::Plan,
+        applied: &Applied,
+    ) -> Judged;
 
     /// The API actions by which a plan adds, which a quota can refuse.
     fn additions(group: &Self::Group, planned: &Self::Plan) -> Vec<&'static str>;
@@ -108,6 +118,7 @@ pub trait Pipeline: Managed {
         pass: &mut Pass<'_, Self>,
         group: &Self::Group,
         wishes: &Self::Wishes,
+        view: &Self::View,
         planned: &Self::Plan,
     ) -> impl Future<Output = Result<Applied, Stop>> + Send;
 }
@@ -130,43 +141,63 @@ pub async fn converge<M: Pipeline>(pass: &mut Pass<'_, M>) -> Result<Ended, Stop
     if let Some(waits) = M::waits_to_look(pass, &group, freshness) {
         return Ok(waits.into());
     }
-    let Some(view) = M::observe(pass, &group, &wishes, freshness).await? else {
+    let Some(view) = M::observe(pass, &group, &wishes, freshness, false).await? else {
         return M::absent(pass, &group).await;
     };
-    let planned = M::see(pass, &view);
-    if pass.deleting() && M::may_go(pass, &view, &planned).await? {
+    let mut remark = M::sight(&view).remark.clone();
+    let ended = act_on(pass, &group, &wishes, &view, &mut remark).await;
+    with_remark(ended, remark.as_deref())
+}
+
+/// From planning to verifying. `remark` is what the last look has to be said of.
+async fn act_on<M: Pipeline>(
+    pass: &mut Pass<'_, M>,
+    group: &M::Group,
+    wishes: &M::Wishes,
+    view: &M::View,
+    remark: &mut Option<String>,
+) -> Result<Ended, Stop> {
+    let planned = M::see(pass, view);
+    if pass.deleting() && M::may_go(pass, view, &planned).await? {
         return pass.let_go().await;
     }
     if pass.object.suspended() {
         return Ok(pass.resting().into());
     }
-    let shown = M::shown(&planned, &wishes);
+    let shown = M::shown(&planned, wishes);
     if pass.object.planning() && !pass.deleting() {
         return Ok(pass.planned(shown).into());
     }
-    if !M::is_open(&view) {
+    if !M::is_open(view) {
         pass.moving = true;
-        let judged = M::judged(pass, &planned, 0);
+        let judged = M::judged(pass, view, &planned, &Applied::default());
         return Ok(pass.names_whom_it_waits_for(judged).into());
     }
     pass.tell_changed_plan(&shown);
-    let applied = M::apply(pass, &group, &wishes, &planned).await?;
-    if let Some(ended) = applied.ended {
+    let rested = pass.rests();
+    let mut applied = M::apply(pass, group, wishes, view, &planned).await?;
+    if rested && applied.accepted > 0 {
+        pass.tell_repaired(&applied);
+    }
+    if let Some(ended) = applied.ended.take() {
         return ended;
     }
     // What was seen before the pass waited says what to do, not how it stands.
     if !applied.called && pass.resumes_from.is_none() {
-        let judged = M::judged(pass, &planned, applied.accepted);
+        let judged = M::judged(pass, view, &planned, &applied);
         return Ok(judged.beside(applied.refused).into());
     }
     pass.moving = applied.accepted > 0;
     // What was sent is not believed but looked at.
-    let Some(view) = M::observe(pass, &group, &wishes, Freshness::now()).await? else {
-        return M::absent(pass, &group).await;
+    let full = applied.quota_reached.is_some();
+    let Some(view) = M::observe(pass, group, wishes, Freshness::now(), full).await? else {
+        return M::absent(pass, group).await;
     };
+    remark.clone_from(&M::sight(&view).remark);
     let planned = M::see(pass, &view);
-    let additions = M::additions(&group, &planned);
-    let refused = pass.remember_quota(additions, applied.accepted);
-    let judged = M::judged(pass, &planned, applied.accepted);
+    let additions = M::additions(group, &planned);
+    let words = applied.no_room();
+    let refused = words.map(|words| pass.remember_quota(additions, words));
+    let judged = M::judged(pass, &view, &planned, &applied);
     Ok(judged.beside(refused.or(applied.refused)).into())
 }

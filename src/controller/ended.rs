@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use server_group_core::{reason::Reason, verdict::Verdict};
 
-use super::turns::GroupId;
+use super::{stop::Stop, turns::GroupId};
 use crate::cloud::Ticket;
 
 /// How a pass ended.
@@ -61,6 +61,31 @@ impl Judged {
             },
             _ => refused,
         }
+    }
+}
+
+/// The end of a pass with something added for a person, where it has a message.
+///
+/// # Errors
+///
+/// The same [`Stop`] as before.
+pub fn with_remark(ended: Result<Ended, Stop>, remark: Option<&str>) -> Result<Ended, Stop> {
+    let Some(remark) = remark else {
+        return ended;
+    };
+    let add = |message: String| format!("{message}; {remark}");
+    let remarked = |judged: Judged| Judged {
+        verdict: judged.verdict,
+        message: add(judged.message),
+    };
+    match ended {
+        Ok(Ended::Judged(judged)) => Ok(Ended::Judged(remarked(judged))),
+        Ok(Ended::Waits(Waits { wait, message })) => Ok(Ended::Waits(Waits {
+            wait,
+            message: message.map(add),
+        })),
+        Err(Stop::Failed(judged)) => Err(Stop::Failed(remarked(judged))),
+        ended => ended,
     }
 }
 

@@ -28,6 +28,7 @@ use super::{
     pass::Pass,
     report::{Counts, Seen, plain_message},
     shown_plan,
+    sight::Sight,
     stop::Stop,
     waiting::claimed,
 };
@@ -78,8 +79,9 @@ impl Pipeline for ServerGroupMembership {
         group: &group::Group,
         wishes: &parse::Parsed,
         freshness: Freshness,
+        full: bool,
     ) -> Result<Option<observe::Observed>, Stop> {
-        observe::observe(pass, group, wishes, freshness).await
+        observe::observe(pass, group, wishes, freshness, full).await
     }
 
     async fn absent(pass: &mut Pass<'_, Self>, group: &group::Group) -> Result<Ended, Stop> {
@@ -116,6 +118,10 @@ impl Pipeline for ServerGroupMembership {
             held: planned.held.clone(),
         });
         planned
+    }
+
+    fn sight(view: &observe::Observed) -> &Sight {
+        &view.sight
     }
 
     fn is_open(view: &observe::Observed) -> bool {
@@ -166,7 +172,12 @@ impl Pipeline for ServerGroupMembership {
         )
     }
 
-    fn judged(pass: &Pass<'_, Self>, planned: &Plan, accepted: usize) -> Judged {
+    fn judged(
+        pass: &Pass<'_, Self>,
+        view: &observe::Observed,
+        planned: &Plan,
+        applied: &Applied,
+    ) -> Judged {
         let counts = planned.counts;
         let facts = Facts {
             held: &planned.held,
@@ -177,11 +188,11 @@ impl Pipeline for ServerGroupMembership {
                 || !pass.turn.unsettled.is_empty(),
             draining: counts.draining > 0,
             // Room was made in this pass: the next one tries again.
-            quota_reached: pass.quota_reached.is_some() && accepted == 0,
+            quota_reached: applied.no_room().is_some(),
             group_missing: false,
             parked_again: pass.any_parked(&planned.held, |parked| parked.retries > 0),
         };
-        let verdict = match pass.judge(&facts) {
+        let verdict = match pass.judge(&facts, view.sight.unread.as_ref()) {
             Ok(verdict) => verdict,
             Err(unread) => return unread,
         };
@@ -205,8 +216,9 @@ impl Pipeline for ServerGroupMembership {
         pass: &mut Pass<'_, Self>,
         group: &group::Group,
         wishes: &parse::Parsed,
+        view: &observe::Observed,
         planned: &Plan,
     ) -> Result<Applied, Stop> {
-        apply::apply(pass, group, wishes, planned).await
+        apply::apply(pass, group, wishes, &view.sight, planned).await
     }
 }

@@ -46,6 +46,7 @@ pub mod report;
 pub mod scaling_activity;
 pub mod settling;
 pub mod shown_plan;
+pub mod sight;
 pub mod signals;
 pub mod sources;
 pub mod stop;

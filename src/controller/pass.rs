@@ -21,7 +21,7 @@ use super::{
     accounts::Account,
     authorize::{self, Access},
     change::Change,
-    ended::{Wait, Waits},
+    ended::{Judged, Wait, Waits},
     known::Known,
     managed::{Managed, key},
     memory::Lent,
@@ -31,7 +31,7 @@ use super::{
     report::{Report, Seen},
     shown_plan,
     signals::Signal,
-    stop::{Stop, reason_for, told},
+    stop::Stop,
     turns::{CallId, GroupId, Turn},
     unreadable::{Sent, Unreadable},
 };
@@ -40,7 +40,7 @@ use crate::{
         CloudAccount, DeletionPolicy, RECONCILE_AT, ScalingGroupAttachment, ServerGroupMembership,
         condition::InSync, status,
     },
-    cloud::{self, Cloud, Grant, Service, Urgency},
+    cloud::{Cloud, Grant, Service, Urgency},
     leader::Leave,
 };
 
@@ -97,10 +97,6 @@ pub struct Pass<'c, M: Managed> {
     looked: Mutex<Looked>,
     /// What was seen last; `None` until the group was observed.
     pub seen: Option<Seen<M::Key>>,
-    /// What the group looks like, as far as a refusal may depend on it.
-    pub sight: String,
-    /// Whether the group, or what it belongs to, is seen in a state in which it takes no change.
-    pub unusable: bool,
     /// Whether anything was sent in this pass, or is under way on the group.
     pub moving: bool,
     /// When the last look was asked for, since the start of the process.
@@ -113,16 +109,6 @@ pub struct Pass<'c, M: Managed> {
     pub shown: Option<status::Plan>,
     /// What was shown before, until it was compared with what is carried out.
     pub shown_before: Option<status::Plan>,
-    /// The words with which a quota refused an addition in this pass.
-    pub quota_reached: Option<String>,
-    /// What could not be read, though the group itself could: why, and in which words.
-    pub unread: Option<(Reason, String)>,
-    /// Something about the cloud that is no reason and still has to be said.
-    pub remark: Option<String>,
-    /// How many changes the cloud accepted in this pass.
-    pub accepted: usize,
-    /// The cloud's id of the last answer that accepted any; empty before there is one.
-    pub accepted_by: String,
     /// Events about what the next write of the status records.
     pub to_tell: Vec<(Change, String)>,
     /// When something that is waited for is due, since the start of the process.
@@ -173,19 +159,12 @@ impl<'c, M: Managed> Pass<'c, M> {
             resumes_from: None,
             looked: Mutex::default(),
             seen: None,
-            sight: String::new(),
-            unusable: false,
             moving: false,
             looked_at: None,
             asked: false,
             plan: None,
             shown_before,
             shown: shown.filter(|_| is_current),
-            quota_reached: None,
-            unread: None,
-            remark: None,
-            accepted: 0,
-            accepted_by: String::new(),
             to_tell: Vec::new(),
             due: None,
             cloud_now: None,
@@ -253,12 +232,6 @@ impl<'c, M: Managed> Pass<'c, M> {
             memory.quick_beat = None;
             self.record.parked.clear();
         }
-    }
-
-    /// Notes that something beside the group itself could not be read, so that what depends on it is held.
-    pub fn could_not_read(&mut self, error: &cloud::Error) {
-        tracing::warn!(%error, "what depends on this is left alone");
-        self.unread = Some((reason_for(error.kind), told(error)));
     }
 
     /// The account and grant under which the object acts.
@@ -446,20 +419,16 @@ impl<'c, M: Managed> Pass<'c, M> {
         unreadable.iter().map(Unreadable::claims).collect()
     }
 
-    /// Whether somebody's claims on one of these groups are not known, because this version cannot read the object: then
-    /// nothing may be removed, and if that keeps anything, this is why.
-    pub fn claims_are_unclear(&mut self, groups: &BTreeSet<GroupId>) -> bool {
+    /// Why somebody's claims on one of these groups are not known, if so: this version cannot read the object. Then nothing
+    /// may be removed, and if that keeps anything, this is why.
+    pub fn unclear_on(&self, groups: &BTreeSet<GroupId>) -> Option<Judged> {
         let mut found = groups.iter().flat_map(|group| self.unreadable_on(group));
-        let Some((_, object)) = found.next() else {
-            return false;
-        };
+        let (_, object) = found.next()?;
         let words = format!(
             "this version of the operator cannot read {}, which names the same group: nothing is removed until it can",
             object.name()
         );
-        drop(found);
-        self.unread = Some((Reason::Conflict, words));
-        true
+        Some(Judged::because(Reason::Conflict, words))
     }
 
     fn uid(&self) -> String {

@@ -55,22 +55,26 @@ impl<M: Managed> Pass<'_, M> {
     /// # Errors
     ///
     /// The latter.
-    pub fn judge(&self, facts: &Facts<'_, M::Key>) -> Result<Verdict, Judged> {
+    pub fn judge(
+        &self,
+        facts: &Facts<'_, M::Key>,
+        unread: Option<&Judged>,
+    ) -> Result<Verdict, Judged> {
         let verdict = match self.deleting() {
             true => Reason::Releasing.into(),
             false => judge(facts),
         };
-        let Some((reason, words)) = &self.unread else {
+        let Some(unread) = unread else {
             return Ok(verdict);
         };
         let verdict = match verdict.reason {
-            Reason::Retrying => (*reason).into(),
+            Reason::Retrying => unread.verdict,
             Reason::Releasing => verdict,
             _ => return Ok(verdict),
         };
         Err(Judged {
             verdict,
-            message: words.clone(),
+            message: unread.message.clone(),
         })
     }
 
@@ -223,11 +227,7 @@ async fn conclude<M: Pipeline>(
         Ok(Ended::LetGo) | Err(Stop::Gone) => return Ok(Concluded::Gone),
         Err(stop @ (Stop::Superseded(_) | Stop::Kubernetes(_))) => return Err(stop),
     };
-    let message = match &pass.remark {
-        Some(remark) => format!("{}; {remark}", judged.message),
-        None => judged.message,
-    };
-    let report = pass.report(judged.verdict, message);
+    let report = pass.report(judged.verdict, judged.message);
     match pass.write(&report).await {
         Ok(()) => {
             pass.memory.refused.clear();

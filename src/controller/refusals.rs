@@ -1,11 +1,11 @@
 //! Actions that the cloud refused and would refuse again: what a pass makes of them.
 
 use server_group_core::{
-    blocked::{Block, Sight},
+    blocked::{self, Block},
     reason::Reason,
 };
 
-use super::{ended::Judged, managed::Managed, pass::Pass};
+use super::{ended::Judged, managed::Managed, pass::Pass, sight::Sight};
 
 impl<M: Managed> Pass<'_, M> {
     /// Notes that `action` was refused, and what that means.
@@ -16,26 +16,25 @@ impl<M: Managed> Pass<'_, M> {
         blocked.refused(action, *verdict, message.clone(), until);
     }
 
-    /// Notes that a quota refused `actions`, if it did and nothing at all was accepted, which would have made room.
+    /// Notes that a quota refused `actions` with these words.
     pub fn remember_quota(
         &mut self,
         actions: impl IntoIterator<Item = &'static str>,
-        accepted: usize,
-    ) -> Option<Judged> {
-        let words = self.quota_reached.clone().filter(|_| accepted == 0)?;
+        words: &str,
+    ) -> Judged {
         let refused = Judged::because(Reason::QuotaExceeded, words);
         for action in actions {
             self.remember_refusal(action, &refused);
         }
-        Some(refused)
+        refused
     }
 
     /// What `action` was refused with, as long as there is no reason to try again.
-    pub fn still_refused(&mut self, action: &'static str) -> Option<Judged> {
+    pub fn still_refused(&mut self, action: &'static str, sight: &Sight) -> Option<Judged> {
         let now = self.ctx.now();
-        let sight = Sight {
-            looks: &self.sight,
-            unusable: self.unusable,
+        let sight = blocked::Sight {
+            looks: &sight.looks,
+            unusable: sight.unusable,
         };
         let block = self.memory.blocked.still(action, sight, now);
         let Block {

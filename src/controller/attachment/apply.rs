@@ -27,6 +27,7 @@ use super::{
         pass::Pass,
         record::Reference,
         scaling_activity,
+        sight::{Sight, Target},
         stop::Stop,
         turns::{CallId, GroupId, Turn},
     },
@@ -51,6 +52,7 @@ pub(super) async fn apply(
     pass: &mut Pass<'_, ScalingGroupAttachment>,
     group: &Group,
     parsed: &Parsed,
+    sight: &Sight,
     planned: &Plan,
 ) -> Result<Applied, Stop> {
     if let Some(waits) = wait_for_fed_groups(pass, planned) {
@@ -65,7 +67,17 @@ pub(super) async fn apply(
     let mut applied = Applied::default();
     let before = register(pass, planned.attach.keys());
     let mut accepted = BTreeSet::new();
-    let attached = attach(pass, group, &planned.attach, &mut applied, &mut accepted).await;
+    let id = &group.id;
+    let target = Target { id, sight };
+    let attached = attach(
+        pass,
+        group,
+        target,
+        &planned.attach,
+        &mut applied,
+        &mut accepted,
+    )
+    .await;
     take_back(pass, planned.attach.keys(), &before, &accepted);
     attached?;
     for (names, undoing) in [
@@ -74,13 +86,22 @@ pub(super) async fn apply(
     ] {
         for family in Family::ALL {
             let how = (undoing, family);
-            undo(pass, group, parsed, how, names, &mut applied).await?;
+            undo(pass, group, target, parsed, how, names, &mut applied).await?;
         }
     }
     // One family after the other, each attached again at once: an object that is deleted meanwhile leaves it as it is, and
     // what stops another family does not keep this one detached.
     for family in Family::ALL {
-        swap(pass, group, parsed, family, &planned.swap, &mut applied).await?;
+        swap(
+            pass,
+            group,
+            target,
+            parsed,
+            family,
+            &planned.swap,
+            &mut applied,
+        )
+        .await?;
     }
     Ok(applied)
 }
@@ -89,6 +110,7 @@ pub(super) async fn apply(
 async fn swap(
     pass: &mut Pass<'_, ScalingGroupAttachment>,
     group: &Group,
+    target: Target<'_>,
     parsed: &Parsed,
     family: Family,
     names: &BTreeSet<AttachmentKey>,
@@ -98,18 +120,19 @@ async fn swap(
         return Ok(());
     }
     // What would not be attached again is not detached.
-    if let Some(refused) = pass.still_refused(cloud::attachment_action(family, true)) {
+    if let Some(refused) = pass.still_refused(cloud::attachment_action(family, true), target.sight)
+    {
         applied.refused.get_or_insert(refused);
         return Ok(());
     }
     let how = (Undoing::Swap, family);
-    let swapped = undo(pass, group, parsed, how, names, applied).await?;
+    let swapped = undo(pass, group, target, parsed, how, names, applied).await?;
     let weights = swapped.into_iter().filter_map(|key| {
         let weight = *parsed.get(&key)?;
         Some((key, weight))
     });
     let weights = weights.collect();
-    attach_family(pass, group, family, &weights, applied).await?;
+    attach_family(pass, group, target, family, &weights, applied).await?;
     Ok(())
 }
 
@@ -117,12 +140,13 @@ async fn swap(
 async fn attach(
     pass: &mut Pass<'_, ScalingGroupAttachment>,
     group: &Group,
+    target: Target<'_>,
     weights: &BTreeMap<AttachmentKey, Option<Weight>>,
     applied: &mut Applied,
     accepted: &mut BTreeSet<AttachmentKey>,
 ) -> Result<(), Stop> {
     for family in Family::ALL {
-        accepted.append(&mut attach_family(pass, group, family, weights, applied).await?);
+        accepted.append(&mut attach_family(pass, group, target, family, weights, applied).await?);
     }
     Ok(())
 }
@@ -131,6 +155,7 @@ async fn attach(
 async fn attach_family(
     pass: &mut Pass<'_, ScalingGroupAttachment>,
     group: &Group,
+    target: Target<'_>,
     family: Family,
     weights: &BTreeMap<AttachmentKey, Option<Weight>>,
     applied: &mut Applied,
@@ -149,13 +174,14 @@ async fn attach_family(
         event: Change::Attached,
     };
     let names = of_family(family, weights.keys());
-    act(pass, &mut attach, names, wording, &group.id, applied).await
+    act(pass, &mut attach, names, wording, target, applied).await
 }
 
 /// Undoes attachments of one family; returns what the cloud accepted.
 async fn undo(
     pass: &mut Pass<'_, ScalingGroupAttachment>,
     group: &Group,
+    target: Target<'_>,
     parsed: &Parsed,
     (undoing, family): (Undoing, Family),
     names: &BTreeSet<AttachmentKey>,
@@ -174,7 +200,7 @@ async fn undo(
         undoing,
     };
     let (names, wording) = (of_family(family, names), detaching(family));
-    act(pass, &mut undo, names, wording, &group.id, applied).await
+    act(pass, &mut undo, names, wording, target, applied).await
 }
 
 const fn forced(asked: bool) -> Force {
@@ -326,7 +352,9 @@ impl Step<ScalingGroupAttachment> for Undo<'_> {
         manner(self.family, false)
     }
 
-    fn accepted(&self, pass: &mut Pass<'_, ScalingGroupAttachment>,
+    fn accepted(
+        &self,
+        pass: &mut Pass<'_, ScalingGroupAttachment>,
         batch: &[AttachmentKey],
         _request: &str,
     ) {

@@ -12,7 +12,8 @@ use server_group_core::{
 
 use super::{
     super::{
-        authorize::authorize, membership::parse, object::Object, pass::Pass, turns::takes_away,
+        authorize::authorize, membership::parse, object::Object, pass::Pass, sight::Sight,
+        turns::takes_away,
     },
     group::Group,
     managed::fed_group,
@@ -38,6 +39,7 @@ pub(super) async fn feeds(
     group: &Group,
     world: &World,
     fed: Fed<'_>,
+    sight: &mut Sight,
 ) -> BTreeMap<AttachmentKey, Feed> {
     let wanted_now = |key: &&AttachmentKey| match fed {
         Fed::All => true,
@@ -55,7 +57,7 @@ pub(super) async fn feeds(
             Ok(members) => found.push((key, Some(members))),
             // One answer proves nothing, and nobody has to be moved.
             Err(error) if error.kind == Kind::GroupNotFound => found.push((key, None)),
-            Err(error) => pass.could_not_read(&error),
+            Err(error) => sight.could_not_read(error),
         }
     }
     // Who joined while the members were read is ours as well.
@@ -63,7 +65,7 @@ pub(super) async fn feeds(
     let instances = match (before, after) {
         (Ok(before), Ok(after)) => &before | &after,
         (Err(error), _) | (_, Err(error)) => {
-            pass.could_not_read(&error);
+            sight.could_not_read(error);
             return BTreeMap::new();
         }
     };

@@ -23,6 +23,7 @@ use super::{
         record::Reference,
         scaling_activity,
         settling::Told,
+        sight::Sight,
         stop::Stop,
     },
     claims::claimant,
@@ -40,6 +41,8 @@ use crate::{
 pub struct Observed {
     /// Everything a decision may depend on.
     pub world: World,
+    /// What was seen besides.
+    pub sight: Sight,
     /// Whether no other object has a call under way on this scaling group.
     pub idle: bool,
     /// When it was asked for, since the start of the process.
@@ -66,7 +69,7 @@ pub(super) async fn observe(
     freshness: Freshness,
     fed: Fed<'_>,
 ) -> Result<Option<Observed>, Stop> {
-    let Some((attached, begun)) = look(pass, group, freshness).await? else {
+    let Some((attached, mut sight, begun)) = look(pass, group, freshness).await? else {
         return Ok(None);
     };
     pass.turn.had_rows = !attached.is_empty();
@@ -113,8 +116,14 @@ pub(super) async fn observe(
         feeds: BTreeMap::new(),
     };
     world.foreigners = foreigners(pass, &world, begun);
-    see_fed_groups(pass, group, &mut world, fed, begun).await;
-    Ok(Some(Observed { world, idle, begun }))
+    see_fed_groups(pass, group, &mut world, fed, begun, &mut sight).await;
+    let observed = Observed {
+        world,
+        sight,
+        idle,
+        begun,
+    };
+    Ok(Some(observed))
 }
 
 /// Lets a view count towards what is open on the scaling group. Returns which attachments a call names whose outcome is not
@@ -151,6 +160,7 @@ async fn see_fed_groups(
     world: &mut World,
     fed: Fed<'_>,
     begun: Duration,
+    sight: &mut Sight,
 ) {
     let ctx = pass.ctx;
     let young = || ctx.now().saturating_sub(begun) < ctx.timing.view_age_max;
@@ -158,7 +168,7 @@ async fn see_fed_groups(
     // call is about.
     let young_before = young();
     if world.force_detach && !world.lists_nobody() {
-        world.feeds = feeds(pass, group, world, fed).await;
+        world.feeds = feeds(pass, group, world, fed, sight).await;
     }
     let young = match fed {
         Fed::All => young_before,
@@ -169,7 +179,9 @@ async fn see_fed_groups(
         .map(|key| fed_group(&pass.object.spec.region_id, key))
         .collect();
     concerned.insert(pass.object.group());
-    world.view_permits_removal = young && !pass.claims_are_unclear(&concerned);
+    let unclear = pass.unclear_on(&concerned).filter(|_| young);
+    world.view_permits_removal = young && unclear.is_none();
+    sight.unread = unclear.or(sight.unread.take());
 }
 
 /// Whether an activity of another object's call runs: that object may not be able to follow it any more.
@@ -204,7 +216,7 @@ async fn look(
     pass: &mut Pass<'_, ScalingGroupAttachment>,
     group: &Group,
     first: Freshness,
-) -> Result<Option<(Attached, Duration)>, Stop> {
+) -> Result<Option<(Attached, Sight, Duration)>, Stop> {
     for second in [false, true] {
         let freshness = if second { Freshness::now() } else { first };
         let found = group.cloud.scaling_group(&group.id, freshness).await?;
@@ -213,21 +225,28 @@ async fn look(
         };
         let begun = pass.at(begun);
         pass.looked_at = Some(begun);
-        pass.remark = found.suspended.then(|| {
+        let attached = attached(&found);
+        if !attached.is_empty() || !pass.turn.had_rows || second {
+            pass.memory.missing.found();
+            let sight = sight(&found, &attached);
+            return Ok(Some((attached, sight, begun)));
+        }
+    }
+    unreachable!("the second look is taken as it is")
+}
+
+fn sight(group: &ScalingGroup, attached: &Attached) -> Sight {
+    Sight {
+        looks: format!("{} with {} attachments", group.lifecycle, attached.len()),
+        unusable: group.lifecycle != "Active",
+        remark: group.suspended.then(|| {
             format!(
                 "ESS has suspended {} after failures in a row: it starts and replaces no instances until that is resumed",
                 group.id
             )
-        });
-        let attached = attached(&found);
-        pass.unusable = found.lifecycle != "Active";
-        pass.sight = format!("{} with {} attachments", found.lifecycle, attached.len());
-        if !attached.is_empty() || !pass.turn.had_rows || second {
-            pass.memory.missing.found();
-            return Ok(Some((attached, begun)));
-        }
+        }),
+        unread: None,
     }
-    unreachable!("the second look is taken as it is")
 }
 
 fn attached(group: &ScalingGroup) -> Attached {

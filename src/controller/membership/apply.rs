@@ -21,6 +21,7 @@ use super::{
         object::age,
         pass::Pass,
         record::Draining,
+        sight::{Sight, Target},
         stop::Stop,
     },
     claims::claimant,
@@ -42,6 +43,7 @@ pub(super) async fn apply(
     pass: &mut Pass<'_, ServerGroupMembership>,
     group: &Group,
     parsed: &Parsed,
+    sight: &Sight,
     planned: &Plan,
 ) -> Result<Applied, Stop> {
     let entries = Entries {
@@ -51,33 +53,37 @@ pub(super) async fn apply(
     };
     change_ledger(pass, &entries, "server", &group.id);
     let mut applied = Applied::default();
-    add(pass, group, &planned.add, &mut applied).await?;
+    let id = &group.id;
+    let target = Target { id, sight };
+    add(pass, group, target, &planned.add, &mut applied).await?;
     let mut reweigh = Reweigh {
         group,
         parsed,
+        full: applied.quota_reached.is_some(),
         weights: planned.reweigh.clone(),
         kinds: BTreeMap::new(),
     };
     let names = planned.reweigh.keys().cloned().collect();
-    let id = &group.id;
-    act(pass, &mut reweigh, names, REWEIGHING, id, &mut applied).await?;
+    act(pass, &mut reweigh, names, REWEIGHING, target, &mut applied).await?;
     let (mut drains, mut removals) = (planned.drain.clone(), planned.remove.clone());
-    if pass.quota_reached.is_some() && applied.ended.is_none() {
+    let full = applied.quota_reached.is_some();
+    if full && applied.ended.is_none() {
         // There is no room: how far the swap may dip shows only now (S3).
-        let observed = observe(pass, group, parsed, Freshness::now())
+        let observed = observe(pass, group, parsed, Freshness::now(), full)
             .await?
             .ok_or(Stop::Superseded("the group is gone"))?;
         let planned = plan(&observed.world);
         (drains, removals) = (planned.drain, planned.remove);
     }
-    drain(pass, group, parsed, drains, &mut applied).await?;
+    drain(pass, group, parsed, target, drains, &mut applied).await?;
     let mut remove = Remove {
         group,
         parsed,
+        full,
         kinds: BTreeMap::new(),
     };
     let names = removals.into_iter().collect();
-    act(pass, &mut remove, names, REMOVING, id, &mut applied).await?;
+    act(pass, &mut remove, names, REMOVING, target, &mut applied).await?;
     Ok(applied)
 }
 
@@ -85,6 +91,7 @@ pub(super) async fn apply(
 async fn add(
     pass: &mut Pass<'_, ServerGroupMembership>,
     group: &Group,
+    target: Target<'_>,
     wishes: &BTreeMap<ServerKey, Wish>,
     applied: &mut Applied,
 ) -> Result<(), Stop> {
@@ -94,7 +101,7 @@ async fn add(
         wishes: wishes.clone(),
     };
     let names = wishes.keys().cloned().collect();
-    let added = act(pass, &mut add, names, ADDING, &group.id, applied).await;
+    let added = act(pass, &mut add, names, ADDING, target, applied).await;
     let nothing = BTreeSet::new();
     let accepted = added.as_ref().unwrap_or(&nothing);
     take_back(pass, wishes.keys(), &before, accepted);
@@ -106,6 +113,7 @@ async fn drain(
     pass: &mut Pass<'_, ServerGroupMembership>,
     group: &Group,
     parsed: &Parsed,
+    target: Target<'_>,
     drains: BTreeMap<ServerKey, Weight>,
     applied: &mut Applied,
 ) -> Result<(), Stop> {
@@ -120,18 +128,11 @@ async fn drain(
     let mut drain = Drain {
         group,
         parsed,
+        full: applied.quota_reached.is_some(),
         kinds: BTreeMap::new(),
     };
     let names: Vec<_> = drains.into_keys().collect();
-    let sent = act(
-        pass,
-        &mut drain,
-        names.clone(),
-        DRAINING,
-        &group.id,
-        applied,
-    )
-    .await?;
+    let sent = act(pass, &mut drain, names.clone(), DRAINING, target, applied).await?;
     let open = pass.record.open_names();
     // Nothing was sent for these, so there is nothing to give back.
     let untouched = |key: &&ServerKey| !sent.contains(*key) && !open.contains(*key);
@@ -205,7 +206,12 @@ impl Step<ServerGroupMembership> for Add<'_> {
         )
     }
 
-    fn accepted(&self, pass: &mut Pass<'_, ServerGroupMembership>, batch: &[ServerKey], request: &str) {
+    fn accepted(
+        &self,
+        pass: &mut Pass<'_, ServerGroupMembership>,
+        batch: &[ServerKey],
+        request: &str,
+    ) {
         let (batch, now) = (batch.iter().cloned().collect(), pass.ctx.now());
         let arrivals = &mut pass.memory.arrivals;
         arrivals.accepted(batch, request.to_owned(), now);
@@ -252,6 +258,8 @@ impl Step<ServerGroupMembership> for Add<'_> {
 struct Remove<'g> {
     group: &'g Group,
     parsed: &'g Parsed,
+    /// Whether a quota refused an addition in this pass.
+    full: bool,
     /// What the newest view says each member is; a removal has to repeat it.
     kinds: BTreeMap<ServerKey, ServerKind>,
 }
@@ -274,7 +282,9 @@ impl Step<ServerGroupMembership> for Remove<'_> {
         )
     }
 
-    fn accepted(&self, pass: &mut Pass<'_, ServerGroupMembership>,
+    fn accepted(
+        &self,
+        pass: &mut Pass<'_, ServerGroupMembership>,
         batch: &[ServerKey],
         _request: &str,
     ) {
@@ -291,7 +301,7 @@ impl Step<ServerGroupMembership> for Remove<'_> {
         mut batch: Vec<ServerKey>,
         repeating: bool,
     ) -> Result<Vec<ServerKey>, Stop> {
-        let world = look_again(pass, self.group, self.parsed).await?;
+        let world = look_again(pass, self.group, self.parsed, self.full).await?;
         let allowed = plan(&world).remove;
         let left = |key: &ServerKey| world.rows.get(key).is_none_or(|row| row.state.leaves());
         batch.retain(|key| allowed.contains(key) || (repeating && left(key)));
@@ -323,6 +333,8 @@ impl Step<ServerGroupMembership> for Remove<'_> {
 struct Drain<'g> {
     group: &'g Group,
     parsed: &'g Parsed,
+    /// Whether a quota refused an addition in this pass.
+    full: bool,
     /// What the newest view says each member is.
     kinds: BTreeMap<ServerKey, ServerKind>,
 }
@@ -346,7 +358,7 @@ impl Step<ServerGroupMembership> for Drain<'_> {
         mut batch: Vec<ServerKey>,
         repeating: bool,
     ) -> Result<Vec<ServerKey>, Stop> {
-        let world = look_again(pass, self.group, self.parsed).await?;
+        let world = look_again(pass, self.group, self.parsed, self.full).await?;
         let allowed = plan(&world).drain;
         let silent = |key: &ServerKey| world.rows.get(key).is_none_or(|row| row.weight == Some(0));
         batch.retain(|key| allowed.contains_key(key) || (repeating && silent(key)));
@@ -372,6 +384,8 @@ impl Step<ServerGroupMembership> for Drain<'_> {
 struct Reweigh<'g> {
     group: &'g Group,
     parsed: &'g Parsed,
+    /// Whether a quota refused an addition in this pass.
+    full: bool,
     weights: BTreeMap<ServerKey, Weight>,
     /// What the newest view says each member is.
     kinds: BTreeMap<ServerKey, ServerKind>,
@@ -397,7 +411,7 @@ impl Step<ServerGroupMembership> for Reweigh<'_> {
         mut batch: Vec<ServerKey>,
         _repeating: bool,
     ) -> Result<Vec<ServerKey>, Stop> {
-        let world = look_again(pass, self.group, self.parsed).await?;
+        let world = look_again(pass, self.group, self.parsed, self.full).await?;
         let planned = plan(&world).reweigh;
         batch.retain(|key| {
             planned
@@ -457,8 +471,9 @@ async fn look_again(
     pass: &mut Pass<'_, ServerGroupMembership>,
     group: &Group,
     parsed: &Parsed,
+    full: bool,
 ) -> Result<World, Stop> {
-    let observed = observe(pass, group, parsed, Freshness::now())
+    let observed = observe(pass, group, parsed, Freshness::now(), full)
         .await?
         .ok_or(Stop::Superseded("the group is gone"))?;
     if !observed.open() {

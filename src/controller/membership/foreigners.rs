@@ -16,7 +16,7 @@ use server_group_core::{
 };
 
 use super::{
-    super::{object::Object, pass::Pass},
+    super::{object::Object, pass::Pass, sight::Sight},
     claims::claimant,
     group::Group,
     scaling_groups,
@@ -32,6 +32,7 @@ pub(super) async fn foreigners(
     group: &Group,
     world: &World,
     begun: Duration,
+    sight: &mut Sight,
 ) -> BTreeMap<ServerKey, Foreigner> {
     if pass.object.spec.ownership != Ownership::Exclusive || pass.deleting() {
         pass.memory.strangers.clear();
@@ -46,7 +47,7 @@ pub(super) async fn foreigners(
     let origins = match origins(pass, group, world, &candidates).await {
         Ok(origins) => origins,
         Err(error) => {
-            pass.could_not_read(&error);
+            sight.could_not_read(error);
             return candidates
                 .into_iter()
                 .map(|key| (key, Foreigner::Unknown))

@@ -18,6 +18,7 @@ use super::{
         ended::Waits,
         object::{Object, age},
         pass::Pass,
+        sight::Sight,
         stop::Stop,
     },
     claims::claimant,
@@ -39,6 +40,8 @@ use crate::{
 pub struct Observed {
     /// Everything a decision may depend on.
     pub world: World,
+    /// What was seen besides.
+    pub sight: Sight,
     /// Whether the cloud works on nothing in this group.
     pub idle: bool,
     /// When it was asked for, since the start of the process.
@@ -52,7 +55,8 @@ impl Observed {
     }
 }
 
-/// Looks at the group; `None` if its own call says that it does not exist.
+/// Looks at the group; `None` if its own call says that it does not exist. It is `full` if a quota refused an addition in
+/// this pass.
 ///
 /// # Errors
 ///
@@ -62,6 +66,7 @@ pub(super) async fn observe(
     group: &Group,
     parsed: &Parsed,
     freshness: Freshness,
+    full: bool,
 ) -> Result<Option<Observed>, Stop> {
     let Some((view, begun)) = look(pass, group, freshness).await? else {
         return Ok(None);
@@ -69,7 +74,7 @@ pub(super) async fn observe(
     let rows = rows(group.product, &view);
     pass.turn.had_rows = !rows.is_empty();
     pass.record.ledger.take_addresses(&rows);
-    describe(pass, group, &view).await;
+    let mut sight = describe(pass, group, &view).await;
     let idle = view.status == GroupStatus::Available
         && !group.another_job_runs
         && !instances_are_moved(pass, group).await;
@@ -105,16 +110,22 @@ pub(super) async fn observe(
         awaited,
         parked,
         contended,
-        quota_reached: pass.quota_reached.is_some(),
+        quota_reached: full,
         drains: drains(pass, group),
         draining,
         foreigners: BTreeMap::new(),
         brought: None,
         rows,
     };
-    ask_besides(pass, group, &mut world, &view).await;
-    world.view_permits_removal = permits_removal(pass, begun);
-    Ok(Some(Observed { world, idle, begun }))
+    ask_besides(pass, group, &mut world, &view, &mut sight).await;
+    world.view_permits_removal = permits_removal(pass, begun, &mut sight);
+    let observed = Observed {
+        world,
+        sight,
+        idle,
+        begun,
+    };
+    Ok(Some(observed))
 }
 
 /// Adds what the member list does not tell: whom scaling groups bring, and who the strangers are.
@@ -123,11 +134,12 @@ async fn ask_besides(
     group: &Group,
     world: &mut World,
     view: &GroupView,
+    sight: &mut Sight,
 ) {
-    world.brought = brought(pass, group, world).await;
+    world.brought = brought(pass, group, world, sight).await;
     // How old the group's state is says nothing about how long ago a stranger was one.
     let listed = pass.at(view.listed);
-    world.foreigners = foreigners(pass, group, world, listed).await;
+    world.foreigners = foreigners(pass, group, world, listed, sight).await;
 }
 
 /// What the spec lists, by the members that it means.
@@ -168,10 +180,20 @@ fn notice(
 }
 
 /// Whether a view that was asked for at `begun` is young enough for a removal, and what others claim is clear (S5, S7).
-fn permits_removal(pass: &mut Pass<'_, ServerGroupMembership>, begun: Duration) -> bool {
+fn permits_removal(
+    pass: &Pass<'_, ServerGroupMembership>,
+    begun: Duration,
+    sight: &mut Sight,
+) -> bool {
     let young = pass.ctx.now().saturating_sub(begun) < pass.ctx.timing.view_age_max;
     let concerned = BTreeSet::from([pass.object.group()]);
-    young && !pass.claims_are_unclear(&concerned)
+    if !young {
+        return false;
+    }
+    let unclear = pass.unclear_on(&concerned);
+    let clear = unclear.is_none();
+    sight.unread = unclear.or(sight.unread.take());
+    clear
 }
 
 /// Lets a view count towards what is open on the group. Returns whom a call names whose outcome is not known, and whom a
@@ -207,16 +229,23 @@ fn in_doubt(
     (unsettled.iter().flat_map(keys).collect(), may_be_taken)
 }
 
-/// Notes what the group looks like, as far as a person or a later try depends on it.
-async fn describe(pass: &mut Pass<'_, ServerGroupMembership>, group: &Group, view: &GroupView) {
-    pass.remark = match &view.status {
-        GroupStatus::Available => None,
-        status => Some(format!(
-            "server group {} is {status}, so nothing is changed in it until it is Available",
-            group.id
-        )),
+/// What the group looks like, as far as a person or a later try depends on it.
+async fn describe(
+    pass: &Pass<'_, ServerGroupMembership>,
+    group: &Group,
+    view: &GroupView,
+) -> Sight {
+    let mut sight = Sight {
+        looks: format!("{} members", view.members.len()),
+        remark: match &view.status {
+            GroupStatus::Available => None,
+            status => Some(format!(
+                "server group {} is {status}, so nothing is changed in it until it is Available",
+                group.id
+            )),
+        },
+        ..Sight::default()
     };
-    pass.sight = format!("{} members", view.members.len());
     if pass.state_was_in_the_way()
         && let Some(id) = &view.load_balancer
     {
@@ -226,10 +255,11 @@ async fn describe(pass: &mut Pass<'_, ServerGroupMembership>, group: &Group, vie
             Ok(found) => Some(format!("load balancer {id} is {}", found.status)),
             Err(error) => Some(error.words()),
         };
-        pass.sight.push_str(trouble.as_deref().unwrap_or_default());
-        pass.unusable = trouble.is_some();
-        pass.remark = trouble;
+        sight.looks.push_str(trouble.as_deref().unwrap_or_default());
+        sight.unusable = trouble.is_some();
+        sight.remark = trouble;
     }
+    sight
 }
 
 /// What has to be waited for until the group can be looked at.

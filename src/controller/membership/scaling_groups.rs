@@ -13,7 +13,7 @@ use server_group_core::{
 use super::{
     super::{
         authorize::authorize, following::patience, object::Object, open::Open, pass::Pass,
-        record::Reference, scaling_activity, turns::CallId,
+        record::Reference, scaling_activity, sight::Sight, turns::CallId,
     },
     group::Group,
 };
@@ -35,6 +35,7 @@ pub(super) async fn brought(
     pass: &mut Pass<'_, ServerGroupMembership>,
     group: &Group,
     world: &World,
+    sight: &mut Sight,
 ) -> Option<BTreeSet<ServerKey>> {
     let surplus: Vec<_> = world
         .ledger
@@ -64,7 +65,7 @@ pub(super) async fn brought(
                 continue;
             }
             Err(error) => {
-                pass.could_not_read(&error);
+                sight.could_not_read(error);
                 return None;
             }
         };

@@ -155,30 +155,32 @@ impl Converged {
     ///
     /// # Errors
     ///
-    /// For a while fewer than one in a hundred more became so.
+    /// For a while fewer than one in a hundred were written.
     pub async fn all(&mut self, objects: usize) -> Result<()> {
         self.until(objects, |progress| progress.converged).await
     }
 
     async fn until(&mut self, goal: usize, count: impl Fn(&Progress) -> usize) -> Result<()> {
-        let mut reached = count(&self.progress());
-        let mut deadline = Instant::now() + WITHOUT_PROGRESS;
         loop {
-            let next = goal.min(reached + (goal / 100).max(1));
-            let more = self.progress.wait_for(|progress| count(progress) >= next);
-            let moved = timeout_at(deadline, more).await;
-            match moved.map(|more| more.map(|progress| count(&progress))) {
-                Ok(Ok(now)) => reached = now,
+            // All of them are looked at before the first is looked at again and found to be as it should be.
+            let next = self.progress().versions + (goal / 100).max(1);
+            let moves = |progress: &Progress| count(progress) >= goal || progress.versions >= next;
+            let moved = timeout_at(
+                Instant::now() + WITHOUT_PROGRESS,
+                self.progress.wait_for(moves),
+            );
+            match moved
+                .await
+                .map(|more| more.map(|progress| count(&progress)))
+            {
+                Ok(Ok(now)) if now >= goal => return Ok(()),
+                Ok(Ok(_)) => {}
                 Ok(Err(_)) => bail!("the watch over all objects ended"),
                 Err(_) => {
                     let now = count(&self.progress());
                     bail!("no progress for {WITHOUT_PROGRESS:?}: {now} of {goal} objects")
                 }
             }
-            if reached >= goal {
-                return Ok(());
-            }
-            deadline = Instant::now() + WITHOUT_PROGRESS;
         }
     }
 
