@@ -88,13 +88,13 @@ pub fn change_ledger<M: Managed>(
     } = *entries;
     for key in adopt {
         pass.record.ledger.adopt(key.clone());
-        if let Some(adopted) = pass.memory.refused.get_mut(key) {
+        if let Some(adopted) = pass.memory.not_ours.get_mut(key) {
             *adopted = true;
         }
     }
     for key in inherit {
         pass.record.ledger.register(key.clone());
-        pass.memory.refused.remove(key);
+        pass.memory.not_ours.remove(key);
     }
     for key in hand_over {
         pass.record.ledger.forget(key);
@@ -118,7 +118,7 @@ pub fn register<'k, M: Managed>(
     let before = pass.record.ledger.clone();
     for key in keys {
         pass.record.ledger.register(key.clone());
-        pass.memory.refused.remove(key);
+        pass.memory.not_ours.remove(key);
     }
     before
 }
@@ -137,15 +137,15 @@ pub fn take_back<'k, M: Managed>(
     };
     for key in keys.filter(refused) {
         let adopted = before.adopted.contains(key);
-        pass.memory.refused.insert(key.clone(), adopted);
+        pass.memory.not_ours.insert(key.clone(), adopted);
     }
-    forget_refused(pass);
+    unregister_not_ours(pass);
 }
 
 /// Takes off the ledger what was certainly not put there by us. Done again until it is written: the intent that
 /// registered it is.
-pub fn forget_refused<M: Managed>(pass: &mut Pass<'_, M>) {
-    let refused = pass.memory.refused.clone();
+pub fn unregister_not_ours<M: Managed>(pass: &mut Pass<'_, M>) {
+    let refused = pass.memory.not_ours.clone();
     for (key, adopted) in refused {
         pass.record.ledger.forget(&key);
         if adopted {
@@ -172,7 +172,7 @@ pub async fn act<M: Managed>(
         return Ok(BTreeSet::new());
     }
     let action = step.manner().action;
-    if let Some(refused) = pass.still_refused(action, target.sight) {
+    if let Some(refused) = pass.still_blocked(action, target.sight) {
         applied.refused.get_or_insert(refused);
         return Ok(BTreeSet::new());
     }
@@ -226,7 +226,7 @@ fn note_end<M: Managed>(
         }
         End::Refused(error) => {
             let refused = Judged::from(error);
-            pass.remember_refusal(action, &refused);
+            pass.block(action, &refused);
             applied.ended = Some(Err(Stop::Failed(refused)));
         }
         End::Waits(waits) => applied.ended = Some(Ok(waits.into())),

@@ -85,7 +85,7 @@ impl Pipeline for ScalingGroupAttachment {
         Ok(Judged::because(Reason::GroupNotFound, message).into())
     }
 
-    fn see(pass: &mut Pass<'_, Self>, view: &observe::Observed) -> Plan {
+    fn plan_and_note(pass: &mut Pass<'_, Self>, view: &observe::Observed) -> Plan {
         let mut planned = plan(&view.world);
         pass.contest(&planned.awaits, &mut planned.held, &mut planned.conflicts);
         pass.forget_absent(&planned.absent, view.begun);
@@ -141,7 +141,7 @@ impl Pipeline for ScalingGroupAttachment {
         Ok(left.is_empty())
     }
 
-    fn shown(planned: &Plan, wishes: &parse::Parsed) -> status::Plan {
+    fn plan_for_status(planned: &Plan, wishes: &parse::Parsed) -> status::Plan {
         // What waits for its replacement is detached too, though later.
         let waits = |(_, hold): &(&AttachmentKey, &Hold)| **hold == Hold::WaitsForReplacement;
         let waiting = planned.held.iter().filter(waits).map(|(key, _)| key);
@@ -150,7 +150,7 @@ impl Pipeline for ScalingGroupAttachment {
             .chain(&planned.leave)
             .collect();
         let weight = |key| wishes.get(key).copied().flatten();
-        shown_plan::shown(
+        shown_plan::for_status(
             planned.attach.iter().map(|(key, weight)| (key, *weight)),
             detached,
             planned.swap.iter().map(|key| (key, weight(key))),
@@ -194,9 +194,9 @@ impl Pipeline for ScalingGroupAttachment {
                     .into()
             }
             Reason::Changing => pass.what_is_under_way(&planned.awaits),
-            Reason::PartlyApplied => pass.refused_entries(),
+            Reason::PartlyApplied => pass.parked_entries(),
             Reason::GroupNotFound => {
-                format!("{}; check its id and spec.regionId", pass.refused_entries())
+                format!("{}; check its id and spec.regionId", pass.parked_entries())
             }
             reason => plain_message(reason).into(),
         };

@@ -20,7 +20,7 @@ use super::{
     operation,
     pass::{Claims, Pass},
     record::{Operation, Reference, texts},
-    stop::{Stop, told},
+    stop::{Stop, status_text},
     turns::{CallId, GroupId, UnwrittenAnswer},
 };
 use crate::{
@@ -340,7 +340,12 @@ impl<K: Ord + Clone + Display> Calls<K> {
         };
         let missing = error.kind == Kind::NamedGroupNotFound;
         for key in bad {
-            pass.park(key, told(error), error.request_id.as_deref(), missing);
+            pass.park(
+                key,
+                status_text(error),
+                error.request_id.as_deref(),
+                missing,
+            );
         }
     }
 
@@ -400,7 +405,7 @@ impl<K: Ord + Clone + Display> Calls<K> {
     }
 
     fn error_text(&self) -> String {
-        self.error().map(told).unwrap_or_default()
+        self.error().map(status_text).unwrap_or_default()
     }
 
     /// Has what the cloud contradicted sent once more after the next look, and halved after that, so that the rest goes
@@ -412,7 +417,12 @@ impl<K: Ord + Clone + Display> Calls<K> {
         let names = self.batch.iter().cloned().collect();
         match error.kind {
             Kind::MemberBusy => {
-                pass.failed_later(action, &names, &told(error), error.request_id.as_deref());
+                pass.failed_later(
+                    action,
+                    &names,
+                    &status_text(error),
+                    error.request_id.as_deref(),
+                );
             }
             _ => pass.contradicted(action, &names),
         }

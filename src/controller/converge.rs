@@ -76,7 +76,7 @@ pub trait Pipeline: Managed {
     ) -> impl Future<Output = Result<Ended, Stop>> + Send;
 
     /// Plans, and notes what was seen for whoever reports next.
-    fn see(pass: &mut Pass<'_, Self>, view: &Self::View) -> Self::Plan;
+    fn plan_and_note(pass: &mut Pass<'_, Self>, view: &Self::View) -> Self::Plan;
 
     /// What the look showed besides.
     fn sight(view: &Self::View) -> &Sight;
@@ -96,7 +96,7 @@ pub trait Pipeline: Managed {
     ) -> impl Future<Output = Result<bool, Stop>> + Send;
 
     /// The plan as status shows it.
-    fn shown(planned: &Self::Plan, wishes: &Self::Wishes) -> status::Plan;
+    fn plan_for_status(planned: &Self::Plan, wishes: &Self::Wishes) -> status::Plan;
 
     /// How the object stands by what its plan left, after what was applied of the one before.
     fn judged(
@@ -157,14 +157,14 @@ async fn act_on<M: Pipeline>(
     view: &M::View,
     remark: &mut Option<String>,
 ) -> Result<Ended, Stop> {
-    let planned = M::see(pass, view);
+    let planned = M::plan_and_note(pass, view);
     if pass.deleting() && M::may_go(pass, view, &planned).await? {
         return pass.let_go().await;
     }
     if pass.object.suspended() {
         return Ok(pass.resting().into());
     }
-    let shown = M::shown(&planned, wishes);
+    let shown = M::plan_for_status(&planned, wishes);
     if pass.object.planning() && !pass.deleting() {
         return Ok(pass.planned(shown).into());
     }
@@ -185,7 +185,7 @@ async fn act_on<M: Pipeline>(
     // What was seen before the pass waited says what to do, not how it stands.
     if !applied.called && pass.resumes_from.is_none() {
         let judged = M::judged(pass, view, &planned, &applied);
-        return Ok(judged.beside(applied.refused).into());
+        return Ok(judged.with_refusal(applied.refused).into());
     }
     pass.moving = applied.accepted > 0;
     // What was sent is not believed but looked at.
@@ -194,10 +194,10 @@ async fn act_on<M: Pipeline>(
         return M::absent(pass, group).await;
     };
     remark.clone_from(&M::sight(&view).remark);
-    let planned = M::see(pass, &view);
+    let planned = M::plan_and_note(pass, &view);
     let additions = M::additions(group, &planned);
     let words = applied.no_room();
-    let refused = words.map(|words| pass.remember_quota(additions, words));
+    let refused = words.map(|words| pass.block_for_quota(additions, words));
     let judged = M::judged(pass, &view, &planned, &applied);
-    Ok(judged.beside(refused.or(applied.refused)).into())
+    Ok(judged.with_refusal(refused.or(applied.refused)).into())
 }

@@ -50,7 +50,7 @@ impl Judged {
 
     /// With what the cloud refused besides: its reason, unless this one needs a person more; its words in any case.
     #[must_use]
-    pub fn beside(self, refused: Option<Self>) -> Self {
+    pub fn with_refusal(self, refused: Option<Self>) -> Self {
         let Some(refused) = refused else {
             return self;
         };

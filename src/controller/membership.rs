@@ -96,7 +96,7 @@ impl Pipeline for ServerGroupMembership {
         Ok(Judged::because(Reason::GroupNotFound, message).into())
     }
 
-    fn see(pass: &mut Pass<'_, Self>, view: &observe::Observed) -> Plan {
+    fn plan_and_note(pass: &mut Pass<'_, Self>, view: &observe::Observed) -> Plan {
         let mut planned = plan(&view.world);
         pass.contest(&planned.awaits, &mut planned.held, &mut planned.conflicts);
         pass.forget_absent(&planned.absent, view.begun);
@@ -153,7 +153,7 @@ impl Pipeline for ServerGroupMembership {
         Ok(left.is_empty() && !gives_back)
     }
 
-    fn shown(planned: &Plan, _: &parse::Parsed) -> status::Plan {
+    fn plan_for_status(planned: &Plan, _: &parse::Parsed) -> status::Plan {
         // What waits for its replacement, or at weight 0, leaves too, though later.
         let waits = |(_, hold): &(&ServerKey, &Hold)| **hold == Hold::WaitsForReplacement;
         let waiting = planned.held.iter().filter(waits).map(|(key, _)| key);
@@ -162,7 +162,7 @@ impl Pipeline for ServerGroupMembership {
             .chain(&planned.waiting)
             .chain(&planned.remove)
             .collect();
-        shown_plan::shown(
+        shown_plan::for_status(
             planned.add.iter().map(|(key, wish)| (key, wish.weight)),
             removed,
             planned
@@ -202,7 +202,7 @@ impl Pipeline for ServerGroupMembership {
                 format!("{claimed}; list each member in one object only")
             }
             Reason::Changing => pass.what_is_under_way(&planned.awaits),
-            Reason::PartlyApplied => pass.refused_entries(),
+            Reason::PartlyApplied => pass.parked_entries(),
             reason => plain_message(reason).into(),
         };
         Judged { verdict, message }

@@ -43,7 +43,7 @@ pub struct Memory<K> {
     pub retained: bool,
     /// What an intent that is in status registered and was not put there by us, refused or not sent, until that is in
     /// status too; and whether it is adopted.
-    pub refused: BTreeMap<K, bool>,
+    pub not_ours: BTreeMap<K, bool>,
     /// Actions that the cloud refused and would refuse again.
     pub blocked: Blocked,
     /// What we removed lately, and how often it came back.
@@ -82,7 +82,7 @@ impl<K> Default for Memory<K> {
             failed: Vec::new(),
             newly_parked: BTreeMap::new(),
             retained: false,
-            refused: BTreeMap::new(),
+            not_ours: BTreeMap::new(),
             blocked: Blocked::default(),
             returns: Returns::default(),
             strangers: Strangers::default(),

@@ -101,7 +101,7 @@ impl<M: Managed> Pass<'_, M> {
 
     /// The first few entries that the cloud refused, with its words.
     #[must_use]
-    pub fn refused_entries(&self) -> String {
+    pub fn parked_entries(&self) -> String {
         format!("the rest is done, but not {}", named(&self.record.parked))
     }
 }

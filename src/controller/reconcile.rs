@@ -10,7 +10,7 @@ use server_group_core::{
 
 use super::{
     Context, announce,
-    apply::forget_refused,
+    apply::unregister_not_ours,
     change::Change,
     converge::{Pipeline, converge},
     ended::{Ended, Judged, Wait, Waits},
@@ -180,7 +180,7 @@ enum Concluded {
 
 /// Everything up to the verdict.
 async fn attempt<M: Pipeline>(pass: &mut Pass<'_, M>) -> Result<Ended, Stop> {
-    forget_refused(pass);
+    unregister_not_ours(pass);
     pass.close_answered();
     let open = pass.record.operation.is_some();
     if pass.deleting() {
@@ -230,7 +230,7 @@ async fn conclude<M: Pipeline>(
     let report = pass.report(judged.verdict, judged.message);
     match pass.write(&report).await {
         Ok(()) => {
-            pass.memory.refused.clear();
+            pass.memory.not_ours.clear();
             announce::announce(pass, before).await;
             if judged.verdict.reason == Reason::Converged {
                 pass.memory.last_failure = None;

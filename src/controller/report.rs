@@ -127,7 +127,10 @@ pub fn held_shown<K: Display>(held: &BTreeMap<K, Hold>) -> Vec<(String, Hold)> {
 }
 
 /// A map as status writes it.
-pub fn shown<K: Display, V, T>(map: &BTreeMap<K, V>, item: impl Fn(String, &V) -> T) -> Vec<T> {
+pub fn list_for_status<K: Display, V, T>(
+    map: &BTreeMap<K, V>,
+    item: impl Fn(String, &V) -> T,
+) -> Vec<T> {
     map.iter()
         .map(|(key, value)| item(key.to_string(), value))
         .collect()

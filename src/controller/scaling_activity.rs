@@ -10,7 +10,7 @@ use crate::cloud::{self, Activity, ActivityStatus, Cloud, Kind};
 /// # Errors
 ///
 /// What any reading call may end with.
-pub async fn look(
+pub async fn progress_of(
     ctx: &Context,
     turn: &mut GroupMemory,
     cloud: &Cloud,

@@ -23,15 +23,15 @@ use crate::{api::status::Phase, timing::whole_second_after};
 
 /// The operations on a group that anything speaks of, by id.
 #[derive(Debug, Default)]
-pub struct Told {
+pub struct OpenOperations {
     /// Those without an answer, as far as status says.
     pub open: Vec<Open>,
     /// Of those that were accepted, the job or scaling activity that carries them out.
     pub followed: BTreeMap<CallId, Option<Reference>>,
 }
 
-impl Told {
-    fn tell(&mut self, open: Open) {
+impl OpenOperations {
+    fn add(&mut self, open: Open) {
         if open.phase == Phase::Accepted {
             self.followed.insert(open.local_id(), open.reference);
         } else {
@@ -42,13 +42,13 @@ impl Told {
 
 impl<M: Managed> Pass<'_, M> {
     /// What the status of this object, as it was read, and the book of its group tell.
-    pub fn told(&self) -> Told {
-        let mut told = Told::default();
+    pub fn open_operations(&self) -> OpenOperations {
+        let mut operations = OpenOperations::default();
         if let Some(operation) = &self.written_operation {
             let operation = self
                 .turn
                 .as_answered(&CallId::Own(operation.id.clone()), operation.clone());
-            told.tell(Open {
+            operations.add(Open {
                 id: operation.id,
                 action: operation.action,
                 phase: operation.phase,
@@ -64,10 +64,10 @@ impl<M: Managed> Pass<'_, M> {
         for open in self.open_on(&group, &self.turn) {
             // Whether instances are still moved is what ESS is asked.
             if open.moved_by.is_none() || open.phase != Phase::Accepted {
-                told.tell(open);
+                operations.add(open);
             }
         }
-        told
+        operations
     }
 
     /// Learns from the status of this object and from the book of its group what settled and may still land: facts that
@@ -94,13 +94,13 @@ impl<M: Managed> Pass<'_, M> {
     /// `show` tells what the view shows of one name. Returns the names that stay unsettled.
     pub fn settle(
         &mut self,
-        told: Told,
+        operations: OpenOperations,
         show: impl Fn(&str) -> Sighting,
         idle: bool,
         begun: Duration,
     ) -> BTreeSet<String> {
         let (now, waits) = (self.ctx.now(), self.waits());
-        self.take_in(told, now);
+        self.take_in(operations, now);
         let view = View { begun, now, idle };
         let (settled, due) = self.turn.unsettled.look(view, waits, show);
         if let Some(due) = due {
@@ -128,8 +128,8 @@ impl<M: Managed> Pass<'_, M> {
     }
 
     /// Takes in what status and book tell of the calls on the group, and forgets what they do not speak of any more.
-    fn take_in(&mut self, told: Told, now: Duration) {
-        let Told { open, followed } = told;
+    fn take_in(&mut self, operations: OpenOperations, now: Duration) {
+        let OpenOperations { open, followed } = operations;
         let mut mentioned: BTreeSet<_> = open.iter().map(Open::local_id).collect();
         for open in open {
             let id = open.local_id();

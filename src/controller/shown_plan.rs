@@ -16,7 +16,7 @@ const SHOWN: usize = 50;
 ///
 /// The hash is SHA-256 over one line for each change: `add KEY` or `add KEY WEIGHT`, then `remove KEY`, then
 /// `update KEY WEIGHT`. What is removed later, because its replacement does not serve yet, is removed all the same.
-pub fn shown<'k, K: Display + 'k>(
+pub fn for_status<'k, K: Display + 'k>(
     add: impl IntoIterator<Item = (&'k K, Option<Weight>)>,
     remove: impl IntoIterator<Item = &'k K>,
     update: impl IntoIterator<Item = (&'k K, Option<Weight>)>,
@@ -61,12 +61,12 @@ mod tests {
 
     #[test]
     fn the_hash_is_documented_and_covers_what_is_not_shown() {
-        let plan = shown([(&"b", None), (&"c", Some(5))], [&"a"], [(&"d", Some(0))]);
+        let plan = for_status([(&"b", None), (&"c", Some(5))], [&"a"], [(&"d", Some(0))]);
         let lines = "add b\nadd c 5\nremove a\nupdate d 0\n";
         let expected = hex(&Sha256::digest(lines));
         assert_eq!(plan.hash, expected);
         let many: Vec<_> = (0..60).map(|number| format!("i-{number:02}")).collect();
-        let adding = |keys: &[String]| shown(keys.iter().map(|key| (key, None)), [], []);
+        let adding = |keys: &[String]| for_status(keys.iter().map(|key| (key, None)), [], []);
         let (all, but_one) = (adding(&many), adding(&many[..59]));
         assert_eq!((all.add.len(), all.totals.add), (SHOWN, 60));
         assert_ne!(all.hash, but_one.hash);

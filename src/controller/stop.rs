@@ -27,7 +27,7 @@ impl Stop {
 
 impl From<cloud::Error> for Judged {
     fn from(error: cloud::Error) -> Self {
-        Self::because(reason_for(error.kind), told(&error))
+        Self::because(reason_for(error.kind), status_text(&error))
     }
 }
 
@@ -69,7 +69,7 @@ pub fn reason_for(kind: cloud::Kind) -> Reason {
 ///
 /// Without the request's id, which would change status with every attempt; the log has it.
 #[must_use]
-pub fn told(error: &cloud::Error) -> String {
+pub fn status_text(error: &cloud::Error) -> String {
     let mut text = error.words();
     let advice = match reason_for(error.kind) {
         Reason::Retrying if error.outcome == cloud::Outcome::NotSent => {

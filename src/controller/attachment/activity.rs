@@ -2,8 +2,8 @@
 
 use super::{
     super::{
-        ended::Judged, following::Followed, pass::Pass, record::Reference, scaling_activity::look,
-        stop::Stop,
+        ended::Judged, following::Followed, pass::Pass, record::Reference,
+        scaling_activity::progress_of, stop::Stop,
     },
     group::Group,
 };
@@ -21,7 +21,7 @@ pub(super) async fn follow(
     let Some((operation, reference)) = pass.followed() else {
         return Ok(None);
     };
-    let standing = look(
+    let standing = progress_of(
         pass.ctx,
         &mut pass.turn,
         &group.cloud,

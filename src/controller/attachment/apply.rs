@@ -120,7 +120,7 @@ async fn swap(
         return Ok(());
     }
     // What would not be attached again is not detached.
-    if let Some(refused) = pass.still_refused(cloud::attachment_action(family, true), target.sight)
+    if let Some(refused) = pass.still_blocked(cloud::attachment_action(family, true), target.sight)
     {
         applied.refused.get_or_insert(refused);
         return Ok(());
@@ -561,7 +561,9 @@ async fn in_use(
         let over = match activity {
             Some((scaling_group, reference)) => {
                 let cloud = &group.cloud;
-                match scaling_activity::look(ctx, turn, cloud, &scaling_group, &reference).await {
+                match scaling_activity::progress_of(ctx, turn, cloud, &scaling_group, &reference)
+                    .await
+                {
                     Ok(standing) => turn.is_over(&id, standing.shown(), now, patience(&ctx.timing)),
                     Err(_) => cannot_land,
                 }

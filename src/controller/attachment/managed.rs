@@ -16,7 +16,7 @@ use super::super::{
     queue::Kind,
     record::{Operation, Record, Reference, Settled, keys, texts},
     registry::Registry,
-    report::{Report, Seen, held_shown, number, shown},
+    report::{Report, Seen, held_shown, list_for_status, number},
     turns::GroupId,
 };
 use crate::api::{
@@ -226,12 +226,12 @@ impl Object for ScalingGroupAttachment {
                     reference: operation.reference.as_ref().map(ToString::to_string),
                     until: until.map(Time),
                 }),
-            settled: shown(&record.settled, |action, settled| attachment::Settled {
+            settled: list_for_status(&record.settled, |action, settled| attachment::Settled {
                 action,
                 until: Time(settled.until),
                 server_groups: texts(&settled.names),
             }),
-            parked: shown(&record.parked, |server_group, why| attachment::Parked {
+            parked: list_for_status(&record.parked, |server_group, why| attachment::Parked {
                 server_group,
                 reason: why.to_string(),
             }),

@@ -22,7 +22,7 @@ use super::{
         pass::Pass,
         record::Reference,
         scaling_activity,
-        settling::Told,
+        settling::OpenOperations,
         sight::Sight,
         stop::Stop,
     },
@@ -69,7 +69,7 @@ pub(super) async fn observe(
     freshness: Freshness,
     fed: Fed<'_>,
 ) -> Result<Option<Observed>, Stop> {
-    let Some((attached, mut sight, begun)) = look(pass, group, freshness).await? else {
+    let Some((attached, mut sight, begun)) = read_group(pass, group, freshness).await? else {
         return Ok(None);
     };
     pass.turn.had_rows = !attached.is_empty();
@@ -134,10 +134,10 @@ async fn settled(
     attached: &BTreeMap<AttachmentKey, Option<Weight>>,
     begun: Duration,
 ) -> Result<(BTreeSet<AttachmentKey>, bool), Stop> {
-    let told = pass.told();
+    let operations = pass.open_operations();
     // Whoever made the call may not be able to follow its activity any more; the scaling group can be asked.
-    let another_runs = another_runs(pass, group, &told).await?;
-    let nothing_open = told.open.is_empty() && pass.turn.unsettled.is_empty();
+    let another_runs = another_runs(pass, group, &operations).await?;
+    let nothing_open = operations.open.is_empty() && pass.turn.unsettled.is_empty();
     // An activity may be what became of a call that was not answered.
     let idle =
         !another_runs && (nothing_open || !group.cloud.scaling_group_is_busy(&group.id).await?);
@@ -147,7 +147,7 @@ async fn settled(
         weight.map_or(Sighting::Absent, |weight| Sighting::Attached(*weight))
     };
     pass.recall_what_may_land(group.cloud.now());
-    let unsettled = pass.settle(told, shown, idle, begun);
+    let unsettled = pass.settle(operations, shown, idle, begun);
     let unsettled = unsettled.iter().filter_map(|name| name.parse().ok());
     Ok((unsettled.collect(), idle))
 }
@@ -188,17 +188,22 @@ async fn see_fed_groups(
 async fn another_runs(
     pass: &mut Pass<'_, ScalingGroupAttachment>,
     group: &Group,
-    told: &Told,
+    operations: &OpenOperations,
 ) -> Result<bool, Stop> {
     let (now, patience) = (pass.ctx.now(), patience(&pass.ctx.timing));
-    for (id, reference) in &told.followed {
+    for (id, reference) in &operations.followed {
         if pass.turn.answered.contains(id) {
             continue;
         }
         let reference = reference.as_ref().unwrap_or(&Reference::AnyActivity);
-        let standing =
-            scaling_activity::look(pass.ctx, &mut pass.turn, &group.cloud, &group.id, reference)
-                .await?;
+        let standing = scaling_activity::progress_of(
+            pass.ctx,
+            &mut pass.turn,
+            &group.cloud,
+            &group.id,
+            reference,
+        )
+        .await?;
         if !pass.turn.is_over(id, standing.shown(), now, patience) {
             return Ok(true);
         }
@@ -212,7 +217,7 @@ async fn another_runs(
 type Attached = BTreeMap<AttachmentKey, Option<Weight>>;
 
 /// Reads the scaling group. One that was attached to something and now reads empty is read again (S5).
-async fn look(
+async fn read_group(
     pass: &mut Pass<'_, ScalingGroupAttachment>,
     group: &Group,
     first: Freshness,

@@ -87,10 +87,10 @@ fn releasing() -> Judged {
 /// Whether a call on the scaling group, ours or a neighbour's, may still land: it is given the time that two agreeing
 /// views would take, though there is no view.
 fn something_is_open(pass: &mut Pass<'_, ScalingGroupAttachment>, cloud_now: Timestamp) -> bool {
-    let told = pass.told();
+    let operations = pass.open_operations();
     let now = pass.ctx.now();
     pass.recall_what_may_land(cloud_now);
-    let unsettled = pass.settle(told, |_| Sighting::GroupUnlisted, true, now);
+    let unsettled = pass.settle(operations, |_| Sighting::GroupUnlisted, true, now);
     !unsettled.is_empty()
 }
 

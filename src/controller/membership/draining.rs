@@ -21,7 +21,7 @@ pub(super) fn drains(pass: &Pass<'_, ServerGroupMembership>, group: &Group) -> b
 /// Brings the record of drains up to date with what the group shows, and tells which are over.
 ///
 /// What `in_flight` names may still change.
-pub(super) fn look(
+pub(super) fn update(
     pass: &mut Pass<'_, ServerGroupMembership>,
     group: &Group,
     rows: &Rows,

@@ -16,7 +16,7 @@ use super::super::{
     queue::Kind,
     record::{Draining, Operation, Record, Reference, Settled, keys, texts},
     registry::Registry,
-    report::{Report, Seen, held_shown, number, shown},
+    report::{Report, Seen, held_shown, list_for_status, number},
     turns::GroupId,
 };
 use crate::api::{
@@ -214,16 +214,16 @@ impl Object for ServerGroupMembership {
                     reference: operation.reference.as_ref().map(ToString::to_string),
                     until: until.map(Time),
                 }),
-            settled: shown(&record.settled, |action, settled| member::Settled {
+            settled: list_for_status(&record.settled, |action, settled| member::Settled {
                 action,
                 until: Time(settled.until),
                 servers: texts(&settled.names),
             }),
-            parked: shown(&record.parked, |server, why| member::Parked {
+            parked: list_for_status(&record.parked, |server, why| member::Parked {
                 server,
                 reason: why.to_string(),
             }),
-            draining: shown(&record.draining, |server, draining| status::Draining {
+            draining: list_for_status(&record.draining, |server, draining| status::Draining {
                 server,
                 until: draining.until.map(Time),
                 weight: i32::from(draining.weight),

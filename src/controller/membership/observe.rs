@@ -68,7 +68,7 @@ pub(super) async fn observe(
     freshness: Freshness,
     full: bool,
 ) -> Result<Option<Observed>, Stop> {
-    let Some((view, begun)) = look(pass, group, freshness).await? else {
+    let Some((view, begun)) = read_group(pass, group, freshness).await? else {
         return Ok(None);
     };
     let rows = rows(group.product, &view);
@@ -83,7 +83,7 @@ pub(super) async fn observe(
     let desired = desired(pass, group, parsed, &rows)?;
     let (awaited, contended) = notice(pass, group, &desired, &rows, idle, begun);
     let in_flight = pass.may_still_change(&unsettled);
-    let draining = draining::look(pass, group, &rows, &desired, &in_flight);
+    let draining = draining::update(pass, group, &rows, &desired, &in_flight);
     let ledger = pass.record.ledger.clone();
     let exclusive = pass.object.spec.ownership == Ownership::Exclusive;
     let unfinished = |key: &ServerKey| {
@@ -205,14 +205,14 @@ fn in_doubt(
     idle: bool,
     begun: Duration,
 ) -> (BTreeSet<ServerKey>, BTreeSet<ServerKey>) {
-    let told = pass.told();
+    let operations = pass.open_operations();
     let show = |name: &str| match name.parse::<AttachmentKey>() {
         // Instances come or go with it: everybody who is there counts.
         Ok(_) => Sighting::Everybody(rows.keys().cloned().collect()),
         Err(_) => sighting(rows, name),
     };
     pass.recall_what_may_land(group.cloud.now());
-    let unsettled = pass.settle(told, show, idle, begun);
+    let unsettled = pass.settle(operations, show, idle, begun);
     let (now, present) = (pass.ctx.now(), |name: &str| {
         sighting(rows, name) != Sighting::Absent
     });
@@ -285,7 +285,7 @@ fn known<'p>(
 }
 
 /// Reads the group's list. One that was not empty and now reads empty is read again (S5).
-async fn look(
+async fn read_group(
     pass: &mut Pass<'_, ServerGroupMembership>,
     group: &Group,
     freshness: Freshness,

@@ -125,7 +125,8 @@ pub(super) async fn instances_are_moved(
         let scaling_group = open.moved_by.as_deref().expect("others were left out");
         let (ctx, cloud) = (pass.ctx, &group.cloud);
         let looked =
-            scaling_activity::look(ctx, &mut pass.turn, cloud, scaling_group, reference).await;
+            scaling_activity::progress_of(ctx, &mut pass.turn, cloud, scaling_group, reference)
+                .await;
         let Ok(progress) = looked else {
             return true;
         };

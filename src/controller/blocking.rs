@@ -9,7 +9,7 @@ use super::{ended::Judged, managed::Managed, pass::Pass, sight::Sight};
 
 impl<M: Managed> Pass<'_, M> {
     /// Notes that `action` was refused, and what that means.
-    pub fn remember_refusal(&mut self, action: &'static str, refused: &Judged) {
+    pub fn block(&mut self, action: &'static str, refused: &Judged) {
         let Judged { verdict, message } = refused;
         let until = self.ctx.now() + self.ctx.timing.parked_retry;
         let blocked = &mut self.memory.blocked;
@@ -17,20 +17,20 @@ impl<M: Managed> Pass<'_, M> {
     }
 
     /// Notes that a quota refused `actions` with these words.
-    pub fn remember_quota(
+    pub fn block_for_quota(
         &mut self,
         actions: impl IntoIterator<Item = &'static str>,
         words: &str,
     ) -> Judged {
         let refused = Judged::because(Reason::QuotaExceeded, words);
         for action in actions {
-            self.remember_refusal(action, &refused);
+            self.block(action, &refused);
         }
         refused
     }
 
     /// What `action` was refused with, as long as there is no reason to try again.
-    pub fn still_refused(&mut self, action: &'static str, sight: &Sight) -> Option<Judged> {
+    pub fn still_blocked(&mut self, action: &'static str, sight: &Sight) -> Option<Judged> {
         let now = self.ctx.now();
         let sight = blocked::Sight {
             looks: &sight.looks,
