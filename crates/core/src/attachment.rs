@@ -70,6 +70,9 @@ pub struct World {
     pub foreigners: BTreeMap<AttachmentKey, Foreigner>,
     /// Who is in the server groups that a forced detach would touch; read only for those.
     pub feeds: BTreeMap<AttachmentKey, Feed>,
+    /// Attachments that this look is not about, so that nobody read who is in their server groups: they are held, and tell
+    /// nothing about the others.
+    pub left_out: BTreeSet<AttachmentKey>,
 }
 
 /// What to do, and what not to do and why. The sets are disjoint.
@@ -306,8 +309,10 @@ pub fn plan(world: &World) -> Plan {
             None => plan.take(world, key, change),
         }
     }
-    let held = |hold| plan.held.values().any(|held| *held == hold);
-    let (held_back, unseen) = (held(Hold::LastServing), held(Hold::ViewIncomplete));
+    let mut held = plan.held.iter();
+    let unseen =
+        held.any(|(key, hold)| *hold == Hold::ViewIncomplete && !world.left_out.contains(key));
+    let held_back = plan.held.values().any(|hold| *hold == Hold::LastServing);
     if world.purpose == Purpose::Release && (held_back || unseen) {
         // Whether everything stays is decided once all of it was seen: until then nothing leaves.
         plan.retain = held_back;

@@ -32,21 +32,27 @@ pub(super) enum Fed<'b> {
     Of(&'b [AttachmentKey]),
 }
 
-/// Looks at the server groups that `world` has a surplus attachment to. What is not or cannot be read is left out, which
-/// holds its detach and nothing else.
+impl Fed<'_> {
+    /// Whether the look takes in the server group that `key` feeds.
+    pub(super) fn is_about(self, key: &AttachmentKey) -> bool {
+        match self {
+            Self::All => true,
+            // Another port of the same group is about the same members.
+            Self::Of(batch) => batch.iter().any(|one| one.fed_group() == key.fed_group()),
+        }
+    }
+}
+
+/// Looks at the server groups that `world` has a surplus attachment to, and does not leave out. One that cannot be read is
+/// missing in what this returns, which holds its detach; and a release as a whole.
 pub(super) async fn feeds(
     pass: &mut Pass<'_, ScalingGroupAttachment>,
     group: &Group,
     world: &World,
-    fed: Fed<'_>,
     sight: &mut Sight,
 ) -> BTreeMap<AttachmentKey, Feed> {
-    let wanted_now = |key: &&AttachmentKey| match fed {
-        Fed::All => true,
-        // Another port of the same group is about the same members.
-        Fed::Of(batch) => batch.iter().any(|one| one.fed_group() == key.fed_group()),
-    };
-    let surplus: Vec<_> = world.surplus().filter(wanted_now).cloned().collect();
+    let surplus = world.surplus().filter(|key| !world.left_out.contains(*key));
+    let surplus: Vec<_> = surplus.cloned().collect();
     if surplus.is_empty() {
         return BTreeMap::new();
     }

@@ -114,6 +114,7 @@ pub(super) async fn observe(
         spoken_of: parse::spoken_of(&pass.object.spec),
         foreigners: BTreeMap::new(),
         feeds: BTreeMap::new(),
+        left_out: BTreeSet::new(),
     };
     world.foreigners = foreigners(pass, &world, begun);
     see_fed_groups(pass, group, &mut world, fed, begun, &mut sight).await;
@@ -168,7 +169,9 @@ async fn see_fed_groups(
     // call is about.
     let young_before = young();
     if world.force_detach && !world.lists_nobody() {
-        world.feeds = feeds(pass, group, world, fed, sight).await;
+        let left_out = world.surplus().filter(|key| !fed.is_about(key));
+        world.left_out = left_out.cloned().collect();
+        world.feeds = feeds(pass, group, world, sight).await;
     }
     let young = match fed {
         Fed::All => young_before,

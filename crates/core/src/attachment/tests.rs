@@ -34,6 +34,7 @@ fn world(text: &str) -> World {
         awaited: BTreeSet::new(),
         parked: BTreeSet::new(),
         feeds: BTreeMap::new(),
+        left_out: BTreeSet::new(),
         contended: BTreeSet::new(),
         spoken_of: Family::ALL.into(),
         foreigners: BTreeMap::new(),
@@ -49,6 +50,7 @@ fn world(text: &str) -> World {
             "own" => world.ledger.registered = keys(rest),
             "kept" => world.ledger.adopted = keys(rest),
             "unsettled" => world.unsettled = keys(rest),
+            "left-out" => world.left_out = keys(rest),
             "empty-allowed" => world.allow_empty = true,
             "contended" => world.contended = keys(rest),
             "silent" => world.spoken_of.clear(),
@@ -361,6 +363,22 @@ fn a_forced_release_waits_until_every_group_was_seen() {
         "hold b LastServing; retain",
     );
     check(&format!("{unread}; feeds b 3 1"), "detach a b");
+}
+
+/// Before each call only the server groups of that call are read: the others of the release were taken for unread, and
+/// nothing was ever detached.
+#[test]
+fn a_forced_release_of_several_calls_goes_on_though_each_look_is_about_one_of_them() {
+    let about_a = "forced; release; have a b; own a b; left-out b";
+    check(
+        &format!("{about_a}; feeds a 3 1"),
+        "detach a; hold b ViewIncomplete",
+    );
+    check(
+        &format!("{about_a}; feeds a 3 0"),
+        "hold a LastServing; hold b ViewIncomplete; retain",
+    );
+    check(about_a, "hold a ViewIncomplete; hold b ViewIncomplete");
 }
 
 #[test]

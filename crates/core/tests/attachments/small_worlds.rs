@@ -104,6 +104,7 @@ fn every_small_world_keeps_the_rules() {
                 spoken_of: Family::ALL.into(),
                 foreigners: BTreeMap::new(),
                 feeds: BTreeMap::new(),
+                left_out: BTreeSet::new(),
             };
             let hows = [number % each, number / each % each, number / each / each];
             for (attachment, how) in hows.into_iter().enumerate() {

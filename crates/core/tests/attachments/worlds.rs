@@ -124,6 +124,7 @@ prop_compose! {
             spoken_of,
             foreigners: BTreeMap::new(),
             feeds: BTreeMap::new(),
+            left_out: BTreeSet::new(),
         };
         let spoken_of = world.spoken_of.clone();
         world.desired.retain(|key, _| spoken_of.contains(&key.family()));
