@@ -49,7 +49,10 @@ pub fn look<T: Copy + Ord>(
         if (!silent || meant) && !in_flight {
             return false;
         }
-        if silent && entry.until.is_none() && !in_flight {
+        if !silent {
+            // It has its weight for now. Should a late call take that again, it waits from then on.
+            entry.until = None;
+        } else if entry.until.is_none() && !in_flight {
             entry.until = Some(view.end);
         }
         let due = view.at_once || entry.until.is_some_and(|until| until <= view.now);
@@ -132,6 +135,18 @@ mod tests {
         assert_eq!(object.sees(100, Some(0)), (Some(false), Some(110)));
         assert_eq!(object.sees(109, Some(0)), (Some(false), Some(110)));
         assert_eq!(object.sees(110, Some(0)), (Some(true), None));
+    }
+
+    /// A member had its weight back, and status said for as long as a late call might take it again that it drains.
+    #[test]
+    fn a_member_that_has_its_weight_back_drains_no_longer() {
+        let mut object = Object::new();
+        assert_eq!(object.sees(100, Some(0)), (Some(false), Some(110)));
+        object.in_flight.insert(key());
+        assert_eq!(object.sees(111, Some(60)), (Some(false), None));
+        assert_eq!(object.record[&key()].until, None);
+        object.in_flight.clear();
+        assert_eq!(object.sees(112, Some(0)), (Some(false), Some(122)));
     }
 
     #[test]
