@@ -78,20 +78,44 @@ async fn follow<K>(api: Api<Sent<K>>, ctx: &Context, mut take: impl FnMut(Event<
 where
     K: Resource<DynamicType = ()> + Clone + Debug + DeserializeOwned + Send + 'static,
 {
-    let config = watcher::Config::default().page_size(PAGE);
-    let events = watcher(api, config).backoff(Waits::new(ctx.timing.clone()));
-    tokio::pin!(events);
     let mut complained: Option<Instant> = None;
-    while let Some(event) = events.next().await {
-        match event {
-            Ok(event) => take(event),
-            // A gap is closed by a new list. What lasts is for a person.
-            Err(error) => {
-                let often = ctx.timing.complain_every;
-                if complained.is_none_or(|at| at.elapsed() >= often) {
-                    let (kind, error) = (K::kind(&()), chain(&error));
-                    tracing::warn!(%kind, error, "a watch broke off; trying again");
-                    complained = Some(Instant::now());
+    let mut complain = |error: String| {
+        let often = ctx.timing.complain_every;
+        if complained.is_none_or(|at| at.elapsed() >= often) {
+            let kind = K::kind(&());
+            tracing::warn!(%kind, error, "a watch broke off; trying again");
+            complained = Some(Instant::now());
+        }
+    };
+    let config = watcher::Config::default().page_size(PAGE);
+    loop {
+        let events = watcher(api.clone(), config.clone());
+        let events = events.backoff(Waits::new(ctx.timing.clone()));
+        tokio::pin!(events);
+        // A watch may be silent for as long as nothing happens. A page of a list is answered, or asked for again; after a
+        // failure the watch waits first.
+        let page = ctx.timing.kubernetes_deadline;
+        let mut patience = page;
+        loop {
+            let Ok(event) = tokio::time::timeout(patience, events.next()).await else {
+                complain("a list was not answered in time".to_owned());
+                break;
+            };
+            match event {
+                None => return,
+                Some(Ok(event)) => {
+                    patience = match event {
+                        Event::Init | Event::InitApply(_) => page,
+                        Event::InitDone | Event::Apply(_) | Event::Delete(_) => Duration::MAX,
+                    };
+                    take(event);
+                }
+                // A gap is closed by a new list. What lasts is for a person.
+                Some(Err(error)) => {
+                    if patience != Duration::MAX {
+                        patience = page + ctx.timing.quick_beat_max;
+                    }
+                    complain(chain(&error));
                 }
             }
         }
