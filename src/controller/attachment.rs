@@ -195,6 +195,7 @@ impl Pipeline for ScalingGroupAttachment {
             }
             Reason::Changing => pass.what_is_under_way(&planned.awaits),
             Reason::PartlyApplied => pass.parked_entries(),
+            Reason::Releasing if !pass.record.parked.is_empty() => pass.parked_leavers(),
             Reason::GroupNotFound => {
                 format!("{}; check its id and spec.regionId", pass.parked_entries())
             }

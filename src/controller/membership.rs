@@ -203,6 +203,7 @@ impl Pipeline for ServerGroupMembership {
             }
             Reason::Changing => pass.what_is_under_way(&planned.awaits),
             Reason::PartlyApplied => pass.parked_entries(),
+            Reason::Releasing if !pass.record.parked.is_empty() => pass.parked_leavers(),
             reason => plain_message(reason).into(),
         };
         Judged { verdict, message }

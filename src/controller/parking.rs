@@ -99,6 +99,13 @@ impl<M: Managed> Pass<'_, M> {
         self.memory.parking.any(held, is)
     }
 
+    /// The first few entries that the cloud refused to let go of a deleted object's, with its words.
+    #[must_use]
+    pub fn parked_leavers(&self) -> String {
+        let named = named(&self.record.parked);
+        format!("deleted, but not yet released, and tried again within the hour: {named}")
+    }
+
     /// The first few entries that the cloud refused, with its words.
     #[must_use]
     pub fn parked_entries(&self) -> String {

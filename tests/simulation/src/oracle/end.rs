@@ -86,7 +86,7 @@ fn rests(lab: &Lab) -> Option<String> {
     })
 }
 
-/// L4: what is deleted is gone, unless somebody else holds it.
+/// L4: a deleted object is gone, unless somebody else holds it, or its status names what the cloud refused to let go.
 fn deletions_end(lab: &Lab) -> Option<String> {
     managed(lab).iter().find_map(|object| {
         let ours = object["metadata"]["finalizers"].as_array();
@@ -95,14 +95,17 @@ fn deletions_end(lab: &Lab) -> Option<String> {
                 .any(|name| name == "servergroup.alicloud.dev/release")
         });
         let (reason, message) = ready(object);
-        (object["metadata"]["deletionTimestamp"].is_string() && ours && reason == "Releasing").then(
-            || {
-                format!(
-                    "L4: the deletion of {} has not ended: {message}",
-                    object["metadata"]["name"]
-                )
-            },
-        )
+        let parked = object["status"]["parked"].as_array();
+        let mut parked = parked.into_iter().flatten();
+        let refused =
+            parked.any(|parked| message.contains(parked["reason"].as_str().unwrap_or("?")));
+        let deleted = object["metadata"]["deletionTimestamp"].is_string();
+        (deleted && ours && reason == "Releasing" && !refused).then(|| {
+            format!(
+                "L4: the deletion of {} has not ended: {message}",
+                object["metadata"]["name"]
+            )
+        })
     })
 }
 
