@@ -25,6 +25,8 @@ pub(super) struct Edits {
     all_shaken: Duration,
     /// When something was last asked about a group.
     last_asked: BTreeMap<String, Duration>,
+    /// When the states of groups were last asked for, which a list names.
+    states_asked: Option<Duration>,
 }
 
 impl Oracles {
@@ -34,8 +36,9 @@ impl Oracles {
         let shaken = edits.shaken.get(group).is_some_and(|until| now < *until);
         let open = self.flights.get(group).is_some_and(|open| !open.is_empty());
         // The group's turn may be somebody else's, who waits for an answer.
-        let asked = edits.last_asked.get(group);
-        let asked = asked.is_some_and(|at| now < *at + ANSWERED);
+        let asked = edits.last_asked.get(group).copied();
+        let asked = asked.max(edits.states_asked);
+        let asked = asked.is_some_and(|at| now < at + ANSWERED);
         if shaken || open || asked || now < edits.all_shaken || self.elects {
             return;
         }
@@ -46,6 +49,11 @@ impl Oracles {
     /// A request has left a replica: whatever is about a group, or an object on it, is an answer to all edits there.
     pub fn asked(&mut self, effect: &Effect, left: Duration) {
         let (mut heard, mut beside) = (0, 0);
+        // It names groups in a list.
+        let state = effect.action == "ListServerGroups";
+        if state {
+            self.edits.states_asked = Some(left);
+        }
         for group in &effect.groups {
             self.edits.last_asked.insert(group.clone(), left);
         }
@@ -59,8 +67,6 @@ impl Oracles {
                 && effect
                     .asks
                     .contains(&format!("{}/{}", object.resource, object.name));
-            // It names groups in a list.
-            let state = effect.action == "ListServerGroups";
             if effect.groups.contains(group) || writes || state {
                 heard += 1;
                 beside += usize::from(shaken.iter().any(|other| other != group));

@@ -52,7 +52,7 @@ fn would_leave_nobody(world: &World, fact: &Fact) -> bool {
 }
 
 impl Oracles {
-    /// leak: an object goes once what it registered is gone, or another one lists it.
+    /// leak: an object goes once what it registered is gone, or another one lists it or has it in its ledger.
     pub(super) fn leaves_nothing(
         &mut self,
         object: &Object,
@@ -71,7 +71,7 @@ impl Oracles {
                 .facts
                 .values()
                 .filter(|other| other.group == fact.group);
-            others.any(|other| other.lists.contains_key(*id))
+            others.any(|other| other.lists.contains_key(*id) || other.registered().contains(*id))
         };
         let mut left = fact.registered().iter().filter(|id| there.contains(*id));
         let Some(id) = left.find(|id| !listed(id)) else {
