@@ -1,4 +1,4 @@
-//! What became of additions that the cloud accepted: a list may not show them yet, and some of them fail (S8).
+//! The outcome of additions that the cloud accepted: a list may not show them yet, and some of them fail (S8).
 //!
 //! Times are durations since one moment that the caller chose; only differences count.
 
@@ -9,10 +9,10 @@ use crate::{
     server::{Row, State},
 };
 
-/// What became of an entry whose addition was accepted.
+/// The outcome for an entry whose addition was accepted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Arrival {
-    /// It is there and serves, or is there and wanted no longer.
+    /// It is there, and serves or is wanted no longer.
     Serves,
     /// It is there.
     There,
@@ -23,7 +23,7 @@ pub enum Arrival {
 }
 
 impl Arrival {
-    /// How far a server is that is seen like this in its group.
+    /// The arrival of a server that the group shows as `row`.
     #[must_use]
     pub const fn of(row: Option<&Row>, wanted: bool) -> Self {
         match (row, wanted) {
@@ -35,23 +35,23 @@ impl Arrival {
     }
 }
 
-/// The waits that telling a failure from a lagging list is made of.
+/// The waits by which a failure is told from a lagging list.
 #[derive(Clone, Copy, Debug)]
 pub struct Waits {
-    /// How long a list may lack what is there already.
+    /// How long a list may lack an entry that is there already.
     pub listing_lag: Duration,
-    /// How long an accepted call can still bring something.
+    /// How long an accepted call can still bring an entry.
     pub linger: Duration,
 }
 
-/// What a view shows of all that was accepted.
+/// All accepted entries, as one view shows them.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Arrived<K> {
     /// Entries known to be at fault, with the cloud's id of the answer that accepted them.
     pub bad: Vec<(K, String)>,
     /// Entries that the list may not show yet.
     pub lagging: BTreeSet<K>,
-    /// When a later view decides about the next of them.
+    /// When a later view decides about the next lagging entry.
     pub due: Option<Duration>,
 }
 
@@ -62,9 +62,9 @@ pub struct Arrivals<K>(Vec<Awaited<K>>);
 /// An addition that was accepted.
 #[derive(Clone, Debug)]
 struct Awaited<K> {
-    /// What the call named.
+    /// The entries that the call named.
     batch: BTreeSet<K>,
-    /// What of it has not been seen serving.
+    /// The entries of the batch that have not been seen serving.
     left: BTreeSet<K>,
     /// When it was accepted, or the cloud was last seen at work on the group.
     since: Duration,
@@ -101,15 +101,15 @@ impl<K: Ord + Clone> Arrivals<K> {
         known
     }
 
-    /// Notes that the addition of `names` failed: nothing of such a batch is awaited any more.
+    /// Notes that the addition of `names` failed: a batch with any of them is awaited no longer.
     pub fn failed(&mut self, names: &BTreeSet<K>) {
         self.0.retain(|awaited| awaited.batch.is_disjoint(names));
     }
 
     /// Takes in what a whole view shows; `idle` says that nothing runs on the group.
     ///
-    /// What is absent on an idle group for longer than lists lag has failed: as a batch if all of it is absent, which goes
-    /// through `trials` (S8).
+    /// An entry that is absent from an idle group for longer than lists lag has failed. Failures go through `trials`
+    /// (S8): as one batch if all of it is absent, else one by one.
     pub fn look(
         &mut self,
         trials: &mut Trials<K>,
@@ -141,7 +141,7 @@ impl<K: Ord + Clone> Arrivals<K> {
         Arrived { bad, lagging, due }
     }
 
-    /// What was accepted less than `lag` before `now` and no view has shown serving.
+    /// The entries that were accepted less than `lag` before `now` and that no view has shown serving.
     #[must_use]
     pub fn since(&self, now: Duration, lag: Duration) -> BTreeSet<K> {
         let lately = self.0.iter().filter(|awaited| now < awaited.since + lag);
@@ -152,7 +152,7 @@ impl<K: Ord + Clone> Arrivals<K> {
 }
 
 impl<K: Ord + Clone> Awaited<K> {
-    /// Takes off what arrived, and what is wanted no longer once the call is `over`. Returns what is absent.
+    /// Takes off entries that arrived and, once the call is `over`, those wanted no longer. Returns the absent ones.
     fn shown(&mut self, arrival: impl Fn(&K) -> Arrival, over: bool) -> BTreeSet<K> {
         self.left.retain(|key| match arrival(key) {
             Arrival::Serves => false,
@@ -164,7 +164,7 @@ impl<K: Ord + Clone> Awaited<K> {
         absent.cloned().collect()
     }
 
-    /// Which of the `absent` are known to be at fault.
+    /// The `absent` entries that are known to be at fault.
     fn at_fault(&self, absent: &BTreeSet<K>, trials: &mut Trials<K>) -> Vec<K> {
         if *absent == self.batch {
             return trials.failed(absent).into_iter().collect();

@@ -1,7 +1,7 @@
 //! Which server groups a scaling group should feed.
 //!
-//! The same shape as [`crate::membership`]. What serves there is attached here, with one addition: a forced
-//! detach takes instances out of a server group, so it needs somebody else who serves in it (S4).
+//! The same shape as [`crate::membership`], with attached groups in the place of serving members. One addition: a
+//! forced detach takes instances out of a server group, so it needs somebody else who serves in it (S4).
 
 pub mod guard;
 mod key;
@@ -18,39 +18,41 @@ use crate::{
     server::Weight,
 };
 
-/// Who is in a server group, seen from one scaling group.
+/// The members of a server group, seen from one scaling group.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Feed {
     /// Members that are instances of this scaling group and serve, or are about to.
     pub ours: usize,
-    /// Of these, those that serve for certain.
+    /// Members counted in `ours` that serve for certain.
     pub serving: usize,
     /// Serving members from elsewhere, and those that other attachments of this scaling group bring at other ports.
     pub elsewhere: usize,
-    /// Members that are instances of this scaling group and stay to themselves: no live object lists them.
+    /// Members that are instances of this scaling group and that no live object lists.
     pub unclaimed: usize,
     /// Whether the group's own call said that it does not exist; one such answer proves nothing.
     pub missing: bool,
-    /// A live, granted, enforcing object that lists one of the instances: that one is not to leave (S1).
+    /// The name of a live, granted, enforcing object that lists one of the instances: that instance is not to leave
+    /// (S1).
     pub claimed_by: Option<String>,
 }
 
 /// Everything a decision may depend on.
 #[derive(Clone, Debug)]
 pub struct World {
-    /// Make it match, or let go of it.
+    /// Whether to make the scaling group match the list, or to let go of it.
     pub purpose: Purpose,
-    /// Whether an edit may leave the scaling group with nothing attached by us, or a forced detach a group without anybody.
+    /// Whether an edit may leave the scaling group with nothing attached by us, or a forced detach may leave a server
+    /// group with nobody serving.
     pub allow_empty: bool,
     /// Whether a detach takes the scaling group's instances out of the server group.
     pub force_detach: bool,
-    /// What the spec lists; empty on release.
+    /// Attachments that the spec lists; empty on release.
     pub desired: BTreeMap<AttachmentKey, Option<Weight>>,
-    /// What the scaling group is attached to.
+    /// Attachments that the scaling group has.
     pub attached: BTreeMap<AttachmentKey, Option<Weight>>,
     /// Whether the view is whole, young enough, and begun after the last mutation (S5).
     pub view_permits_removal: bool,
-    /// What this object may detach.
+    /// Attachments that this object may detach.
     pub ledger: Ledger<AttachmentKey>,
     /// Order of birth of this object.
     pub age: Age,
@@ -58,53 +60,54 @@ pub struct World {
     pub others: Vec<Claimant<AttachmentKey>>,
     /// Attachments named by a change, ours or another object's, whose outcome is not settled (S6).
     pub unsettled: BTreeSet<AttachmentKey>,
-    /// Attachments that were accepted to go, and that the list does not show so yet (S8).
+    /// Attachments whose detaching was accepted, and that the list still shows (S8).
     pub awaited: BTreeSet<AttachmentKey>,
     /// Attachments that the cloud refused and that wait for their next try.
     pub parked: BTreeSet<AttachmentKey>,
     /// Attachments that came back after we detached them, again and again (S8).
     pub contended: BTreeSet<AttachmentKey>,
-    /// Families that the spec has a list for; of the others it has no opinion.
+    /// Families that the spec has a list for; it has no opinion about the others.
     pub spoken_of: BTreeSet<Family>,
-    /// What is known of attachments that no live object claims; empty unless the list is the whole truth (S7).
+    /// Attachments that no live object claims, and what is known of them; empty unless the list is the whole truth
+    /// (S7).
     pub foreigners: BTreeMap<AttachmentKey, Foreigner>,
-    /// Who is in the server groups that a forced detach would touch; read only for those.
+    /// The members of the server groups that a forced detach would touch; read only for those.
     pub feeds: BTreeMap<AttachmentKey, Feed>,
     /// Attachments that this look is not about, so that nobody read who is in their server groups: they are held, and tell
     /// nothing about the others.
     pub left_out: BTreeSet<AttachmentKey>,
 }
 
-/// What to do, and what not to do and why. The sets are disjoint.
+/// The changes to make, and the differences to leave alone and why. The sets are disjoint.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Plan {
     /// Listed and not attached.
     pub attach: BTreeMap<AttachmentKey, Option<Weight>>,
     /// Ours and no longer listed: detached as the spec says, forced or not.
     pub detach: BTreeSet<AttachmentKey>,
-    /// As `detach`, and never by force: other objects list every instance that would leave, so these change hands.
+    /// Like `detach`, but never by force: other objects list every instance that would leave, so these change hands.
     pub leave: BTreeSet<AttachmentKey>,
     /// Listed and attached at another weight: detached without force, and attached again by a later pass.
     pub swap: BTreeSet<AttachmentKey>,
     /// Listed and already attached.
     pub adopt: BTreeSet<AttachmentKey>,
-    /// The same for what another object attached and hands over: it stays registered.
+    /// The same for attachments that another object made and hands over: they stay registered.
     pub inherit: BTreeSet<AttachmentKey>,
     /// In our ledger but another object's now.
     pub hand_over: BTreeSet<AttachmentKey>,
     /// In our ledger, neither listed nor attached.
     pub absent: BTreeSet<AttachmentKey>,
-    /// Differences left alone.
+    /// Differences left alone, each with the reason.
     pub held: BTreeMap<AttachmentKey, Hold>,
-    /// Of the held, those another object claims, with its name.
+    /// Held attachments that another object claims, each with that object's name.
     pub conflicts: BTreeMap<AttachmentKey, String>,
-    /// Of the held, those that change hands between this object and another one, with its name.
+    /// Held attachments that change hands between this object and another one, each with that object's name.
     pub awaits: BTreeMap<AttachmentKey, String>,
     /// The list is empty and that is not allowed.
     pub nobody_wanted: bool,
     /// A forced release would leave a server group without anybody: everything stays (L4).
     pub retain: bool,
-    /// How far it is.
+    /// How far the scaling group is.
     pub counts: Counts,
 }
 
@@ -162,29 +165,29 @@ fn claimed_by_another(world: &World, key: &AttachmentKey, change: Change) -> Opt
     match claim::owner(key, &world.age, world.ledger.holds(key), &world.others) {
         Owner::Us => None,
         Owner::Other(_) => Some(Hold::Conflict),
-        // It is written down here before it leaves the other ledger, and is changed once it is in no other one.
+        // It enters our ledger before it leaves the other one, and is changed once no other ledger holds it.
         Owner::Yielding(_) => (change != Change::Adopt).then_some(Hold::InFlight),
     }
 }
 
-/// S6: what an unsettled change names is left alone.
+/// S6: an attachment that an unsettled change names is left alone.
 fn in_flight(world: &World, key: &AttachmentKey, change: Change) -> Option<Hold> {
     let again = change == Change::Detach && world.awaited.contains(key);
     let unsettled = change != Change::Adopt && world.unsettled.contains(key);
     (again || unsettled).then_some(Hold::InFlight)
 }
 
-/// S8: what the cloud refused waits for its next try.
+/// S8: an attachment that the cloud refused waits for its next try.
 fn parked(world: &World, key: &AttachmentKey, change: Change) -> Option<Hold> {
     (change != Change::Adopt && world.parked.contains(key)).then_some(Hold::Parked)
 }
 
-/// S8: what keeps coming back is left to whoever brings it.
+/// S8: an attachment that keeps coming back is left to whoever brings it.
 fn contended(world: &World, key: &AttachmentKey, change: Change) -> Option<Hold> {
     (change == Change::Detach && world.contended.contains(key)).then_some(Hold::Contended)
 }
 
-/// S7: what is not ours goes only as a stranger.
+/// S7: an attachment that is not ours goes only as a stranger.
 fn perhaps_not_a_stranger(world: &World, key: &AttachmentKey, change: Change) -> Option<Hold> {
     let stranger = world.foreigners.get(key) == Some(&Foreigner::Stranger);
     (change == Change::Detach && !world.owns(key) && !stranger).then_some(Hold::InFlight)
@@ -200,7 +203,7 @@ fn nothing_would_be_wanted(world: &World, _: &AttachmentKey, change: Change) -> 
     (change.removes() && world.lists_nobody()).then_some(Hold::LastServing)
 }
 
-/// S1: a forced detach takes no instance out that another object lists, and leaves none behind that nobody lists.
+/// S1: a forced detach takes out no instance that another object lists, and leaves behind none that nobody lists.
 fn claimed_instances_would_leave(
     world: &World,
     key: &AttachmentKey,
@@ -228,13 +231,13 @@ fn nobody_else_serves(world: &World, key: &AttachmentKey, change: Change) -> Opt
 }
 
 impl World {
-    /// Whether the list, which is not allowed to be empty, is empty.
+    /// Whether the list is empty though that is not allowed. Never on release.
     #[must_use]
     pub fn lists_nobody(&self) -> bool {
         self.purpose == Purpose::Converge && !self.allow_empty && self.desired.is_empty()
     }
 
-    /// Whether this object may detach `key`: on release only what it registered.
+    /// Whether this object may detach `key`: on release only attachments that it registered.
     #[must_use]
     pub fn owns(&self, key: &AttachmentKey) -> bool {
         match self.purpose {
@@ -249,9 +252,9 @@ impl World {
         self.purpose == Purpose::Release || self.spoken_of.contains(&key.family())
     }
 
-    /// Whether a detach of `key`, though it shall be forced, leaves the instances where they are: the group seems to be
-    /// gone; or other objects list them all, or at deletion one of them, and a deletion must not wait for anybody's list
-    /// (L4).
+    /// Whether a detach of `key`, though it shall be forced, leaves the instances where they are. It does if the group
+    /// seems to be gone, or if other objects list all instances. At deletion it does if they list one: a deletion must
+    /// not wait for anybody's list (L4).
     #[must_use]
     pub fn leaves_instances(&self, key: &AttachmentKey) -> bool {
         let feed = self.feeds.get(key).filter(|_| self.force_detach);
@@ -261,7 +264,7 @@ impl World {
         })
     }
 
-    /// What is attached, not listed, and ours or a stranger: what a forced detach would be about.
+    /// Attachments that are not listed, and are ours or strangers: those that a forced detach would be about.
     pub fn surplus(&self) -> impl Iterator<Item = &AttachmentKey> {
         let stranger = |key| self.foreigners.get(key) == Some(&Foreigner::Stranger);
         self.attached.keys().filter(move |key| {
@@ -339,7 +342,7 @@ impl Plan {
     }
 }
 
-/// The differences that would need a change, removals before swaps. What needs none goes straight into the plan.
+/// The differences that would need a change, removals before swaps. Those that need none go straight into the plan.
 fn differences(world: &World, plan: &mut Plan) -> Vec<(AttachmentKey, Change)> {
     let mut changes = Vec::new();
     let mut swaps = Vec::new();
@@ -350,7 +353,7 @@ fn differences(world: &World, plan: &mut Plan) -> Vec<(AttachmentKey, Change)> {
             Some(now) if known && weight.is_some() && now.is_some() && now != weight => {
                 swaps.push((key.clone(), Change::Swap));
             }
-            // Known and yet another's: both ledgers hold it, which the rules will say.
+            // It is in our ledger and yet another object's: both ledgers hold it, and the rules will say so.
             Some(_)
                 if !known || claim::owner(key, &world.age, known, &world.others) != Owner::Us =>
             {
@@ -374,7 +377,7 @@ fn differences(world: &World, plan: &mut Plan) -> Vec<(AttachmentKey, Change)> {
     changes
 }
 
-/// How an attachment ends that is in the ledger and not listed, unless it changes hands or is gone.
+/// How an attachment that is in the ledger and not listed ends, unless it changes hands or is gone.
 fn way_of_unlisted(
     world: &World,
     key: &AttachmentKey,
@@ -383,7 +386,7 @@ fn way_of_unlisted(
     let leaving = world.purpose == Purpose::Release;
     let unlisted = claim::unlisted(key, &world.age, leaving, &world.others);
     let attached = world.attached.contains_key(key);
-    // A call about an unsettled one may still land: it is neither gone nor a difference.
+    // A call about an unsettled attachment may still land: it is neither gone nor a difference.
     let settled = !world.unsettled.contains(key);
     if !world.owns(key) || unlisted == Unlisted::Theirs {
         if settled {
@@ -463,7 +466,7 @@ impl Budget {
         spend(&mut self.room, Hold::LedgerFull)
     }
 
-    /// S3 and S4 for what is no longer listed.
+    /// S3 and S4 for an attachment that is no longer listed.
     fn detach(&mut self, world: &World, key: &AttachmentKey) -> Option<Hold> {
         if self.replaced == 0 {
             return Some(Hold::WaitsForReplacement);
@@ -483,7 +486,7 @@ impl Budget {
         objection
     }
 
-    /// S4 for what is attached again in a moment: others of ours have to stay meanwhile.
+    /// S4 for an attachment that is made again in a moment: others of ours have to stay meanwhile.
     fn swap(&mut self) -> Option<Hold> {
         spend(&mut self.above_last, Hold::LastServing)
     }

@@ -1,7 +1,7 @@
 //! Actions that the cloud refused and would refuse again: not permitted, no room, not in this state.
 //!
-//! Trying costs an intent and a verdict, two writes for nothing each time. So it is tried again after a while, when the spec
-//! changes, when a person asks for it, or when the group looks otherwise than it did.
+//! Trying costs an intent and a verdict, two writes for nothing each time. So an action is tried again only after a
+//! while, when the spec changes, when a person asks for it, or when the group looks otherwise than it did.
 //!
 //! Times are durations since one moment that the caller chose; only differences count.
 
@@ -9,10 +9,10 @@ use std::{collections::BTreeMap, time::Duration};
 
 use crate::{reason::Outlook, verdict::Verdict};
 
-/// What a group looks like, as far as a refusal may depend on it.
+/// The look of a group, as far as a refusal may depend on it.
 #[derive(Clone, Copy, Debug)]
 pub struct Sight<'a> {
-    /// Differs when the group looks otherwise.
+    /// A text that differs when the group looks otherwise.
     pub looks: &'a str,
     /// Whether the group, or what it belongs to, is seen in a state in which it takes no change.
     pub unusable: bool,
@@ -29,14 +29,14 @@ struct Refusal {
     until: Duration,
     verdict: Verdict,
     message: String,
-    /// What the group looked like in the first pass afterwards.
+    /// The look of the group in the first pass after the refusal.
     looked: Option<String>,
 }
 
 /// Why an action is not tried at present.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Block {
-    /// What follows from the refusal.
+    /// The verdict that follows from the refusal.
     pub verdict: Verdict,
     /// For a person.
     pub message: String,
@@ -62,9 +62,9 @@ impl Blocked {
         self.0.insert(action, refusal);
     }
 
-    /// What `action` was refused with, as long as there is no reason to try it again.
+    /// The refusal of `action`, as long as there is no reason to try it again.
     ///
-    /// A refusal because of a state ends when that state is not seen: the delays between passes have to do then.
+    /// A refusal because of a state ends when that state is not seen: then the delays between passes have to be enough.
     pub fn still(
         &mut self,
         action: &'static str,
@@ -80,7 +80,7 @@ impl Blocked {
             return None;
         }
         let verdict = match by_state {
-            // Seen to be so: it takes a person to start, unlock or enable it.
+            // The state is seen: it takes a person to start, unlock or enable it.
             true => Verdict {
                 outlook: Outlook::Stalled,
                 ..refusal.verdict
@@ -101,7 +101,7 @@ impl Blocked {
         refusals.any(|refusal| refusal.verdict.reason.backs_off())
     }
 
-    /// Has everything tried again.
+    /// Forgets every refusal, so that everything is tried again.
     pub fn clear(&mut self) {
         self.0.clear();
     }

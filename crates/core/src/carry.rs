@@ -1,7 +1,7 @@
-//! One action on many members, batch by batch: what comes next, and what an answer means (S2, S6, S8, S10).
+//! One action on many members, batch by batch: the next step, and the meaning of each answer (S2, S6, S8, S10).
 //!
-//! Nothing is sent here and nothing waits. Whoever drives a [`Carry`] looks, sends and waits as [`Order`] says, and
-//! reports what came of it as [`News`]. A call can only be sent after a look: [`Order::Send`] is the answer to
+//! Nothing is sent here and nothing waits. The driver of a [`Carry`] looks, sends and waits as [`Order`] says, and
+//! reports the result as [`News`]. A call can only be sent after a look: [`Order::Send`] is the answer to
 //! [`News::MaySend`], and to nothing else.
 
 use std::{
@@ -11,7 +11,7 @@ use std::{
 
 use crate::refusal::{Trials, halve};
 
-/// Sendings of one batch within an action.
+/// The most sendings of one batch within an action.
 const TRIES: u32 = 6;
 
 /// How the cloud treats an action, and how long the driver may take.
@@ -25,14 +25,14 @@ pub struct Manner {
     pub has_tokens: bool,
     /// For how long a token may be sent again (S10).
     pub token_reuse_max: Duration,
-    /// Whether the driver may wait before it sends again: not while it holds what others wait for.
+    /// Whether the driver may wait before it sends again: not while it holds something that others wait for.
     pub may_wait: bool,
 }
 
-/// What the driver does next.
+/// The next step of the driver.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Order<K> {
-    /// Check everything again on the newest view; [`News::MaySend`] says what of `batch` may leave.
+    /// Check everything again on the newest view; [`News::MaySend`] says which members of `batch` may be sent.
     Look {
         /// The members that the call is to name.
         batch: Vec<K>,
@@ -50,7 +50,7 @@ pub enum Order<K> {
     End(End<K>),
 }
 
-/// What came of an order.
+/// The result of an order.
 #[derive(Clone, Debug)]
 pub enum News<K> {
     /// These members of the batch may be sent.
@@ -61,14 +61,14 @@ pub enum News<K> {
     Answer {
         /// When the call was sent.
         sent: Duration,
-        /// What the cloud said.
+        /// The cloud's answer.
         answer: Answer,
     },
     /// The wait is over.
     Waited,
 }
 
-/// What the cloud said of one call.
+/// The cloud's answer to one call, or what is known without one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Answer {
     /// It is done.
@@ -115,7 +115,7 @@ pub enum End<K> {
     Quota,
     /// The cloud would refuse it again.
     Refused,
-    /// The last look or the last answer forbids to go on.
+    /// The last look or the last answer forbids going on.
     Stopped,
     /// A call for `batch` was sent at `sent` and not answered, so that nothing may follow (S6).
     Lost {
@@ -133,7 +133,7 @@ pub enum End<K> {
 pub enum Loss {
     /// The driver said that nothing may be sent.
     MayNot,
-    /// The same call is not what is wanted any more, or its token is too old (S10).
+    /// The same call is not wanted any more, or its token is too old (S10).
     Changed,
     /// The last answer does not say what became of the first call.
     Answer,
@@ -163,7 +163,7 @@ pub struct Carry<K> {
 }
 
 impl<K: Ord + Clone> Carry<K> {
-    /// An action on `names`, whose intent is written, and what to do first.
+    /// An action on `names`, whose intent is written, and its first order.
     #[must_use]
     pub fn new(manner: Manner, names: &[K], trials: &Trials<K>) -> (Self, Order<K>) {
         let mut carry = Self {
@@ -179,7 +179,7 @@ impl<K: Ord + Clone> Carry<K> {
         (carry, first)
     }
 
-    /// What to do after `news`, which came at `now`. `trials` are the batches with a bad member in them.
+    /// The next order after `news`, which came at `now`. `trials` are the batches with a bad member in them.
     pub fn hear(&mut self, news: News<K>, now: Duration, trials: &mut Trials<K>) -> Order<K> {
         match news {
             News::MaySend(batch) => self.may_send(batch, now),
@@ -229,7 +229,7 @@ impl<K: Ord + Clone> Carry<K> {
         }
     }
 
-    /// Each sending can land so late after it was sent: settling counts from the last one.
+    /// Gives the call up as lost. Settling counts from the last sending, because each one can land late.
     fn lose(&mut self, sent: Duration, batch: Vec<K>) -> Order<K> {
         self.unanswered = Some(Unanswered { sent, batch });
         self.give_up(Loss::Answer)

@@ -1,4 +1,4 @@
-//! Who owns a member when several objects want it (S7).
+//! The owner of a member that several objects want (S7).
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -7,7 +7,7 @@ use crate::{ledger::LEDGER_MAX, reason::Hold};
 /// Order of birth: creation time in seconds, then uid. The smaller is the older.
 pub type Age = (i64, String);
 
-/// What another object may do about the members it claims.
+/// The standing of another object: how far it may act on the members it claims.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Standing {
     /// Live, granted, and carrying out its spec: a member it lists is handed over to it.
@@ -25,11 +25,11 @@ pub struct Claimant<K> {
     pub name: String,
     /// Order of birth.
     pub age: Age,
-    /// What its spec lists; nothing without a grant or while it is being deleted.
+    /// Entries that its spec lists; none without a grant or while it is being deleted.
     pub lists: BTreeSet<K>,
-    /// What its ledger holds.
+    /// Entries that its ledger holds.
     pub ledger: BTreeSet<K>,
-    /// What of its ledger it put there itself, as far as its grant reaches: a forged status passes nothing on.
+    /// Entries of its ledger that it put there itself, as far as its grant reaches: a forged status passes nothing on.
     pub registered: BTreeSet<K>,
     /// Whether it acts.
     pub standing: Standing,
@@ -48,21 +48,21 @@ pub enum Foreigner {
     Unknown,
 }
 
-/// Whose a contested member is.
+/// The owner of a contested member.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Owner<'a> {
     /// The object that asks.
     Us,
-    /// Another one, and it will not let go by itself.
+    /// Another object, which will not let go by itself.
     Other(&'a str),
-    /// Another one that no longer lists it, and keeps it until the object that asks has it in its own ledger.
+    /// Another object that no longer lists it, and keeps it until the object that asks has it in its own ledger.
     Yielding(&'a str),
 }
 
-/// Decides whose `key` is. `ours` says whether our own ledger holds it; the asking object is taken to list it.
+/// Decides who owns `key`. `ours` says whether our own ledger holds it; the asking object is taken to list it.
 ///
-/// The one whose ledger holds it keeps it; if none or several do, the older. Who holds it and no longer lists it yields to
-/// the oldest that lists it and acts.
+/// The object whose ledger holds it keeps it; if none or several do, the oldest. An object that holds it and no longer
+/// lists it yields to the oldest object that lists it and acts.
 #[must_use]
 pub fn owner<'a, K: Ord>(key: &K, age: &Age, ours: bool, others: &'a [Claimant<K>]) -> Owner<'a> {
     let holders = others.iter().filter(|other| other.ledger.contains(key));
@@ -101,18 +101,18 @@ pub fn name<K: Ord + Clone>(
     names.insert(key.clone(), other.to_owned());
 }
 
-/// What becomes of a member that our ledger holds and our spec no longer lists.
+/// The ownership of a member that our ledger holds and our spec no longer lists.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Unlisted<'a> {
     /// Nobody else wants it: it may leave.
     Ours,
-    /// Another ledger holds it that goes before ours: it leaves our ledger and stays where it is.
+    /// Another ledger that goes before ours holds it: it leaves our ledger and stays where it is.
     Theirs,
-    /// Another object lists it and acts: it stays in our ledger until it is in that one's, so that it is never in none.
+    /// Another object lists it and acts: it stays in our ledger until the other ledger has it, so that one always does.
     Awaits(&'a str),
 }
 
-/// Decides that. An object that is `leaving` waits for nobody whose ledger has no room.
+/// Decides the ownership of `key`. An object that is `leaving` does not wait for one whose ledger has no room.
 #[must_use]
 pub fn unlisted<'a, K: Ord>(
     key: &K,
@@ -156,7 +156,7 @@ pub fn claimed<K: Ord>(key: &K, others: &[Claimant<K>]) -> bool {
     others.iter().any(claims)
 }
 
-/// Whether one that hands `key` over put it there itself: whoever takes it over did so, too.
+/// Whether an object that hands `key` over put it there itself. If so, the object that takes it over did so, too.
 #[must_use]
 pub fn inherited<K: Ord>(key: &K, others: &[Claimant<K>]) -> bool {
     others.iter().any(|other| other.registered.contains(key))

@@ -9,16 +9,16 @@ use std::{
 
 use crate::{parking::RETURNS_MAX, view::View};
 
-/// The waits that telling a return from a lagging list is made of.
+/// The waits by which a return is told from a lagging list.
 #[derive(Clone, Copy, Debug)]
 pub struct Waits {
-    /// How long a list may show what was removed already.
+    /// How long a list may show an entry that was removed already.
     pub listing_lag: Duration,
     /// How long after a removal a return counts.
     pub return_window: Duration,
 }
 
-/// What a view shows of an entry that was removed.
+/// An entry that was removed, as a view shows it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Presence {
     /// It is wanted again, so its removal is history.
@@ -30,7 +30,7 @@ pub enum Presence {
 }
 
 impl Presence {
-    /// The presence of what is listed by the object, or `present` in the cloud.
+    /// The presence of an entry that is `wanted` by the object, or `present` in the cloud.
     #[must_use]
     pub const fn of(wanted: bool, present: bool) -> Self {
         match (wanted, present) {
@@ -41,18 +41,18 @@ impl Presence {
     }
 }
 
-/// What a view shows of all that was removed.
+/// All removed entries, as one view shows them.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Returned<K> {
     /// Entries that came back so often that they are left to whoever brings them.
     pub contended: BTreeSet<K>,
     /// Entries that are still there so soon after their removal that the list may lag.
     pub lagging: BTreeSet<K>,
-    /// When the next view decides about one that may lag.
+    /// When a view decides about the next lagging entry.
     pub due: Option<Duration>,
 }
 
-/// What was removed lately, and how often it came back.
+/// Entries that were removed lately, and how often each came back.
 #[derive(Clone, Debug)]
 pub struct Returns<K>(BTreeMap<K, Removed>);
 
@@ -89,7 +89,7 @@ impl<K: Ord + Clone> Returns<K> {
         }
     }
 
-    /// Notes that a removal of `keys` was accepted and has failed: that they are there is no return.
+    /// Notes that a removal of `keys` was accepted and has failed: their presence is no return.
     pub fn stayed(&mut self, keys: &BTreeSet<K>) {
         for key in keys {
             if let Some(removed) = self.0.get_mut(key) {
@@ -100,7 +100,7 @@ impl<K: Ord + Clone> Returns<K> {
 
     /// Takes in what a view shows.
     ///
-    /// An entry that is there for longer than lists lag came back, though no view saw it absent.
+    /// An entry that is there for longer than lists lag counts as returned, though no view saw it absent.
     pub fn look(
         &mut self,
         view: View,
@@ -143,7 +143,7 @@ impl<K: Ord + Clone> Returns<K> {
     }
 }
 
-/// Since when each stranger is one.
+/// The strangers, and since when each has been one.
 #[derive(Clone, Debug)]
 pub struct Strangers<K>(BTreeMap<K, Duration>);
 
@@ -154,8 +154,8 @@ impl<K> Default for Strangers<K> {
 }
 
 impl<K: Ord + Clone> Strangers<K> {
-    /// Takes in who is a stranger in the view that was asked for at `begun`. Returns who was one `gap` earlier too, and ever
-    /// since, and when the next one will have been.
+    /// Takes in the `strangers` of the view that was asked for at `begun`. Returns those that have been strangers ever
+    /// since one `gap` earlier, and when the next one will have been.
     pub fn look(
         &mut self,
         strangers: &BTreeSet<K>,

@@ -4,16 +4,16 @@
 
 use std::time::Duration;
 
-/// The waits that following is made of.
+/// The waits used in following a job or activity.
 #[derive(Clone, Copy, Debug)]
 pub struct Patience {
-    /// How long after the answer a list may not show yet what it began.
+    /// How long after the answer a list may not show the job or activity yet.
     pub until_listed: Duration,
-    /// How long anything may take before it is said that it does not end.
+    /// How long a job or activity may take before it is reported as not ending.
     pub until_told: Duration,
 }
 
-/// What a list shows of a job or activity.
+/// A job or activity as a list shows it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Shown {
     /// It runs.
@@ -26,13 +26,13 @@ pub enum Shown {
     Over,
 }
 
-/// What carries a change out.
+/// The kind of task by which the cloud carries a change out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Carrier {
-    /// A job of ALB or NLB. One that does not end is given up: whether the group is busy shows in its state.
+    /// A job of ALB or NLB. A job that does not end is given up: the group's own state shows whether it is busy.
     Job,
-    /// A scaling activity. One that does not end is told, and followed all the same: its instances are on the move as long
-    /// as it says so, and no other state tells.
+    /// A scaling activity. An activity that does not end is reported, and followed all the same: its instances are on
+    /// the move as long as it says so, and no other state shows that.
     Activity,
 }
 
@@ -54,7 +54,7 @@ pub enum Progress {
 }
 
 impl Progress {
-    /// What of it decides whether the change is over.
+    /// The part of the progress that decides whether the change is over.
     #[must_use]
     pub const fn shown(&self) -> Shown {
         match self {
@@ -66,7 +66,7 @@ impl Progress {
     }
 }
 
-/// What follows from how a job or scaling activity stands.
+/// The conclusion from how a job or scaling activity stands.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Course {
     /// It is waited for.
@@ -89,7 +89,7 @@ pub struct Followed {
 }
 
 impl Followed {
-    /// The call was answered, or found so at a takeover, at `since`.
+    /// A change whose call was answered, or found answered at a takeover, at `since`.
     #[must_use]
     pub const fn new(since: Duration) -> Self {
         Self { since, seen: false }
@@ -97,8 +97,8 @@ impl Followed {
 
     /// Takes in what a look at `now` shows, and returns whether the change is over.
     ///
-    /// What is not listed has not ended, unless it was listed before or had the time to be. A state that nobody knows is
-    /// not waited for without end: it may be one of the ends.
+    /// A job or activity that is not listed has not ended, unless it was listed before or has had the time to be
+    /// listed. An unknown state is not waited for without end: it may be one of the end states.
     pub fn look(&mut self, shown: Shown, now: Duration, patience: Patience) -> bool {
         self.seen |= matches!(shown, Shown::Running | Shown::Unclear);
         match shown {
@@ -109,7 +109,7 @@ impl Followed {
         }
     }
 
-    /// Takes in how it stands at `now`, and returns what follows.
+    /// Takes in the progress at `now`, and returns the conclusion.
     pub fn course(
         &mut self,
         carrier: Carrier,

@@ -1,25 +1,25 @@
-//! How old a look may be that a pass begins with (S5).
+//! How old the look that a pass begins with may be (S5).
 //!
 //! Times are durations since one moment that the caller chose; only differences count.
 
 use std::time::Duration;
 
-/// What the age of a look depends on.
+/// The facts that the age of a look depends on.
 #[derive(Clone, Copy, Debug)]
 pub struct Situation {
     /// Whether the spec changed, or a person asked for a look.
     pub asked: bool,
     /// Whether the last pass failed.
     pub failing: bool,
-    /// While anything moves, how soon it is looked at again.
+    /// How soon the group is looked at again while anything moves.
     pub quick_beat: Option<Duration>,
-    /// How often it is looked at otherwise.
+    /// How often the group is looked at otherwise.
     pub interval: Duration,
-    /// How old a view may be that permits removals.
+    /// How old a view that permits removals may be.
     pub view_age_max: Duration,
-    /// When something was due that the last pass waited for.
+    /// When the thing that the last pass waited for was due.
     pub due: Option<Duration>,
-    /// When the look was made from which the pass goes on, having waited until a call may leave.
+    /// When the look was made that the pass goes on from, after it waited until a call may leave.
     pub resumes_from: Option<Duration>,
     /// When the group was changed last.
     pub changed_at: Option<Duration>,
@@ -28,17 +28,17 @@ pub struct Situation {
 /// How old a look may be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Freshness {
-    /// It was asked for no earlier than this.
+    /// The earliest moment at which the look may have been asked for.
     pub since: Duration,
-    /// For how long the next one may be kept for whoever asks then.
+    /// How long the next look may be kept for whoever asks then.
     pub keep: Duration,
 }
 
 impl Situation {
-    /// How old the look may be that a pass begins with at `now`, so that objects can share it.
+    /// How old the look that a pass begins with at `now` may be, so that objects can share it.
     ///
-    /// While anything moves, as old as the object's own last look would be by now; else a tenth of the interval. Never
-    /// from before a change to the group, nor from before something that was waited for.
+    /// While anything moves, it may be as old as the object's own last look would be by now; else a tenth of the
+    /// interval. It is never from before a change to the group, nor from before something that was waited for.
     #[must_use]
     pub fn freshness(&self, now: Duration) -> Freshness {
         let keep = if self.asked || self.failing {
@@ -49,7 +49,7 @@ impl Situation {
         };
         let due = self.due.filter(|due| *due <= now);
         let kept = now.saturating_sub(keep);
-        // Who waited until a call may leave goes on from the look that it has.
+        // A pass that waited until a call may leave goes on from the look that it has.
         let oldest = self.resumes_from.map_or(kept, |look| look.min(kept));
         let since = [Some(oldest), due, self.changed_at];
         Freshness {

@@ -9,8 +9,8 @@ use std::time::Duration;
 pub struct Missing(Option<Duration>);
 
 impl Missing {
-    /// Takes in that the call says so at `now`. Returns whether that proves it, because it said so `gap` earlier too; and
-    /// from when on it would.
+    /// Takes in that the call says so at `now`. Returns whether that proves the group gone, because the call said so
+    /// `gap` earlier too, and the moment from which on it would.
     pub fn said(&mut self, now: Duration, gap: Duration) -> (bool, Duration) {
         let proven = *self.0.get_or_insert(now) + gap;
         (now >= proven, proven)

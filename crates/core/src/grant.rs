@@ -1,4 +1,4 @@
-//! Who may touch what: the grants of an account against what one object names.
+//! Checks the grants of an account against everything that one object names.
 
 use std::net::IpAddr;
 
@@ -51,7 +51,7 @@ pub enum Denial {
 ///
 /// # Errors
 ///
-/// What is missing, as closely as it can be told.
+/// The missing permission, as closely as it can be told.
 pub fn authorize(grants: &[Grant], request: &Request<'_>) -> Result<(), Denial> {
     let here: Vec<_> = grants
         .iter()
@@ -90,7 +90,7 @@ fn covers(patterns: &[String], id: &str) -> bool {
     patterns.iter().any(|pattern| matches(pattern, id))
 }
 
-/// Whether `pattern`, an id, a prefix ending in `*`, or a network in CIDR form, covers `id`.
+/// Whether `pattern` covers `id`. A pattern is an id, a prefix ending in `*`, or a network in CIDR form.
 fn matches(pattern: &str, id: &str) -> bool {
     if let Some(prefix) = pattern.strip_suffix('*') {
         return id.starts_with(prefix);

@@ -1,4 +1,4 @@
-//! What the guards of both kinds share: the rules about claims, stated a second time.
+//! The part that the guards of both kinds share: the rules about claims, stated a second time.
 
 use crate::{
     claim::{Age, Claimant, Standing},

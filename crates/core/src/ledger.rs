@@ -1,4 +1,4 @@
-//! What one object may remove (S1): the members it registered, and those it found and adopted.
+//! The entries that one object may remove (S1): those it registered, and those it found and adopted.
 
 use std::collections::BTreeSet;
 
@@ -7,12 +7,13 @@ use crate::server::{Rows, ServerKey};
 /// Entries that a ledger may hold; further additions wait (`LedgerFull`).
 pub const LEDGER_MAX: usize = 3000;
 
-/// What an object may remove. `K` is a member or an attachment; no key is in both sets.
+/// The entries that an object may remove. `K` is a member or an attachment; no key is in both sets.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Ledger<K> {
-    /// Put there by this object. Goes when it is taken off the list or the object is deleted.
+    /// Entries put there by this object. They go when they are taken off the list or the object is deleted.
     pub registered: BTreeSet<K>,
-    /// Found there when first listed. Goes when it is taken off the list, stays when the object is deleted.
+    /// Entries found there when first listed. They go when they are taken off the list, and stay when the object is
+    /// deleted.
     pub adopted: BTreeSet<K>,
 }
 
@@ -55,7 +56,7 @@ impl<K: Ord + Clone> Ledger<K> {
         self.registered.is_empty() && self.adopted.is_empty()
     }
 
-    /// Writes down that this object is about to add `key`; one that was adopted and got lost becomes registered.
+    /// Writes down that this object is about to add `key`. An adopted entry that got lost becomes registered.
     pub fn register(&mut self, key: K) {
         self.adopted.remove(&key);
         self.registered.insert(key);

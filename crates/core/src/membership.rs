@@ -22,17 +22,17 @@ use crate::{
     serving::{self, Serving},
 };
 
-/// What the spec says about one member.
+/// One member as the spec lists it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Wish {
-    /// What kind of thing it is.
+    /// The kind of member.
     pub kind: ServerKind,
     /// Absent: the product's default when added, never touched afterwards.
     pub weight: Option<Weight>,
 }
 
 /// Whether there is still something to do about a member: it is not in its group as the list says, or it is there, not
-/// listed, and `goes`. One at weight 0 that `drains` is on its way out, or gets its weight back.
+/// listed, and `goes`. A member that `drains` at weight 0 is on its way out, or gets its weight back.
 #[must_use]
 pub fn is_unfinished(wish: Option<&Wish>, row: Option<&Row>, goes: bool, drains: bool) -> bool {
     match (wish, row) {
@@ -51,7 +51,7 @@ pub fn is_unfinished(wish: Option<&Wish>, row: Option<&Row>, goes: bool, drains:
 pub struct Policy {
     /// Members that have to keep serving (S4).
     pub min_serving: Amount,
-    /// By how much a swap may dip where the group has no room for the new members (S3).
+    /// The number by which a swap may dip where the group has no room for the new members (S3).
     pub max_unavailable: Amount,
     /// Whether our removals may leave nobody serving.
     pub allow_empty: bool,
@@ -64,21 +64,21 @@ pub struct Policy {
     reason = "each may hold without the others"
 )]
 pub struct World {
-    /// Whose group it is.
+    /// The product that the group belongs to.
     pub product: Product,
-    /// Make it match, or let go of it.
+    /// Whether to make the group match the list, or to let go of it.
     pub purpose: Purpose,
     /// Whether a release leaves everything: `Retain`, or deleted while suspended or planning.
     pub keep: bool,
     /// How far removals may go.
     pub policy: Policy,
-    /// What the spec lists, resolved against the rows; empty on release.
+    /// Members that the spec lists, resolved against the rows; empty on release.
     pub desired: BTreeMap<ServerKey, Wish>,
-    /// What the group holds. A listing that stopped halfway is an error, never a short map.
+    /// Members that the group holds. A listing that stopped halfway is an error, never a short map.
     pub rows: Rows,
     /// Whether the view is whole, young enough, and begun after the last mutation (S5).
     pub view_permits_removal: bool,
-    /// What this object may remove.
+    /// Members that this object may remove.
     pub ledger: Ledger<ServerKey>,
     /// Order of birth of this object.
     pub age: Age,
@@ -89,7 +89,7 @@ pub struct World {
     /// Members that a call may still take: it settled and can land all the same, or it was answered and they are still
     /// listed.
     pub may_be_taken: BTreeSet<ServerKey>,
-    /// Members that were accepted to come, or to go, and that the list does not show so yet (S8).
+    /// Members whose addition or removal was accepted, and is not shown by the list yet (S8).
     pub awaited: BTreeSet<ServerKey>,
     /// Whether a quota refused an addition in this pass: the group has no room (S3).
     pub quota_reached: bool,
@@ -99,56 +99,56 @@ pub struct World {
     pub contended: BTreeSet<ServerKey>,
     /// Whether a removal begins with weight 0 and a wait.
     pub drains: bool,
-    /// Members that were sent weight 0 by us, to be removed later or given their weight back.
+    /// Members that we set to weight 0, to be removed later or given their weight back.
     pub draining: BTreeMap<ServerKey, Drain>,
-    /// What is known of members that no live object claims; empty unless the list is the whole truth (S7).
+    /// Members that no live object claims, with what is known of each; empty unless the list is the whole truth (S7).
     pub foreigners: BTreeMap<ServerKey, Foreigner>,
     /// Instances of scaling groups that another object attaches here: they change hands, they are not removed (S1).
     /// `None` if that could not be asked.
     pub brought: Option<BTreeSet<ServerKey>>,
 }
 
-/// A member that was sent weight 0 by us.
+/// A member that we set to weight 0.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Drain {
-    /// The weight to give back if it is wanted again.
+    /// The weight to give back if the member is wanted again.
     pub weight: Weight,
     /// Whether it has waited long enough to be removed.
     pub due: bool,
 }
 
-/// What to do, and what not to do and why. The sets are disjoint.
+/// The changes to make, and the differences to leave alone and why. The sets are disjoint.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Plan {
-    /// Listed, absent (or draining where that can be taken back): to be added, and registered before that.
+    /// Members to be added, and registered before that: listed, and absent or draining where that can be taken back.
     pub add: BTreeMap<ServerKey, Wish>,
-    /// Present at another weight than it should have, the one of before a drain included: to be changed in place.
+    /// Present members to be changed to the weight that they should have, which may be the one from before a drain.
     pub reweigh: BTreeMap<ServerKey, Weight>,
-    /// To be removed later: sent nothing from now on. With the weight to give back if it is wanted again.
+    /// Members to be set to weight 0 now and removed later, with the weight to give back if they are wanted again.
     pub drain: BTreeMap<ServerKey, Weight>,
-    /// At weight 0 and to be removed once it has waited: nothing to be called yet.
+    /// Members at weight 0 that are to be removed once they have waited: no call is due yet.
     pub waiting: BTreeSet<ServerKey>,
-    /// Ours and no longer listed: to be removed.
+    /// Members to be removed: ours and no longer listed.
     pub remove: BTreeSet<ServerKey>,
-    /// Listed and already there: to be written down, nothing to be called.
+    /// Members that are listed and already there: to be written down, without a call.
     pub adopt: BTreeSet<ServerKey>,
-    /// The same for what another object put there and hands over: it stays registered.
+    /// The same for members that another object put there and hands over: they stay registered.
     pub inherit: BTreeSet<ServerKey>,
-    /// In our ledger but another object's now: leaves the ledger, stays in the group.
+    /// Members in our ledger that are another object's now: they leave the ledger and stay in the group.
     pub hand_over: BTreeSet<ServerKey>,
-    /// In our ledger, neither listed nor present.
+    /// Members in our ledger that are neither listed nor present.
     pub absent: BTreeSet<ServerKey>,
-    /// Differences left alone.
+    /// Differences left alone, each with the reason.
     pub held: BTreeMap<ServerKey, Hold>,
-    /// Of the held, those another object claims, with its name.
+    /// Held members that another object claims, each with that object's name.
     pub conflicts: BTreeMap<ServerKey, String>,
-    /// Of the held, those that change hands between this object and another one, with its name.
+    /// Held members that change hands between this object and another one, each with that object's name.
     pub awaits: BTreeMap<ServerKey, String>,
-    /// The list has nobody to serve and that is not allowed (S4): more likely a mistake than a wish.
+    /// Whether the list has no member to serve though that is not allowed (S4): more likely a mistake than a wish.
     pub nobody_wanted: bool,
-    /// Everything stays: so asked, or releasing would leave nobody serving (L4).
+    /// Whether everything stays: as asked, or because releasing would leave nobody serving (L4).
     pub retain: bool,
-    /// How far it is.
+    /// How far the group is.
     pub counts: Counts,
 }
 
@@ -183,7 +183,7 @@ pub struct Counts {
     pub joining: usize,
     /// Members of ours on their way out.
     pub leaving: usize,
-    /// Of these, those that finish what they have at weight 0.
+    /// Leaving members that finish what they have at weight 0.
     pub draining: usize,
     /// Members that are neither listed nor ours.
     pub foreign: usize,
@@ -198,9 +198,9 @@ pub enum Change {
     Adopt,
     /// Change its weight to what the list says.
     Reweigh(Weight),
-    /// Give it the weight back that it had before it was sent nothing.
+    /// Give it back the weight that it had before it was set to weight 0.
     Restore(Weight),
-    /// Send it nothing, to be removed later. It has this weight now.
+    /// Set it to weight 0, to be removed later. The value is the weight that it has now.
     Drain(Weight),
     /// Take it out of the group.
     Remove,
@@ -233,29 +233,30 @@ impl Change {
 /// S7: another object's member is neither added, adopted nor changed.
 fn claimed_by_another(world: &World, key: &ServerKey, change: Change) -> Option<Hold> {
     if change.leads_out() || matches!(change, Change::Restore(_)) {
-        // Whose it is was settled when the difference was found: it is ours, handed over, or a stranger.
+        // The owner was settled when the difference was found: the member is ours, handed over, or a stranger.
         return None;
     }
     match claim::owner(key, &world.age, world.ledger.holds(key), &world.others) {
         Owner::Us => None,
         Owner::Other(_) => Some(Hold::Conflict),
-        // It is written down here before it leaves the other ledger, and is changed once it is in no other one.
+        // The member enters our ledger before it leaves the other one, and is changed once no other ledger holds it.
         Owner::Yielding(_) => (change != Change::Adopt).then_some(Hold::InFlight),
     }
 }
 
-/// S6: what an unsettled change names is left alone.
+/// S6: a member that an unsettled change names is left alone.
 fn in_flight(world: &World, key: &ServerKey, change: Change) -> Option<Hold> {
     (change != Change::Adopt && world.unsettled.contains(key)).then_some(Hold::InFlight)
 }
 
-/// S8: what was accepted is not sent again as long as the list may lag.
+/// S8: a change that was accepted is not sent again as long as the list may lag.
 fn awaited(world: &World, key: &ServerKey, change: Change) -> Option<Hold> {
     let again = change == Change::Add || change.leads_out();
     (again && world.awaited.contains(key)).then_some(Hold::InFlight)
 }
 
-/// S6: what the cloud is still working on, or is in a state this version does not know, is neither missing nor surplus.
+/// S6: a member that the cloud is still working on, or that is in a state this version does not know, is neither
+/// missing nor surplus.
 fn in_transition(world: &World, key: &ServerKey, change: Change) -> Option<Hold> {
     let state = world.rows.get(key)?.state;
     let can_be_taken_back =
@@ -264,17 +265,17 @@ fn in_transition(world: &World, key: &ServerKey, change: Change) -> Option<Hold>
     (!settled).then_some(Hold::InFlight)
 }
 
-/// S8: what the cloud refused waits for its next try.
+/// S8: a member that the cloud refused waits for its next try.
 fn parked(world: &World, key: &ServerKey, change: Change) -> Option<Hold> {
     (change != Change::Adopt && world.parked.contains(key)).then_some(Hold::Parked)
 }
 
-/// S8: what keeps coming back is left to whoever brings it.
+/// S8: a member that keeps coming back is left to whoever brings it.
 fn contended(world: &World, key: &ServerKey, change: Change) -> Option<Hold> {
     (change.leads_out() && world.contended.contains(key)).then_some(Hold::Contended)
 }
 
-/// S7: what is not ours leaves only as a stranger.
+/// S7: a member that is not ours leaves only as a stranger.
 fn perhaps_not_a_stranger(world: &World, key: &ServerKey, change: Change) -> Option<Hold> {
     if !change.leads_out() || world.owns(key) {
         return None;
@@ -287,20 +288,20 @@ fn perhaps_not_a_stranger(world: &World, key: &ServerKey, change: Change) -> Opt
     }
 }
 
-/// S1: what an attached scaling group might bring is left alone while that cannot be asked.
+/// S1: a member that an attached scaling group might bring is left alone while that cannot be asked.
 fn perhaps_brought(world: &World, key: &ServerKey, change: Change) -> Option<Hold> {
     let kind = world.rows.get(key)?.kind;
     let scales = matches!(kind, ServerKind::Ecs | ServerKind::Eci);
     (change.leads_out() && scales && world.brought.is_none()).then_some(Hold::ViewIncomplete)
 }
 
-/// S5: nothing is removed, or sent nothing, on a view that might lack something.
+/// S5: no member is removed, or set to weight 0, on a view that might lack something.
 fn not_seen_whole(world: &World, _: &ServerKey, change: Change) -> Option<Hold> {
     let takes_away = change.leads_out() || change == Change::Reweigh(0);
     (takes_away && !world.view_permits_removal).then_some(Hold::ViewIncomplete)
 }
 
-/// S4: a list without anybody to serve removes and reweighs nothing.
+/// S4: a list with no member to serve removes and reweighs nothing.
 fn nobody_would_be_wanted(world: &World, _: &ServerKey, change: Change) -> Option<Hold> {
     let takes_away = change.leads_out() || matches!(change, Change::Reweigh(_));
     (takes_away && world.lists_nobody()).then_some(Hold::LastServing)
@@ -316,7 +317,7 @@ impl World {
             .count()
     }
 
-    /// Whether the list, which is not allowed to be empty, has nobody to serve.
+    /// Whether the list has no member to serve though that is not allowed. Never on release.
     #[must_use]
     pub fn lists_nobody(&self) -> bool {
         self.purpose == Purpose::Converge && !self.policy.allow_empty && self.wanted() == 0
@@ -329,8 +330,8 @@ impl World {
         self.shows_serving(key, row) && !self.may_be_taken.contains(key)
     }
 
-    /// Whether a member serves as far as the view shows, whatever may still take it. It is counted on by nobody, and does
-    /// not leave for free either: it may be the last one all the same.
+    /// Whether a member serves as far as the view shows, even if a late call may still take it. Such a member does not
+    /// count as serving, and does not leave for free either: it may be the last one that serves.
     #[must_use]
     pub fn shows_serving(&self, key: &ServerKey, row: &Row) -> bool {
         row.state == State::Available && row.weight != Some(0) && !self.unsettled.contains(key)
@@ -345,7 +346,7 @@ impl World {
         }
     }
 
-    /// What becomes of `key`, which the ledger holds and the list does not.
+    /// The ownership of `key`, which the ledger holds and the list does not.
     fn unlisted(&self, key: &ServerKey) -> Unlisted<'_> {
         let leaving = self.purpose == Purpose::Release;
         claim::unlisted(key, &self.age, leaving, &self.others)
@@ -366,14 +367,14 @@ impl World {
         !self.desired.contains_key(key) && (self.owns(key) || stranger)
     }
 
-    /// The weight that a listed member should have, if that is anybody's business.
+    /// The weight that a listed member should have, if any: the listed one, else the one from before a drain.
     fn weight_for(&self, key: &ServerKey, wish: &Wish) -> Option<Weight> {
         let before = self.draining.get(key).map(|drain| drain.weight);
         let at_rest = self.rows.get(key).is_some_and(|row| row.weight == Some(0));
         wish.weight.or(before.filter(|_| at_rest))
     }
 
-    /// The number below which no call may bring the group (S4).
+    /// The number of serving members below which no call may bring the group (S4).
     #[must_use]
     pub fn floor(&self) -> usize {
         serving::floor(
@@ -383,7 +384,7 @@ impl World {
         )
     }
 
-    /// By how much the swap may dip now.
+    /// The number of members by which the swap may dip now.
     fn dip(&self) -> usize {
         if self.quota_reached {
             self.policy.max_unavailable.rounded_down(self.wanted())
@@ -440,7 +441,7 @@ pub fn plan(world: &World) -> Plan {
     plan
 }
 
-/// What speaks against one of the changes, now that those before it are decided.
+/// The objection to one of the changes, now that those before it are decided.
 fn objection(
     world: &World,
     key: &ServerKey,
@@ -489,7 +490,7 @@ fn take(room: &mut usize) -> bool {
     some
 }
 
-/// How many may stop serving in this plan (S3, S4).
+/// How many members may stop serving in this plan (S3, S4).
 struct Budget {
     replaced: usize,
     above_floor: usize,
@@ -506,7 +507,7 @@ impl Budget {
         }
     }
 
-    /// One more removal of a member that serves.
+    /// Removes one more member that serves.
     fn remove(&mut self) -> Option<Hold> {
         if self.replaced == 0 {
             return Some(Hold::WaitsForReplacement);
@@ -519,19 +520,19 @@ impl Budget {
         None
     }
 
-    /// One more that may serve, and that nobody counts on: others have to be enough without it.
+    /// Loses one more member that may serve but does not count: the others have to be enough without it.
     fn lose_what_is_not_counted(&self) -> Option<Hold> {
         (!self.floor_stands).then_some(Hold::LastServing)
     }
 
-    /// One more listed member that is to be sent nothing.
+    /// Sets one more listed member to weight 0.
     fn silence(&mut self) -> Option<Hold> {
         (!take(&mut self.above_floor)).then_some(Hold::LastServing)
     }
 }
 
-/// L4: with `Retain` everything stays, and a release that would leave nobody serving is none either. What was sent
-/// nothing gets its weight back.
+/// L4: with `Retain` everything stays, and so it does if the release would leave nobody serving. Members that we set to
+/// weight 0 get their weight back.
 fn keep_everything_if_asked_or_nobody_would_be_left(world: &World, plan: &mut Plan) {
     let held_back = plan
         .held
@@ -554,8 +555,8 @@ fn keep_everything_if_asked_or_nobody_would_be_left(world: &World, plan: &mut Pl
     }
 }
 
-/// Whether everything could leave if no call that may still land did: such a release waits, it does not end with members
-/// left behind.
+/// Whether everything could leave if no late call landed. Such a release waits; it does not end with members left
+/// behind.
 fn would_pass(world: &World) -> bool {
     let later = || World {
         may_be_taken: BTreeSet::new(),

@@ -1,4 +1,4 @@
-//! What is left alone because the cloud refused it, or because somebody else brings it back (S8).
+//! Entries left alone because the cloud refused them, or because somebody else brings them back (S8).
 //!
 //! Times are durations since one moment that the caller chose; only differences count.
 
@@ -10,13 +10,13 @@ use std::{
 
 use crate::reason::Hold;
 
-/// Entries that status lists as left alone.
+/// The most entries that status lists as left alone.
 pub const PARKED_MAX: usize = 100;
 
-/// Returns after which an entry is left to whoever brings it.
+/// The number of returns after which an entry is left to whoever brings it.
 pub const RETURNS_MAX: u32 = 3;
 
-/// How the reason begins that status gives for an entry that keeps coming back.
+/// The first word of the reason that status gives for an entry that keeps coming back.
 const CONTENDED: &str = "Contended";
 
 /// Why an entry is left alone, as status says it.
@@ -29,7 +29,7 @@ pub enum LeftAlone {
 }
 
 impl LeftAlone {
-    /// Reads what status says.
+    /// Reads the reason that status gives.
     #[must_use]
     pub fn read(written: &str) -> Self {
         if written.starts_with(CONTENDED) {
@@ -59,13 +59,13 @@ pub struct Parking<K>(BTreeMap<K, Parked>);
 /// An entry that the cloud refused.
 #[derive(Clone, Debug)]
 pub struct Parked {
-    /// The cloud's words, should the write that tells them get lost.
+    /// The cloud's words, in case the write that tells them gets lost.
     reason: String,
     /// When it is tried again.
     until: Duration,
     /// How often a retry was refused.
     pub retries: u32,
-    /// Whether what it names does not exist.
+    /// Whether the group that the entry names does not exist.
     pub group_missing: bool,
 }
 
@@ -76,10 +76,10 @@ impl<K> Default for Parking<K> {
 }
 
 impl<K: Ord + Clone> Parking<K> {
-    /// Leaves `key` alone until then, with the cloud's words as the `reason`, and has that told in `status`. Returns whether
-    /// it is news: refused again with the same words is none.
+    /// Leaves `key` alone `until` that time, with the cloud's words as the `reason`, and has that told in `status`.
+    /// Returns whether that is news: another refusal in the same words is none.
     ///
-    /// `group_missing`: what it names does not exist.
+    /// `group_missing`: the group that `key` names does not exist.
     pub fn park(
         &mut self,
         key: K,
@@ -103,10 +103,11 @@ impl<K: Ord + Clone> Parking<K> {
         news
     }
 
-    /// What is parked at `now`, of what is still `wanted`, and when the first of it is tried again. The rest is forgotten,
-    /// in `status` too.
+    /// The entries that are still `wanted` and parked at `now`, and when the first of them is tried again. Refused
+    /// entries that are no longer wanted are forgotten, in `status` too.
     ///
-    /// What only status knows was parked before this process began: it is tried once, and failing then counts as again.
+    /// An entry that only status knows was parked before this process began. It is tried once, and a failure then
+    /// counts as another one.
     pub fn now(
         &mut self,
         status: &mut BTreeMap<K, LeftAlone>,
@@ -137,20 +138,20 @@ impl<K: Ord + Clone> Parking<K> {
         (waiting.map(|(key, _)| key.clone()).collect(), first)
     }
 
-    /// Whether anything that is `held` because it is parked `is` so: not what is being tried again at present.
+    /// Whether `is` holds for any entry that is `held` as parked. Entries that are being tried again do not count.
     pub fn any(&self, held: &BTreeMap<K, Hold>, is: impl Fn(&Parked) -> bool) -> bool {
         let waits = |key| held.get(key) == Some(&Hold::Parked);
         let mut parked = self.0.iter();
         parked.any(|(key, parked)| waits(key) && is(parked))
     }
 
-    /// Has everything tried again.
+    /// Forgets every entry, so that all are tried again.
     pub fn clear(&mut self) {
         self.0.clear();
     }
 }
 
-/// Has it told in `status` that `key` is contended, if there is room. Returns whether that is news.
+/// Has `status` tell that `key` is contended, if there is room. Returns whether that is news.
 pub fn tell_contended<K: Ord>(key: K, status: &mut BTreeMap<K, LeftAlone>) -> bool {
     if status.contains_key(&key) || status.len() >= PARKED_MAX {
         return false;

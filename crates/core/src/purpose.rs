@@ -1,6 +1,6 @@
-//! What a pass over an object is for.
+//! The purpose of a pass over an object.
 
-/// What the object is for.
+/// The purpose of a pass.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Purpose {
     /// Make the group match the list.

@@ -55,7 +55,7 @@ pub enum Reason {
     Releasing,
 }
 
-/// What a reason says about the future.
+/// The future of an object, as its reason tells it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Outlook {
     /// At rest, as asked.
@@ -67,7 +67,7 @@ pub enum Outlook {
 }
 
 impl Reason {
-    /// As conditions write it. Never changed: alerts and scripts wait for it.
+    /// The name that conditions write. Never changed: alerts and scripts wait for it.
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {
@@ -99,7 +99,7 @@ impl Reason {
         }
     }
 
-    /// What follows from it.
+    /// The outlook that follows from the reason.
     #[must_use]
     pub const fn outlook(self) -> Outlook {
         match self {
@@ -129,7 +129,7 @@ impl Reason {
         }
     }
 
-    /// Whether it is tried again ever later.
+    /// Whether the object is tried again with growing delays.
     #[must_use]
     pub const fn backs_off(self) -> bool {
         matches!(

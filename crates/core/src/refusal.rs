@@ -1,4 +1,4 @@
-//! What to send when a batch is refused, or fails after it was accepted, because one of its members is bad (S8).
+//! The batches to send after a batch was refused, or failed though it was accepted, because of one bad member (S8).
 
 use std::collections::BTreeSet;
 
@@ -27,8 +27,8 @@ pub fn halve<T: Clone>(batch: &[T]) -> Result<[Vec<T>; 2], T> {
 
 /// Batches with a bad member in them, which are sent by themselves until it is found.
 ///
-/// One that was refused is halved. One that was accepted and failed later as a whole is sent once more as it was;
-/// failing again it is halved, and each half is sent once.
+/// A refused batch is halved. A batch that was accepted and failed later as a whole is sent once more as it was. If it
+/// fails again, it is halved, and each half is sent once.
 #[derive(Clone, Debug)]
 pub struct Trials<T>(Vec<BTreeSet<T>>);
 
@@ -39,7 +39,7 @@ impl<T> Default for Trials<T> {
 }
 
 impl<T: Ord + Clone> Trials<T> {
-    /// Cuts `items` into batches of at most `limit`: what is on trial by itself, the rest in order.
+    /// Cuts `items` into batches of at most `limit`: each trial by itself, the rest in order.
     #[must_use]
     pub fn batches(&self, items: &[T], limit: usize) -> Vec<Vec<T>> {
         let wanted: BTreeSet<_> = items.iter().cloned().collect();
@@ -59,7 +59,7 @@ impl<T: Ord + Clone> Trials<T> {
         batches(&rest, limit).into_iter().chain(trials).collect()
     }
 
-    /// Takes in that `batch`, which was accepted, failed as a whole. Returns the bad one if that is known now.
+    /// Takes in that `batch`, which was accepted, failed as a whole. Returns the bad item if it is known now.
     pub fn failed(&mut self, batch: &BTreeSet<T>) -> Option<T> {
         if self.0.iter().any(|trial| batch.is_subset(trial)) {
             return self
@@ -77,7 +77,7 @@ impl<T: Ord + Clone> Trials<T> {
     ///
     /// # Errors
     ///
-    /// The bad one, once it is alone.
+    /// The bad item, once it is alone.
     pub fn refused(&mut self, batch: &[T]) -> Result<[Vec<T>; 2], T> {
         self.passed(batch);
         let halves = halve(batch)?;
@@ -87,7 +87,7 @@ impl<T: Ord + Clone> Trials<T> {
         Ok(halves)
     }
 
-    /// Takes in that these arrived, or are wanted no longer.
+    /// Takes in that `items` arrived, or are wanted no longer.
     pub fn passed<'a>(&mut self, items: impl IntoIterator<Item = &'a T>)
     where
         T: 'a,
@@ -100,7 +100,7 @@ impl<T: Ord + Clone> Trials<T> {
         self.0.retain(|trial| !trial.is_empty());
     }
 
-    /// Ends the trial of all that is not `left` to be done.
+    /// Ends the trial of every item that is not `left` to be done.
     pub fn keep(&mut self, left: impl Fn(&T) -> bool) {
         for trial in &mut self.0 {
             trial.retain(&left);

@@ -7,7 +7,7 @@ use std::{
     str::FromStr,
 };
 
-/// What tells one member of a group from another: `ID[@IP][:PORT]`.
+/// The key that tells one member of a group from another: `ID[@IP][:PORT]`.
 ///
 /// `id` is an instance, ENI or ECI id, or for members by address the address in its shortest form.
 /// IPv6 addresses, and ids that contain a colon, are written in brackets.
@@ -15,7 +15,7 @@ use std::{
 pub struct ServerKey {
     /// Instance, ENI or ECI id, or the address itself.
     pub id: String,
-    /// Which address of an ENI or ECI; absent until it is known.
+    /// The address of the ENI or ECI that is meant; absent until it is known.
     pub ip: Option<IpAddr>,
     /// Absent where the product fixes the port.
     pub port: Option<u16>,
@@ -95,7 +95,7 @@ impl FromStr for ServerKey {
     }
 }
 
-/// Splits off `[…]`, or what comes before the first of `ends`.
+/// Splits off `[…]`, or the text before the first of `ends`.
 fn bracketed_or_until<'a>(text: &'a str, ends: &[char]) -> Result<(&'a str, &'a str), NotAServer> {
     if let Some(inner) = text.strip_prefix('[') {
         return inner.split_once(']').ok_or(NotAServer);
@@ -103,7 +103,7 @@ fn bracketed_or_until<'a>(text: &'a str, ends: &[char]) -> Result<(&'a str, &'a 
     Ok(text.split_at(text.find(ends).unwrap_or(text.len())))
 }
 
-/// What kind of thing a member is.
+/// The kind of a member.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum ServerKind {
     /// An ECS instance, `i-…`.
@@ -119,7 +119,7 @@ pub enum ServerKind {
 }
 
 impl ServerKind {
-    /// What the id says it is: `i-`, `eni-`, `eci-` or an address; anything else is a function.
+    /// The kind that the id tells by `i-`, `eni-`, `eci-` or an address; anything else is a function.
     #[must_use]
     pub fn told_by(id: &str) -> Self {
         if id.parse::<IpAddr>().is_ok() {
@@ -137,12 +137,12 @@ impl ServerKind {
 /// Share of new connections a member takes, `0..=100`; zero keeps it registered and sends it nothing.
 pub type Weight = u8;
 
-/// What a listing says a member is doing.
+/// The state of a member, as a listing says it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum State {
     /// Joining; does not serve yet.
     Adding,
-    /// Serves, if its weight is above zero. CLB lists no states: what it lists is this.
+    /// Serves, if its weight is above zero. CLB lists no states: every member that it lists is in this one.
     Available,
     /// Being changed.
     Configuring,
@@ -165,11 +165,11 @@ impl State {
 /// One row of a member list.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Row {
-    /// What kind of thing it is; a removal has to repeat it.
+    /// The kind of member; a removal has to repeat it.
     pub kind: ServerKind,
     /// Absent where the product has no weights.
     pub weight: Option<Weight>,
-    /// What it is doing.
+    /// The state of the member.
     pub state: State,
 }
 

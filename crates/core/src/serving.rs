@@ -2,7 +2,7 @@
 
 use crate::amount::Amount;
 
-/// Who serves in a group at one moment. Health is not part of it.
+/// How many members serve in a group at one moment. Health is not part of it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Serving {
     /// Listed members whose weight is not 0, serving or not.
@@ -15,7 +15,7 @@ pub struct Serving {
     pub total: usize,
 }
 
-/// The number below which no call of ours may bring a group (S4).
+/// The number of serving members below which no call of ours may bring a group (S4).
 ///
 /// `wanted` is 0 at deletion.
 #[must_use]
@@ -27,15 +27,15 @@ pub fn floor(min_serving: Amount, wanted: usize, allow_empty: bool) -> usize {
 }
 
 impl Serving {
-    /// How many of the surplus may go without the swap dipping (S3).
+    /// How many surplus members may go without the swap dipping (S3).
     ///
-    /// `dip` is by how much it may dip where the group has no room for the new members.
+    /// `dip` is the number by which the swap may dip where the group has no room for the new members.
     #[must_use]
     pub fn replaced(&self, dip: usize) -> usize {
         (self.desired + self.surplus).saturating_sub(self.wanted.saturating_sub(dip))
     }
 
-    /// How many may stop serving before `floor` is reached (S4).
+    /// How many members may stop serving before `floor` is reached (S4).
     #[must_use]
     pub fn above(&self, floor: usize) -> usize {
         self.total.saturating_sub(floor)

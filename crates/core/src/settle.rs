@@ -9,18 +9,18 @@ use crate::{
     view::View,
 };
 
-/// The waits that settling is made of.
+/// The waits used in settling.
 #[derive(Clone, Copy, Debug)]
 pub struct Waits {
     /// From sending (after a takeover: from the takeover) to the first view that counts.
     pub after_sending: Duration,
     /// Between the two views that have to agree.
     pub between_views: Duration,
-    /// How long what was named stays in the ledger: a signed call can still land within it.
+    /// How long the names of a call stay in the ledger: a signed call can still land within that time.
     pub linger: Duration,
 }
 
-/// What a view shows of one name that a call gives. Two views that show the same agree about it.
+/// One name of a call, as a view shows it. Two views agree about a name if they show the same.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Sighting {
     /// It is not there.
@@ -31,11 +31,11 @@ pub enum Sighting {
     Member(State, Option<Weight>),
     /// An attachment.
     Attached(Option<Weight>),
-    /// Everybody who is in the group: instances come or go with the call.
+    /// All members of the group: instances come or go with the call.
     Everybody(BTreeSet<ServerKey>),
 }
 
-/// An operation whose outcome is unknown. `S` is what a view shows of the members it names.
+/// An operation whose outcome is unknown. `S` is the state in which a view shows the members it names.
 #[derive(Clone, Debug)]
 pub struct Settling<S> {
     since: Duration,
@@ -43,7 +43,7 @@ pub struct Settling<S> {
 }
 
 impl<S: PartialEq> Settling<S> {
-    /// The call was sent, or found open at a takeover, at `since`.
+    /// An operation whose call was sent, or found open at a takeover, at `since`.
     #[must_use]
     pub fn new(since: Duration) -> Self {
         Self { since, first: None }
@@ -86,7 +86,7 @@ pub struct Call {
 }
 
 impl Call {
-    /// One that was sent, or found open at a takeover, at `since`.
+    /// A call that was sent, or found open at a takeover, at `since`.
     #[must_use]
     pub fn new(action: String, names: BTreeSet<String>, since: Duration) -> Self {
         Self {
@@ -113,12 +113,12 @@ impl<I: Ord + Clone> Unsettled<I> {
         self.0.insert(id, call);
     }
 
-    /// Takes in a call that somebody speaks of, as it is unless it is known.
+    /// Takes in a call that somebody speaks of, unless it is known already.
     pub fn told(&mut self, id: I, call: impl FnOnce() -> Call) {
         self.0.entry(id).or_insert_with(call);
     }
 
-    /// Forgets what is over for another reason.
+    /// Keeps the calls that `stays` selects, and forgets those that are over for another reason.
     pub fn keep(&mut self, stays: impl Fn(&I) -> bool) {
         self.0.retain(|id, _| stays(id));
     }
@@ -134,15 +134,15 @@ impl<I: Ord + Clone> Unsettled<I> {
         self.0.keys()
     }
 
-    /// What the calls name.
+    /// The members or attachments that the calls name.
     #[must_use]
     pub fn names(&self) -> BTreeSet<String> {
         let names = self.0.values().flat_map(|call| &call.names);
         names.cloned().collect()
     }
 
-    /// Lets a view count towards every call; `show` has what it shows of one name. Returns the calls that have settled, in
-    /// order, which are forgotten; and when the next view is worth asking for.
+    /// Lets a view count towards every call; `show` returns the state in which it shows one name. Returns the calls
+    /// that have settled, in order, and forgets them. Also returns when the next view is worth asking for.
     pub fn look(
         &mut self,
         view: View,
@@ -165,7 +165,7 @@ impl<I: Ord + Clone> Unsettled<I> {
     }
 }
 
-/// Ledger entries that are neither listed nor present, and since how many whole views.
+/// Ledger entries that are neither listed nor present, and for how many whole views.
 #[derive(Clone, Debug)]
 pub struct Absences<K> {
     views: BTreeMap<K, u32>,
@@ -192,7 +192,7 @@ impl<K: Ord + Clone> Absences<K> {
         }
     }
 
-    /// What is kept at `now` because a late call may still bring it.
+    /// The keys that are kept at `now` because a late call may still bring them.
     pub fn kept(&self, now: Duration) -> impl Iterator<Item = K> {
         let kept = self
             .stay_until
@@ -201,10 +201,11 @@ impl<K: Ord + Clone> Absences<K> {
         kept.map(|(key, _)| key.clone())
     }
 
-    /// Takes in which unlisted ledger entries a whole view lacked that was asked for at `begun`, and returns those that
-    /// may leave.
+    /// Takes in the unlisted ledger entries that are `absent` from a whole view, which was asked for at `begun`.
+    /// Returns those that may leave.
     ///
-    /// What is absent in the very first view after a takeover lingers, because nobody knows why it is absent.
+    /// An entry that is absent from the very first view after a takeover lingers, because nobody knows why it is
+    /// absent.
     /// A release does not linger.
     pub fn look(
         &mut self,

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use crate::reason::{Hold, Outlook, Reason};
 
-/// What a judgement depends on. `K` is a member or an attachment.
+/// The facts that a judgement depends on. `K` is a member or an attachment.
 #[derive(Clone, Debug)]
 #[expect(
     clippy::struct_excessive_bools,
@@ -21,7 +21,7 @@ pub struct Facts<'a, K> {
     pub draining: bool,
     /// A quota of the cloud stopped an addition in this pass.
     pub quota_reached: bool,
-    /// What a parked one names does not exist.
+    /// The group that a parked entry names does not exist.
     pub group_missing: bool,
     /// A parked member was tried again an hour later and failed again.
     pub parked_again: bool,
@@ -47,7 +47,7 @@ impl From<Reason> for Verdict {
 
 /// Judges a pass that saw the group and did what it could.
 ///
-/// What needs a person comes before what passes by itself, so that it is not hidden by a long change.
+/// A reason that needs a person comes before one that passes by itself, so that a long change does not hide it.
 #[must_use]
 pub fn judge<K: Ord>(facts: &Facts<'_, K>) -> Verdict {
     let holds = |hold| facts.held.values().any(|held| *held == hold);

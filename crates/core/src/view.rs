@@ -1,8 +1,9 @@
-//! A whole view of a group, as far as what was sent earlier is judged by it.
+//! A whole view of a group, as far as earlier calls are judged by it.
 
 use std::time::Duration;
 
-/// When a whole view was had, and of what. Times are durations since one moment that the caller chose.
+/// When a whole view was had, and whether its group was idle. Times are durations since one moment that the caller
+/// chose.
 #[derive(Clone, Copy, Debug)]
 pub struct View {
     /// When it was asked for.

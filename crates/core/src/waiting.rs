@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, time::Duration};
 
-/// Since when each entry waits.
+/// The entries that wait, and since when each does.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct WaitingSince<K>(BTreeMap<K, Duration>);
 
@@ -13,8 +13,8 @@ impl<K> Default for WaitingSince<K> {
 }
 
 impl<K: Ord + Clone> WaitingSince<K> {
-    /// Takes in what waits `now`, and returns what has waited for longer than `patience` with whom it waits for, and when
-    /// the next one will have.
+    /// Takes in the entries that wait at `now`. Returns those that have waited for at least `patience`, each with the
+    /// object it waits for, and when the next one will have.
     pub fn overdue(
         &mut self,
         awaits: &BTreeMap<K, String>,

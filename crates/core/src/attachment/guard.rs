@@ -12,7 +12,7 @@ use crate::{
     purpose::Purpose,
 };
 
-/// How the instances of the scaling group fare.
+/// Whether the instances of the scaling group stay or leave.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Detach {
     /// They stay in the server group.
@@ -21,7 +21,7 @@ pub enum Detach {
     Forced,
 }
 
-/// A call that must not be sent, and the attachment that says why.
+/// A call that must not be sent, and the attachment that would break a rule.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Violation {
     /// The rule it would break.
@@ -116,7 +116,7 @@ fn instances_may_leave(world: &World, batch: &[AttachmentKey]) -> Result<(), Vio
         attachment: Some(key.clone()),
     };
     for key in batch {
-        // A group that was not read is one that nobody serves in.
+        // A group that was not read counts as one that nobody serves in.
         let unread = || violates(if world.allow_empty { "S1" } else { "S4" }, key);
         let feed = world.feeds.get(key).ok_or_else(unread)?;
         let group = key.fed_group();
@@ -146,7 +146,7 @@ fn shortage(world: &World, batch: &[AttachmentKey]) -> Option<&'static str> {
     if left.count() == 0 && world.purpose == Purpose::Converge && !world.allow_empty {
         return Some("S4");
     }
-    // S3 is about what goes for good: who gets another weight is its own replacement.
+    // S3 is about attachments that go for good: one that gets another weight is its own replacement.
     let listed = |key: &AttachmentKey| world.desired.contains_key(key);
     if batch.iter().all(listed) {
         return None;
@@ -162,7 +162,7 @@ fn shortage(world: &World, batch: &[AttachmentKey]) -> Option<&'static str> {
     (after.count() < world.desired.len().min(counted().count())).then_some("S3")
 }
 
-/// Whether this object may detach it: on release only what it registered.
+/// Whether this object may detach `key`: on release only attachments that it registered.
 fn owned(world: &World, key: &AttachmentKey) -> bool {
     let adopted = world.ledger.adopted.contains(key) && world.purpose == Purpose::Converge;
     world.ledger.registered.contains(key) || adopted

@@ -1,4 +1,4 @@
-//! What tells one attachment of a scaling group from another.
+//! The key that tells one attachment of a scaling group from another.
 
 use std::{fmt, str::FromStr};
 
@@ -32,7 +32,7 @@ pub enum AttachmentKey {
     },
 }
 
-/// What is attached by one pair of operations, and spoken of by one list.
+/// A family of attachments: one pair of operations makes and undoes them, and one list of a spec names them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Family {
     /// ALB, NLB and GWLB server groups.
@@ -53,7 +53,7 @@ impl Family {
 pub struct NotAnAttachment;
 
 impl AttachmentKey {
-    /// How it is attached and detached.
+    /// The family, which decides how it is attached and detached.
     #[must_use]
     pub const fn family(&self) -> Family {
         match self {

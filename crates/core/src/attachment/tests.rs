@@ -353,7 +353,7 @@ fn two_ports_of_one_group_do_not_count_on_each_other() {
     }
 }
 
-/// What could be read left, and then everything was said to stay.
+/// Attachments whose groups could be read left, and then everything was said to stay.
 #[test]
 fn a_forced_release_waits_until_every_group_was_seen() {
     let unread = "forced; release; have a b; own a b; feeds a 3 1";

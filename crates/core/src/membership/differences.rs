@@ -1,4 +1,4 @@
-//! How a group differs from what is wanted: what would have to be changed, before any rule is asked.
+//! How a group differs from what is wanted: the changes that would be needed, before any rule is asked.
 
 use super::{Change, Plan, Wish, World};
 use crate::{
@@ -8,9 +8,9 @@ use crate::{
     server::{Row, ServerKey, Weight},
 };
 
-/// The differences that would need a change. What needs none goes straight into the plan.
+/// The differences that would need a change. Differences that need none go straight into the plan.
 ///
-/// What leads out comes last, so that all draw on one budget in a fixed order.
+/// Changes that lead out come last, so that all of them draw on one budget in a fixed order.
 pub(super) fn differences(world: &World, plan: &mut Plan) -> Vec<(ServerKey, Change)> {
     let mut changes = Vec::new();
     for (key, wish) in &world.desired {
@@ -28,7 +28,7 @@ pub(super) fn differences(world: &World, plan: &mut Plan) -> Vec<(ServerKey, Cha
             changes.extend(way_out(world, key, row, plan));
         }
     }
-    // Strangers that were about to leave, and are none any more.
+    // Members that were about to leave as strangers, and are no longer strangers.
     let stays = |key: &&ServerKey| {
         !ours_or_listed(key)
             && (!world.foreigners.contains_key(*key) || claim::claimed(*key, &world.others))
@@ -42,7 +42,7 @@ pub(super) fn differences(world: &World, plan: &mut Plan) -> Vec<(ServerKey, Cha
     changes
 }
 
-/// How a listed server comes to be as it is listed.
+/// The change that brings a listed server to what the list says, if one is needed.
 fn way_in(world: &World, key: &ServerKey, wish: &Wish) -> Option<Change> {
     let row = world.rows.get(key).filter(|row| !row.state.leaves());
     let Some(row) = row else {
@@ -53,7 +53,7 @@ fn way_in(world: &World, key: &ServerKey, wish: &Wish) -> Option<Change> {
         Some(weight) if known && row.weight.is_some_and(|now| now != weight) => {
             Some(Change::Reweigh(weight))
         }
-        // Known and yet another's: both ledgers hold it, which the rules will say.
+        // It is in our ledger and yet another object's: both ledgers hold it, and the rules will say so.
         _ if !known || claim::owner(key, &world.age, known, &world.others) != Owner::Us => {
             Some(Change::Adopt)
         }
@@ -61,7 +61,7 @@ fn way_in(world: &World, key: &ServerKey, wish: &Wish) -> Option<Change> {
     }
 }
 
-/// How a server leaves that is in the ledger and not listed, unless it changes hands or is gone.
+/// How a server that is in the ledger and not listed leaves, unless it changes hands or is gone.
 fn way_of_unlisted(world: &World, key: &ServerKey, plan: &mut Plan) -> Option<(ServerKey, Change)> {
     let stays_on_release = world.purpose == Purpose::Release && !world.owns(key);
     let unlisted = match stays_on_release || world.brings(key) {
@@ -71,7 +71,7 @@ fn way_of_unlisted(world: &World, key: &ServerKey, plan: &mut Plan) -> Option<(S
     let row = world.rows.get(key);
     match (unlisted, weight_to_restore(world, key)) {
         (Unlisted::Ours, _) => {}
-        // It changes hands as it was found.
+        // It changes hands with the weight that it was found with.
         (_, Some(weight)) => return Some((key.clone(), Change::Restore(weight))),
         (Unlisted::Theirs, None) => {
             if !world.unsettled.contains(key) {
@@ -119,7 +119,7 @@ fn way_out(
     Some((key.clone(), change))
 }
 
-/// The weight that a member had before we sent it nothing, if it is still sent nothing.
+/// The weight that a member had before we set it to weight 0, if it is still at 0.
 pub(super) fn weight_to_restore(world: &World, key: &ServerKey) -> Option<Weight> {
     let row = world.rows.get(key)?;
     let drain = world.draining.get(key)?;

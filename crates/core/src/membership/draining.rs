@@ -1,11 +1,11 @@
-//! Members at weight 0 that wait to be removed: until when, and what they get back.
+//! Members at weight 0 that wait to be removed: how long they wait, and the weight to give back.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::{Drain, Wish};
 use crate::server::{Rows, ServerKey, Weight};
 
-/// A member that was sent weight 0. `T` is a moment by the cloud's clock.
+/// A member that we set to weight 0. `T` is a moment by the cloud's clock.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Draining<T> {
     /// When it is to be removed; absent until it was seen at weight 0.
@@ -14,27 +14,28 @@ pub struct Draining<T> {
     pub weight: Weight,
 }
 
-/// What a view says about members that drain.
+/// One view, as far as it concerns members that drain.
 #[derive(Clone, Copy, Debug)]
 pub struct View<'a, T> {
-    /// What the group shows.
+    /// The rows of the group.
     pub rows: &'a Rows,
-    /// What the object lists.
+    /// The members that the object lists.
     pub desired: &'a BTreeMap<ServerKey, Wish>,
-    /// Whom a call under way, or one that may still land, could change.
+    /// Members that a call under way, or one that may still land, could change.
     pub in_flight: &'a BTreeSet<ServerKey>,
     /// When the group was looked at.
     pub now: T,
     /// When a wait that begins now is over.
     pub end: T,
-    /// Whether the spec has nobody wait.
+    /// Whether no member waits, as the spec says.
     pub at_once: bool,
 }
 
-/// Brings the record of drains up to date with a view. Returns which of them are over, and when the next one will be.
+/// Brings the record of drains up to date with a view. Returns the drains, each with whether its wait is over, and when
+/// the next wait ends.
 ///
-/// The wait begins when weight 0 was seen, and is written once; an entry leaves when there is no weight to give back.
-/// Entries in flight may still change, so they stay, and no wait of theirs begins.
+/// The wait begins when weight 0 was seen, and its end is written once. An entry leaves when there is no weight to give
+/// back. Entries in flight may still change, so they stay, and no wait of theirs begins.
 pub fn look<T: Copy + Ord>(
     record: &mut BTreeMap<ServerKey, Draining<T>>,
     view: View<'_, T>,

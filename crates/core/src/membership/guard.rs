@@ -12,7 +12,7 @@ use crate::{
     server::{ServerKey, State, Weight},
 };
 
-/// A batch that must not be sent, and the first member that says why.
+/// A batch that must not be sent, and the first member that would break a rule.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Violation {
     /// The rule it would break.
@@ -52,7 +52,7 @@ pub fn removal(world: &World, batch: &[ServerKey]) -> Result<(), Violation> {
     leaving(world, batch, world.product.members_per_call())
 }
 
-/// Checks that `batch` may be sent nothing in the group as `world` shows it, to be removed later.
+/// Checks that `batch` may be set to weight 0 in the group as `world` shows it, to be removed later.
 ///
 /// # Errors
 ///
@@ -126,7 +126,7 @@ fn leaving(world: &World, batch: &[ServerKey], limit: usize) -> Result<(), Viola
 pub fn reweigh(world: &World, weights: &[(ServerKey, Weight)]) -> Result<(), Violation> {
     for (server, weight) in weights {
         let listed = world.ledger.holds(server) && world.desired.contains_key(server);
-        // Given back what we took.
+        // We give back the weight that we took.
         let restored = world
             .draining
             .get(server)
@@ -178,7 +178,7 @@ pub fn reweigh(world: &World, weights: &[(ServerKey, Weight)]) -> Result<(), Vio
     Ok(())
 }
 
-/// S3 and S4: who would still serve afterwards.
+/// S3 and S4: checks that enough members would still serve afterwards.
 fn floor_stands(world: &World, batch: &[ServerKey]) -> Result<(), Violation> {
     let serving: Vec<_> = world
         .rows
@@ -187,7 +187,7 @@ fn floor_stands(world: &World, batch: &[ServerKey]) -> Result<(), Violation> {
         .map(|(key, _)| key)
         .collect();
     let stops = |key: &ServerKey| batch.contains(key);
-    // Who may be taken by a late call is counted on by nobody, and may be the last one all the same.
+    // A member that a late call may take does not count as serving, and yet it may be the last one that serves.
     let mut shown = world
         .rows
         .iter()

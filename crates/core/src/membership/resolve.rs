@@ -1,4 +1,4 @@
-//! Which row each entry of a list means.
+//! The row that each entry of a list means.
 //!
 //! An entry may leave the address of an ENI out. Then it means the member that the ledger knows by that id
 //! and port, else the only row there is; where several could be meant the spec is invalid.
@@ -17,9 +17,9 @@ use crate::{
 pub struct Entry {
     /// Instance, ENI or ECI id, or an address.
     pub id: String,
-    /// What kind of thing it is.
+    /// The kind of member.
     pub kind: ServerKind,
-    /// Which address of an ENI or ECI.
+    /// The address of the ENI or ECI that is meant.
     pub ip: Option<IpAddr>,
     /// Absent where the product fixes it.
     pub port: Option<u16>,
