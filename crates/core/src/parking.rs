@@ -76,8 +76,8 @@ impl<K> Default for Parking<K> {
 }
 
 impl<K: Ord + Clone> Parking<K> {
-    /// Leaves `key` alone `until` that time, with the cloud's words as the `reason`, and has that told in `status`.
-    /// Returns whether that is news: another refusal in the same words is none.
+    /// Leaves `key` alone up to the moment `until`, with the cloud's words as the `reason`, and has that told in
+    /// `status`. Returns whether that is news: another refusal in the same words is none.
     ///
     /// `group_missing`: the group that `key` names does not exist.
     pub fn park(
@@ -107,7 +107,7 @@ impl<K: Ord + Clone> Parking<K> {
     /// entries that are no longer wanted are forgotten, in `status` too.
     ///
     /// An entry that only status knows was parked before this process began. It is tried once, and a failure then
-    /// counts as another one.
+    /// counts as a repeated one.
     pub fn now(
         &mut self,
         status: &mut BTreeMap<K, LeftAlone>,
