@@ -1,4 +1,4 @@
-//! What an answer says besides its content: code and words of a refusal, and how long to wait.
+//! The parts of an answer besides its content: code and words of a refusal, and how long to wait.
 
 use std::time::Duration;
 
@@ -29,7 +29,7 @@ impl Refusal {
         let message = text(body, &["Message", "message"]).unwrap_or_default();
         let kind = kind(service, status, code, message);
         let mut told = match kind {
-            // What follows repeats what was signed, a security token included.
+            // The rest of the message repeats the signed text, a security token included.
             Kind::Credentials => first_sentence(message).to_owned(),
             _ => without_keys(message, keys),
         };
@@ -45,7 +45,7 @@ impl Refusal {
     }
 }
 
-/// Longest message that is kept: what fits into a status message.
+/// Longest message that is kept: as much as fits into a status message.
 const MESSAGE_MAX: usize = 400;
 
 /// Longest code and request id that are kept; real ones are shorter.

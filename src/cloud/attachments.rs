@@ -94,8 +94,8 @@ impl Cloud {
     }
 }
 
-/// A server group or load balancer that does not exist is one of several that the call names; what the call is about
-/// is the scaling group.
+/// A server group or load balancer that does not exist is one of several that the call names; the call itself is about
+/// the scaling group.
 fn as_one_of_several(error: Error, kind: Kind) -> Error {
     match error.kind {
         Kind::GroupNotFound => Error { kind, ..error },

@@ -76,14 +76,14 @@ impl Service {
 pub enum Effect {
     /// It only reads, and may be repeated at will.
     Reads,
-    /// It changes the cloud: one attempt, and whoever asked decides what a missing answer means.
+    /// It changes the cloud: one attempt, and the caller decides what a missing answer means.
     Changes,
 }
 
 /// One call.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Call {
-    /// Whose API it is.
+    /// The service whose API is called.
     pub service: Service,
     /// The action.
     pub action: &'static str,

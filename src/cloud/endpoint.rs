@@ -6,7 +6,7 @@ use reqwest::Url;
 
 use super::call::Service;
 
-/// Which endpoints are used.
+/// The endpoints that are used.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Network {
     /// From anywhere.
@@ -19,10 +19,10 @@ pub enum Network {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Endpoints(BTreeMap<Product, String>);
 
-/// What has an endpoint.
+/// The product that an endpoint is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Product {
-    /// Whatever has none of its own.
+    /// Every product without an endpoint of its own.
     All,
     /// An API.
     Of(Service),
@@ -72,7 +72,7 @@ impl Endpoints {
         self
     }
 
-    /// The URL of `service` in `region`; `None` if the region makes no host, as `xn--a` does not, which is read as
+    /// The URL of `service` in `region`; `None` if the region makes no host. `xn--a` makes none, because it is read as
     /// the encoding of another name.
     #[must_use]
     pub fn url(&self, service: Service, region: &str, network: Network) -> Option<Url> {
@@ -83,7 +83,7 @@ impl Endpoints {
         url.parse().ok()
     }
 
-    /// The URL of the metadata service, which `path` is a path of.
+    /// The URL of `path` at the metadata service.
     #[must_use]
     pub fn metadata(&self, path: &str) -> Option<Url> {
         let url = self

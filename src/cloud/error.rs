@@ -1,4 +1,4 @@
-//! What a failed call means for us, and for the person reading about it.
+//! The meaning of a failed call for us, and for the person reading about it.
 
 use std::{fmt, time::Duration};
 
@@ -17,7 +17,7 @@ pub struct Error {
     pub request_id: Option<String>,
     /// HTTP status of the answer.
     pub http_status: Option<u16>,
-    /// What it means.
+    /// The meaning of the failure.
     pub kind: Kind,
     /// Whether the call may have been carried out.
     pub outcome: Outcome,
@@ -26,7 +26,7 @@ pub struct Error {
 }
 
 impl Error {
-    /// What happened, in the cloud's words, the same for every attempt that ends so.
+    /// The failure in the cloud's words, the same for every attempt that ends so.
     #[must_use]
     pub fn words(&self) -> String {
         let mut text = format!("{} failed", self.action);
@@ -64,7 +64,7 @@ pub enum Outcome {
     Unknown,
 }
 
-/// What a failed call means.
+/// The meaning of a failed call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
     /// Too many calls. We slow down; nothing was done.
@@ -73,7 +73,7 @@ pub enum Kind {
     Transient,
     /// Another change to the same resource is running. We wait.
     Busy,
-    /// One member is being changed, it is not said which. We wait, and find it if that goes on.
+    /// One member is being changed; the cloud does not say which. We wait, and find it if that goes on.
     MemberBusy,
     /// The answer is not what the API documents.
     Malformed,
@@ -132,7 +132,7 @@ pub(super) fn kind(service: Service, status: u16, code: &str, message: &str) -> 
     }
     let by_code = TABLE.iter().find(|(pattern, _)| matches(pattern, &code));
     match by_code.map_or_else(|| by_status(status), |(_, kind)| *kind) {
-        // ESS passes on what CLB says of an instance that moves: no attachment of the call is at fault.
+        // ESS passes on CLB's answer about an instance that moves: no attachment of the call is at fault.
         Kind::MemberBusy if service == Service::Ess => Kind::Busy,
         kind => kind,
     }
@@ -233,7 +233,7 @@ fn matches(pattern: &str, code: &str) -> bool {
     }
 }
 
-/// A code that no table has.
+/// The kind for a code that no table has.
 const fn by_status(status: u16) -> Kind {
     match status {
         401 | 403 => Kind::Denied,

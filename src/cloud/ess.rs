@@ -1,4 +1,4 @@
-//! Auto Scaling (ESS 2014-08-28): what a scaling group is attached to, its instances and its activities.
+//! Auto Scaling (ESS 2014-08-28): attachments, instances and activities of a scaling group.
 
 mod rows;
 
@@ -45,7 +45,7 @@ pub struct AttachedVServerGroup {
     pub load_balancer_id: String,
     /// `rsp-…`
     pub id: String,
-    /// Which port of the instances.
+    /// The port of the instances.
     pub port: u16,
     /// Absent in an attachment to be made: the cloud's default, 50.
     pub weight: Option<u8>,
@@ -180,7 +180,7 @@ impl Cloud {
     ///
     /// # Errors
     ///
-    /// What any reading call may end with.
+    /// The errors of any reading call.
     ///
     /// Source: ESS 2014-08-28, `DescribeScalingActivities`.
     pub async fn describe_scaling_activity(&self, id: &str) -> Result<Option<Activity>, Error> {
@@ -200,7 +200,7 @@ impl Cloud {
     ///
     /// # Errors
     ///
-    /// What any reading call may end with.
+    /// The errors of any reading call.
     ///
     /// Source: ESS 2014-08-28, `DescribeScalingActivities`.
     pub async fn scaling_group_is_busy(&self, group: &str) -> Result<bool, Error> {
@@ -236,7 +236,7 @@ impl Cloud {
         Ok(instances.into_iter().map(|row| row.instance_id).collect())
     }
 
-    /// Which of `ids` are instances of any scaling group, and of which. The others are left out.
+    /// Those of `ids` that are instances of any scaling group, each with its group. The others are left out.
     ///
     /// # Errors
     ///
@@ -348,7 +348,7 @@ impl Cloud {
             .await
     }
 
-    /// Detaches CLB vServer groups, of up to 5 load balancers; the cloud ignores what is not attached.
+    /// Detaches CLB vServer groups, of up to 5 load balancers; the cloud ignores groups that are not attached.
     ///
     /// # Errors
     ///

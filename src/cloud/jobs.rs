@@ -31,7 +31,7 @@ pub struct Job {
 pub enum JobStatus {
     /// Still running.
     Processing,
-    /// Ended well; what it did, the member list shows.
+    /// Ended well; the member list shows the result.
     Succeeded,
     /// Ended badly, as a whole or in part.
     Failed,
@@ -57,8 +57,8 @@ impl Cloud {
         Ok(jobs)
     }
 
-    /// One job; `None` if it is no longer known. Whoever asks within a short window shares a call, and `freshness` says
-    /// how old an answer may be.
+    /// One job; `None` if it is no longer known. Objects that ask within a short window share a call, and `freshness`
+    /// says how old an answer may be.
     ///
     /// # Errors
     ///
@@ -87,7 +87,7 @@ impl Cloud {
         ids: &[&str],
     ) -> Result<(Instant, Vec<Job>), Error> {
         let action = LIST_ASYN_JOBS;
-        // NLB's call knows no page size; ids that fit into one page are all that is asked for.
+        // NLB's call knows no page size; no more ids are asked for than fit into one page.
         let size = (product == Product::Alb).then_some(100);
         let arguments = json!({"JobIds": ids, "MaxResults": size});
         let call = Call::new(service(product), action, Effect::Reads, &arguments);

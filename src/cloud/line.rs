@@ -1,7 +1,7 @@
-//! Who waits before a bucket, and who goes next: the more urgent first, first come, first served among equals.
+//! The line of calls before a bucket: the more urgent go first; among equals, first come, first served.
 //!
-//! Urgent calls could come without end, and the regular look for drift must not wait for that. So whoever is less
-//! urgent is passed over four times in a row and goes next then: of five calls, one.
+//! Urgent calls could come without end, and the regular look for drift must not wait for that. So less urgent calls are
+//! passed over four times in a row, and then one of them goes next: of five calls, one.
 
 use std::{collections::BTreeMap, task::Waker};
 
@@ -17,13 +17,13 @@ pub enum Urgency {
     Begun,
 }
 
-/// How often in a row those of one urgency are passed over before one of them goes.
+/// How often in a row calls of one urgency are passed over before one of them goes.
 const PASSED_OVER: u32 = 4;
 
 /// A place in a line: places of one urgency go in the order of their numbers.
 pub(super) type Place = (Urgency, u64);
 
-/// Who waits, by urgency.
+/// The calls that wait, by urgency.
 #[derive(Default)]
 pub(super) struct Line {
     waiting: BTreeMap<Urgency, Waiting>,
@@ -31,12 +31,12 @@ pub(super) struct Line {
     given: u64,
 }
 
-/// Those of one urgency.
+/// The calls of one urgency that wait.
 #[derive(Default)]
 struct Waiting {
-    /// How each is told that it may be first now, once it has looked.
+    /// The waker by which each is told that it may be first now, once it has looked.
     places: BTreeMap<u64, Option<Waker>>,
-    /// How often in a row somebody more urgent went before them.
+    /// How often in a row a more urgent call went before them.
     passed_over: u32,
 }
 
@@ -45,7 +45,7 @@ impl Line {
         self.waiting.is_empty()
     }
 
-    /// A place behind all of this urgency.
+    /// Takes a place behind all calls of this urgency.
     pub(super) fn join(&mut self, urgency: Urgency) -> Place {
         self.given += 1;
         let waiting = self.waiting.entry(urgency).or_default();
@@ -53,7 +53,7 @@ impl Line {
         (urgency, self.given)
     }
 
-    /// Who goes next.
+    /// The place that goes next.
     pub(super) fn first(&self) -> Option<Place> {
         let mut from_the_top = self.waiting.iter().rev();
         let next = from_the_top
@@ -66,7 +66,7 @@ impl Line {
         })
     }
 
-    /// Takes out whoever gave up.
+    /// Takes out a call that gave up.
     pub(super) fn leave(&mut self, (urgency, number): Place) {
         if let Some(waiting) = self.waiting.get_mut(&urgency) {
             waiting.places.remove(&number);
@@ -76,7 +76,7 @@ impl Line {
         }
     }
 
-    /// Takes out whoever goes, past those who are less urgent.
+    /// Takes out a call that goes, past those that are less urgent.
     pub(super) fn go(&mut self, place: Place) {
         for waiting in self.waiting.range_mut(..place.0) {
             waiting.1.passed_over += 1;
@@ -87,7 +87,7 @@ impl Line {
         self.leave(place);
     }
 
-    /// Notes how to tell somebody that it may be first now.
+    /// Notes the waker by which a call is told that it may be first now.
     pub(super) fn await_turn(&mut self, (urgency, number): Place, waker: &Waker) {
         let waiting = self.waiting.get_mut(&urgency);
         if let Some(known) = waiting.and_then(|waiting| waiting.places.get_mut(&number)) {
@@ -95,7 +95,7 @@ impl Line {
         }
     }
 
-    /// How to tell who goes next; to be woken when nothing is locked.
+    /// The waker of the call that goes next; to be woken when nothing is locked.
     pub(super) fn waker(&mut self) -> Option<Waker> {
         let (urgency, number) = self.first()?;
         let waiting = self.waiting.get_mut(&urgency)?;

@@ -108,7 +108,7 @@ impl<T, K: Ord> Pages<T, K> {
 ///
 /// # Errors
 ///
-/// What `read` ends with at last.
+/// The error that `read` ends with at last.
 pub(super) async fn settled<T, F: Future<Output = Result<T, Error>>>(
     read: impl Fn() -> F,
 ) -> Result<T, Error> {

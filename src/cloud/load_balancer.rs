@@ -1,4 +1,4 @@
-//! CLB instances: whether they can be used, and who is in their default groups.
+//! CLB instances: whether they can be used, and the members of their default groups.
 
 use std::fmt;
 

@@ -1,4 +1,4 @@
-//! Members of server groups, the same for the four products; where they differ stands in a table here.
+//! Members of server groups, the same for the four products; a table here shows where they differ.
 
 use std::{collections::BTreeMap, fmt, net::IpAddr};
 
@@ -15,7 +15,7 @@ use super::{
     reply::{decode, malformed, number, text},
 };
 
-/// What a member is.
+/// The kind of a member.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ServerKind {
     /// An ECS instance.
@@ -32,12 +32,12 @@ pub enum ServerKind {
     Unknown(String),
 }
 
-/// What a member is doing.
+/// The state of a member.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum MemberStatus {
     /// Joining.
     Adding,
-    /// Serving. CLB lists no states; what it lists is this.
+    /// Serving. CLB lists no states; every member that it lists is in this one.
     Available,
     /// Being changed.
     Configuring,
@@ -51,7 +51,7 @@ pub enum MemberStatus {
     Unknown(String),
 }
 
-/// What a group is doing.
+/// The state of a group.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum GroupStatus {
     /// Idle: the only state in which to send a change.
@@ -73,24 +73,24 @@ pub struct Member {
     pub ip: Option<IpAddr>,
     /// Its port, where members have one.
     pub port: Option<u16>,
-    /// What it is.
+    /// Its kind.
     pub kind: ServerKind,
     /// Its weight, where members have one.
     pub weight: Option<u8>,
-    /// What it is doing.
+    /// Its state.
     pub status: MemberStatus,
 }
 
-/// A whole member list, and what the group is doing.
+/// A whole member list, and the state of the group.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct GroupView {
     /// Every member, once.
     pub members: Vec<Member>,
-    /// What the group is doing.
+    /// The state of the group.
     pub status: GroupStatus,
     /// The load balancer that the group belongs to, where the list says: CLB.
     pub load_balancer: Option<String>,
-    /// When the first of the calls that show this left.
+    /// When the first of the calls behind this view left.
     pub begun: Instant,
     /// When the members were asked for.
     pub listed: Instant,
@@ -101,9 +101,9 @@ pub struct GroupView {
 pub struct MemberChange {
     /// Instance, ENI or ECI id, or the address.
     pub id: String,
-    /// What it is.
+    /// Its kind.
     pub kind: ServerKind,
-    /// Which address of an ENI or ECI.
+    /// The address of the ENI or ECI that is meant.
     pub ip: Option<IpAddr>,
     /// Absent where the product fixes it.
     pub port: Option<u16>,
@@ -167,7 +167,7 @@ const fn page_size(product: Product) -> u32 {
 }
 
 impl Cloud {
-    /// The whole member list of a group, and what the group is doing.
+    /// The whole member list of a group, and the state of the group.
     ///
     /// # Errors
     ///
@@ -179,7 +179,7 @@ impl Cloud {
         self.members_since(product, group, Freshness::now()).await
     }
 
-    /// The same; where `freshness` accepts what is older, the group's status may have been read before its members,
+    /// The same; where `freshness` accepts an older answer, the group's status may have been read before its members,
     /// together with that of other groups. The members themselves are read now.
     ///
     /// # Errors
@@ -198,7 +198,8 @@ impl Cloud {
         let (at, status, listed, members);
         if freshness.keep.is_zero() {
             (listed, members) = list().await?;
-            // After the members: what is idle then was idle when they were read, or shows it in their states.
+            // After the members: a group that is idle then was idle when they were read, or their states show
+            // otherwise.
             let since = Freshness::now();
             (at, status) = self.server_group_status(product, group, since).await?;
         } else {
@@ -368,12 +369,12 @@ impl Cloud {
         }
     }
 
-    /// What a group is doing by its own state, asked for now; `None` if the list leaves it out, and for CLB, whose groups
-    /// have no state. Whoever asks within a short window shares a call.
+    /// The group's own state, asked for now; `None` if the list leaves it out, and for CLB, whose groups have no state.
+    /// Objects that ask within a short window share a call.
     ///
     /// # Errors
     ///
-    /// What any reading call may end with.
+    /// The errors of any reading call.
     ///
     /// Source: `ListServerGroups`.
     pub async fn group_status(
@@ -586,7 +587,7 @@ fn address<'de, D: serde::Deserializer<'de>>(value: D) -> Result<Option<IpAddr>,
         .transpose()
 }
 
-/// What makes a row of a list a row of its own.
+/// The key that tells one row of a list from another.
 pub(super) fn row_key(member: &Member) -> (String, Option<IpAddr>, Option<u16>) {
     (member.id.clone(), member.ip, member.port)
 }

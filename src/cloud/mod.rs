@@ -83,7 +83,7 @@ pub struct Answer {
     pub reference: Option<String>,
 }
 
-/// Who calls.
+/// The identity of the caller.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Identity {
     /// Id of the cloud account.
@@ -120,15 +120,15 @@ impl Cloud {
         self
     }
 
-    /// The same, whose calls are wanted so soon; else they are those of a regular look.
+    /// The same with calls of this `urgency`; else they are those of a regular look.
     #[must_use]
     pub const fn wanted(mut self, urgency: Urgency) -> Self {
         self.turns.urgency = urgency;
         self
     }
 
-    /// The same with a call that may leave: its next call that the very same bucket counts does not wait, nor is counted
-    /// again. A grant that it had before is given back, and this one when the last clone is dropped before it was used.
+    /// The same with a `grant`: its next call that the very same bucket counts does not wait, and is not counted again.
+    /// A grant that it held before is given back. So is this one if the last clone is dropped before it was used.
     #[must_use]
     pub fn granted(mut self, grant: Grant) -> Self {
         self.turns.hold(grant);
@@ -142,7 +142,7 @@ impl Cloud {
         self
     }
 
-    /// A place in the line before the bucket that counts these calls, or `None` if one would leave at once.
+    /// A place in the line before the bucket that counts these calls, or `None` if a call would leave at once.
     ///
     /// Nothing is taken by asking. Before a read that objects share, it is asked with the action that would be sent.
     #[must_use]
@@ -156,26 +156,26 @@ impl Cloud {
 
     /// Waits until a changing call may leave, and counts it: to be done before the last look at what it changes.
     ///
-    /// It waits as what continues an operation, however urgent other calls of this client are.
+    /// It waits as a call that continues an operation, however urgent other calls of this client are.
     pub async fn ready(&self, service: Service, action: &'static str) {
         let turns = self.turns.wanted(Urgency::Begun);
         let bucket = self.transport.bucket(&self.caller, service, action);
         turns.take(&bucket).await.spend();
     }
 
-    /// Where calls are made.
+    /// The region in which calls are made.
     #[must_use]
     pub fn region(&self) -> &str {
         &self.caller.region
     }
 
-    /// Which endpoints are used.
+    /// The endpoints that are used.
     #[must_use]
     pub const fn network(&self) -> Network {
         self.caller.network
     }
 
-    /// What the cloud's clock says, as far as it is known.
+    /// The time by the cloud's clock, as far as it is known.
     #[must_use]
     pub fn now(&self) -> jiff::Timestamp {
         self.transport.cloud_now()
@@ -204,11 +204,11 @@ impl Cloud {
         Ok(self)
     }
 
-    /// Whose account this is.
+    /// The identity of the caller: its cloud account.
     ///
     /// # Errors
     ///
-    /// What any reading call may end with.
+    /// The errors of any reading call.
     ///
     /// Source: STS 2015-04-01, `GetCallerIdentity`.
     pub async fn get_caller_identity(&self) -> Result<Identity, Error> {
@@ -241,8 +241,8 @@ impl Cloud {
             .await
     }
 
-    /// One row that others may be asking for too, by the reading call `action`. Whichever client opens a call, `read` sends
-    /// it as that client, when it has its turn.
+    /// One row that others may be asking for too, by the reading call `action`. When a call has its turn, `read` sends
+    /// it as the client that opened it.
     async fn shared<R, F>(
         &self,
         rows: &Together<R>,

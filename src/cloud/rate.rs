@@ -1,8 +1,8 @@
 //! How fast calls may leave: one adaptive bucket for each account, region, service and action.
 //!
-//! The cloud counts calls in just these terms, and shares the count with everybody else who uses the account:
-//! a bucket therefore starts at half the published quota, and its [`Share`] follows what others leave. Those who wait
-//! stand in a [`Line`]. Whoever waits holds nobody else up: buckets know nothing of each other.
+//! The cloud counts calls in just these terms, and shares the count with everybody else who uses the account. A bucket
+//! therefore starts at half the published quota, and its [`Share`] follows the part that others leave. Calls that wait
+//! stand in a [`Line`]. They hold up no calls of other buckets: buckets know nothing of each other.
 
 mod share;
 mod ticket;
@@ -21,7 +21,7 @@ use share::{MOST, Share};
 
 pub use ticket::{Grant, Ticket};
 
-/// What a quota counts.
+/// The terms in which a quota counts calls.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(super) struct Counted {
     /// Id of the cloud account; empty until it is known.
@@ -54,11 +54,11 @@ fn quota(service: Service, action: &str) -> (f64, f64) {
 /// The share of a quota that may leave at once, as long as the rate leaves room for that.
 const BURST: f64 = 0.25;
 
-/// By which part of the time between two calls each may be late.
+/// The part of the time between two calls by which each may be late.
 ///
-/// A window that slides frees a place just when an earlier call has become old. Calls at even distances would therefore find
-/// their own places again for ever, though the window is full: only the others would be refused, and would be so
-/// unnoticed. The delays are drawn from a row that is always the same, so that runs can be repeated.
+/// A sliding window frees a place just when an earlier call has become old. Calls at even distances would therefore
+/// find their own places again for ever, though the window is full. Only the calls of others would be refused, and that
+/// would go unnoticed. The delays are drawn from a row that is always the same, so that runs can be repeated.
 const LATE: f64 = 0.25;
 
 /// All buckets of a process.
@@ -131,7 +131,7 @@ impl Bucket {
         Ticket::new(Arc::clone(self), place)
     }
 
-    /// Waits until a call may leave, and counts it. Who gives up waiting has spent nothing.
+    /// Waits until a call may leave, and counts it. A caller that gives up waiting has spent nothing.
     pub(super) async fn take(self: &Arc<Self>, urgency: Urgency) -> Grant {
         self.ticket(urgency).await
     }
@@ -145,9 +145,9 @@ impl Bucket {
         (!at_once).then(|| self.ticket(urgency))
     }
 
-    /// Whether whoever has this place goes now; else how long to wait before asking again, if it is the first in line.
+    /// Whether the call at this place goes now; else how long it waits before it asks again, if it is first in line.
     ///
-    /// Others are first once somebody goes: who that is has to be woken.
+    /// Once a call goes, another one is first, and has to be woken.
     fn go(&self, place: Place, waker: &Waker) -> Turn {
         let mut state = self.state.lock();
         let first = state.line.first() == Some(place);
@@ -155,7 +155,7 @@ impl Bucket {
         if first && missing.is_none() {
             state.line.go(place);
             state.tokens -= 1.0;
-            // Whoever comes when there is plenty need not be late.
+            // A call that comes when there is plenty need not be late.
             state.needed = match state.tokens >= 1.0 {
                 true => 1.0,
                 false => 1.0 + LATE * state.late.f64(),
@@ -182,14 +182,14 @@ impl Bucket {
             let mut state = self.state.lock();
             self.refill(&mut state, Instant::now());
             state.tokens += 1.0;
-            // Whoever takes it over is as late as it was.
+            // The call that takes it over is as late as this one was.
             state.needed = 1.0;
             state.line.waker()
         };
         wake(next);
     }
 
-    /// How long nobody can leave yet.
+    /// How long no call can leave yet.
     fn missing(&self, state: &mut State) -> Option<Duration> {
         let now = Instant::now();
         self.refill(state, now);
@@ -197,7 +197,7 @@ impl Bucket {
         let missing = (state.needed - state.tokens).max(0.0);
         let seconds = missing * self.each / state.share.at(state.at);
         let wait = asked_to_wait + Duration::from_secs_f64(seconds);
-        // What is missing by less than the clock can tell is there: this is asked in a loop.
+        // A wait shorter than the clock can tell counts as none: this is asked in a loop.
         (!wait.is_zero()).then_some(wait)
     }
 
@@ -231,9 +231,9 @@ fn wake(next: Option<Waker>) {
     }
 }
 
-/// What the bucket says to one who waits.
+/// The bucket's answer to a call that waits.
 enum Turn {
-    /// It goes, and this is who is first then.
+    /// It goes, and this wakes the call that is first then.
     Goes(Option<Waker>),
     /// It waits: so long if it is first, else until it is woken.
     Waits(Option<Duration>),
@@ -241,8 +241,9 @@ enum Turn {
 
 /// How many calls of a quota may gather at this share of it.
 ///
-/// A window sees those that gathered, and all that came since: both together are to be no more than the share that is never
-/// exceeded, or a little more where almost nothing would be left to gather. Two may always, so that the second can be late.
+/// A window sees the calls that gathered, and all that came since. Together they are to be no more than the share that
+/// is never exceeded, or a little more where almost nothing would be left to gather. Two may always gather, so that the
+/// second can be late.
 fn burst(calls: f64, share: f64) -> f64 {
     let gathered = (MOST - share).clamp(1.0 - MOST, BURST);
     (calls * gathered).max(2.0)

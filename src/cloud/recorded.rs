@@ -1,6 +1,6 @@
-//! What the methods of [`Cloud`] send, against the requests that were recorded of the official SDKs: every parameter by
-//! a name and in a place that an SDK has for that action. (`tests/vectors.rs` compares whole requests, from the input of
-//! the SDK on.)
+//! The requests that the methods of [`Cloud`] send, against those that were recorded of the official SDKs: every
+//! parameter has a name and a place that an SDK has for that action. (`tests/vectors.rs` compares whole requests, from
+//! the input of the SDK on.)
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -22,7 +22,7 @@ type Name = (&'static str, String);
 /// By service and action.
 type Names = BTreeMap<(String, String), BTreeSet<Name>>;
 
-/// What no recorded request has and the documentation of the action does.
+/// Parameters that no recorded request has, but the documentation of the action does.
 const DOCUMENTED: &[(&str, &str)] = &[
     ("DescribeScalingActivities", "ScalingGroupId"),
     ("DescribeScalingActivities", "StatusCode"),

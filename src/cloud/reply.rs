@@ -1,4 +1,4 @@
-//! Answers into values: what is missing or of another type is a malformed answer, never an empty one.
+//! Answers into values: one with a field missing, or of another type, is a malformed answer, never an empty one.
 
 use std::fmt;
 

@@ -28,7 +28,7 @@ impl fmt::Debug for Prepared {
     }
 }
 
-/// Signs with V3 what is sent at `date`.
+/// Signs a call that is sent at `date` with V3.
 pub(super) fn prepare_v3(
     mut url: Url,
     call: &Call,
@@ -74,7 +74,7 @@ pub(super) fn prepare_v3(
     Prepared { url, headers, body }
 }
 
-/// Signs with V1 what is sent at `date`.
+/// Signs a call that is sent at `date` with V1.
 pub(super) fn prepare_v1(
     mut url: Url,
     call: &Call,
@@ -120,7 +120,7 @@ pub(super) fn prepare_v1(
     Prepared { url, headers, body }
 }
 
-/// What nobody signs: the token in it says who asks.
+/// Prepares a call that is sent unsigned at `date`: the token in it says who asks.
 pub(super) fn prepare_anonymous(
     mut url: Url,
     call: &Call,
@@ -163,7 +163,7 @@ fn set_query(url: &mut Url, query: &str) {
     url.set_query(Some(query).filter(|query| !query.is_empty()));
 }
 
-/// Host and, unless it is the scheme's own, port: what goes into the `host` header.
+/// Host and, unless it is the scheme's own, port: the value of the `host` header.
 pub(super) fn authority(url: &Url) -> String {
     let host = url.host_str().unwrap_or_default();
     url.port()

@@ -54,7 +54,7 @@ pub fn v1(method: &str, path: &str, parameters: &Parameters, secret: &str) -> St
     STANDARD.encode(mac.finalize().into_bytes())
 }
 
-/// What V1 signs.
+/// The text that V1 signs.
 #[must_use]
 pub fn v1_string_to_sign(method: &str, path: &str, parameters: &Parameters) -> String {
     format!(
@@ -99,7 +99,7 @@ impl V3Request<'_> {
         hex(&mac.finalize().into_bytes())
     }
 
-    /// What is signed.
+    /// The text that V3 signs.
     #[must_use]
     pub fn string_to_sign(&self) -> String {
         format!("{V3}\n{}", hash(self.canonical().as_bytes()))

@@ -16,7 +16,7 @@ use super::{
 };
 use crate::{leader::Leadership, timing::Timing};
 
-/// What every key and token in these tests contains: it must show nowhere.
+/// The text that every key and token in these tests contains: it must show nowhere.
 pub(super) const CANARY: &str = "canary+7/Zq";
 
 /// One request as it arrived.

@@ -1,12 +1,13 @@
 //! Reads that objects share: rows asked for by id travel in one call.
 //!
-//! A call waits a short window for company, and who asks while another one is on its way joins the next, which leaves a
-//! window after that one was answered: however fast objects ask, one call follows the other. Ids may join until the call
-//! has its turn at the bucket. What is urgent has calls of its own, which do not wait behind those of the regular looks.
+//! A call waits a short window for company. An object that asks while a call is on its way joins the next one, which
+//! leaves a window after the first was answered: however fast objects ask, one call follows the other. Ids may join
+//! until the call has its turn at the bucket. Urgent reads have calls of their own, which do not wait behind those of
+//! the regular looks.
 //!
 //! Room that is left in a call is given to ids that will be asked for next, so that objects which look once in an
-//! interval keep each other company. An answer is handed out again only to who accepts one that old; a row that was
-//! not there is asked for anew by everybody. One id that spoils a call for the others is asked for by itself.
+//! interval keep each other company. An answer is handed out again only to an object that accepts one that old; a row
+//! that was not there is asked for anew by everybody. An id that spoils a call for the others is asked for by itself.
 //!
 //! ```text
 //!  ask ──▶ joins ──▶ nobody on the way for a window, or full ──▶ turn ──▶ leaves ──▶ answered
@@ -37,9 +38,9 @@ use super::{
 /// How old an answer may be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Freshness {
-    /// It was asked for no earlier than this.
+    /// The earliest moment at which the answer may have been asked for.
     pub since: Instant,
-    /// For how long the next one may be kept for whoever asked now.
+    /// How long the next answer may be kept for whoever asked now.
     pub keep: Duration,
 }
 
@@ -54,7 +55,7 @@ impl Freshness {
     }
 }
 
-/// As whom and where something is asked: answers are shared within, never across.
+/// The keys and the place that something is asked with: answers are shared within a scope, never across.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(super) struct Scope {
     pub(super) access_key_id: String,
@@ -79,7 +80,7 @@ pub(super) type Exchange<R> = Box<dyn FnOnce(Vec<String>) -> BoxFuture<'static, 
 /// Source: `ListServerGroups` 20, `DescribeScalingGroups` 20; for `ListAsynJobs` as the cloud's own controller manager has it.
 pub(super) const IDS_PER_CALL: usize = 20;
 
-/// After how many times what it is kept for a row is forgotten that nobody asks for: an object looks every nine or ten.
+/// A row that nobody asks for is forgotten after so many times the time it is kept: an object looks every nine or ten.
 const FORGOTTEN_AFTER: u32 = 12;
 
 /// How many windows a call waits for another one to be answered: two seconds. A call that hangs takes up to a read's deadline
@@ -126,7 +127,7 @@ struct Call<R> {
     alone: Instant,
     /// When it leaves whatever else is on its way.
     latest: Instant,
-    /// It may be due now: it is full, or another one was answered.
+    /// Notified when it may be due: it is full, or another one was answered.
     changed: Arc<Notify>,
     /// When nobody could join any more.
     left: Option<Instant>,
@@ -141,9 +142,9 @@ impl<R> Call<R> {
 /// The number of a call that has just been opened, and what wakes it.
 type Opened = (u64, Arc<Notify>);
 
-/// Who waits for a row.
+/// The askers that wait for a row.
 struct Waiting<R> {
-    /// For how long the answer may be kept; absent if it was named unasked.
+    /// How long the answer may be kept; absent if the row was named unasked.
     keep: Option<Duration>,
     who: Vec<oneshot::Sender<Answer<R>>>,
 }
@@ -192,7 +193,7 @@ impl Failed {
 }
 
 impl<R: Clone + Send + Sync + 'static> Together<R> {
-    /// Waits for others for `window` before a call leaves.
+    /// Rows whose calls wait for others for `window` before they leave.
     pub(super) fn new(window: Duration) -> Self {
         Self(Arc::new(Inner {
             window,
@@ -204,7 +205,7 @@ impl<R: Clone + Send + Sync + 'static> Together<R> {
     ///
     /// # Errors
     ///
-    /// What the call ends with.
+    /// The error that the call ends with.
     pub(super) async fn ask(
         &self,
         scope: Scope,
@@ -235,7 +236,7 @@ impl<R: Clone + Send + Sync + 'static> Together<R> {
                 scope: scope.clone(),
                 number,
             };
-            // Not while anything is locked: what cannot be spawned is dropped at once, and then has to look.
+            // Not while anything is locked: a task that cannot be spawned is dropped at once, and its drop locks.
             tokio::spawn(call.run(changed, Arc::clone(&fetch)));
         }
         match answer.await.unwrap_or_else(|_| Err(ended(&scope))) {
@@ -270,7 +271,7 @@ fn ended(scope: &Scope) -> Failed {
 }
 
 impl<R> Scoped<R> {
-    /// Who waits for this id in a call that is as urgent, or has left: no earlier than accepted.
+    /// The askers that wait for this id in a call that is as urgent, or in one that has left no earlier than `since`.
     fn named(&mut self, urgent: bool, id: &str, since: Instant) -> Option<&mut Waiting<R>> {
         let mut calls = self.calls.values_mut();
         calls.find_map(|call| {
@@ -282,7 +283,8 @@ impl<R> Scoped<R> {
         })
     }
 
-    /// Joins the first call that has room and has not left, or opens one, whose number comes along with what wakes it.
+    /// Joins the first call that has room and has not left, or opens one. Returns the number of an opened call, too,
+    /// and the notification that wakes it.
     fn join(
         &mut self,
         urgent: bool,
@@ -350,7 +352,7 @@ impl<R> Scoped<R> {
         }
     }
 
-    /// Names those that will be asked for next, as far as there is room.
+    /// Names the ids that will be asked for next, as far as there is room.
     fn add_company(&mut self, named: &mut BTreeMap<String, Waiting<R>>) {
         let now = Instant::now();
         self.known
@@ -360,7 +362,7 @@ impl<R> Scoped<R> {
             .known
             .iter()
             .filter(|(id, _)| !named.contains_key(*id) && !in_a_call(*id))
-            // Who looks once in an interval is due the sooner the older its last answer is.
+            // An object that looks once in an interval is due the sooner, the older its last answer is.
             .map(|(id, known)| (known.begun, id))
             .collect();
         next.sort_unstable();
@@ -382,7 +384,7 @@ impl<R> Inner<R> {
 
 /// A call from when it is opened until it is answered.
 ///
-/// It runs by itself: whoever waits for it may leave, and it holds no turn at a bucket of calls for ever then.
+/// It runs by itself: if the askers that wait for it leave, it still does not hold a turn at a bucket for ever.
 struct OnItsWay<R> {
     inner: Arc<Inner<R>>,
     scope: Scope,
@@ -401,7 +403,7 @@ impl<R: Clone + Send + Sync + 'static> OnItsWay<R> {
         let exchange = fetch().await;
         let ids = self.leave();
         if ids.is_empty() {
-            // Something more urgent took all along.
+            // A more urgent call took all ids along.
             return;
         }
         let count = ids.len();
@@ -419,7 +421,7 @@ impl<R: Clone + Send + Sync + 'static> OnItsWay<R> {
         due.filter(|due| Instant::now() < *due)
     }
 
-    /// Lets nobody join any more; returns whom it names.
+    /// Lets nobody join any more; returns the ids that it names.
     fn leave(&self) -> Vec<String> {
         let mut scopes = self.inner.scopes.lock();
         let scoped = scopes.entry(self.scope.clone()).or_default();
@@ -440,7 +442,7 @@ impl<R: Clone + Send + Sync + 'static> OnItsWay<R> {
         ids
     }
 
-    /// Hands the rows to who waits for them, and keeps what may be kept.
+    /// Hands the rows to the askers that wait for them, and keeps those that may be kept.
     fn answered(&self, begun: Instant, rows: &BTreeMap<String, R>) {
         let mut scopes = self.inner.scopes.lock();
         let scoped = scopes.entry(self.scope.clone()).or_default();
@@ -448,7 +450,7 @@ impl<R: Clone + Send + Sync + 'static> OnItsWay<R> {
         for (id, waiting) in named {
             let row = rows.get(&id);
             for who in waiting.who {
-                // Whoever gave up need not hear of it.
+                // An asker that gave up need not hear of it.
                 who.send(Ok(row.map(|row| (begun, row.clone())))).ok();
             }
             scoped.learn(id, waiting.keep, begun, row);
@@ -461,7 +463,7 @@ impl<R: Clone + Send + Sync + 'static> OnItsWay<R> {
         let named = scoped.is_back(self.number, self.inner.window);
         for (id, waiting) in named {
             if waiting.keep.is_none() && failed.may_be_anothers() {
-                // Whoever came along unasked may be the one.
+                // An id that came along unasked may be the one at fault.
                 scoped.known.remove(&id);
             }
             for who in waiting.who {
@@ -481,7 +483,8 @@ impl<R> Drop for OnItsWay<R> {
 }
 
 impl<R> Scoped<R> {
-    /// Ends a call, if that is not done yet; the next one leaves after a window. Returns whom it named.
+    /// Ends a call, if that is not done yet; the next one leaves after a window. Returns the ids that it named, each
+    /// with its askers.
     fn is_back(&mut self, number: u64, window: Duration) -> BTreeMap<String, Waiting<R>> {
         let Some(ended) = self.calls.remove(&number) else {
             return BTreeMap::new();
@@ -497,7 +500,7 @@ impl<R> Scoped<R> {
 }
 
 impl<R: Clone> Scoped<R> {
-    /// Keeps a row, if it is known already or whoever asked wants it kept; forgets one that is gone.
+    /// Keeps a row, if it is known already or the asker wants it kept; forgets one that is gone.
     fn learn(&mut self, id: String, keep: Option<Duration>, begun: Instant, row: Option<&R>) {
         match (row, self.known.get_mut(&id)) {
             (Some(row), Some(known)) if known.begun <= begun => {
@@ -514,7 +517,7 @@ impl<R: Clone> Scoped<R> {
                     self.known.insert(id, known);
                 }
             }
-            // What is gone is nobody's company.
+            // A row that is gone is nobody's company.
             (None, Some(_)) if keep.is_some() => _ = self.known.remove(&id),
             _ => {}
         }

@@ -54,7 +54,7 @@ pub enum Signature {
     V1,
 }
 
-/// What a transport is made from.
+/// The parts that a transport is made from.
 #[derive(Clone, Debug)]
 pub struct TransportConfig {
     /// How requests are signed.
@@ -71,7 +71,7 @@ pub struct Transport(Arc<Inner>);
 
 struct Inner {
     wire: Arc<dyn Wire>,
-    /// For what is on this machine, as it were: no proxy may come in between.
+    /// For services that are on this machine, as it were: no proxy may come in between.
     nearby: Arc<dyn Wire>,
     config: TransportConfig,
     /// By how much the cloud's clock is ahead of ours, learnt from its answers.
@@ -80,7 +80,7 @@ struct Inner {
     shared: SharedReads,
 }
 
-/// What objects read together.
+/// The reads that objects share.
 pub(super) struct SharedReads {
     pub(super) scaling_groups: Together<ScalingGroup>,
     pub(super) statuses: Together<GroupStatus>,
@@ -94,7 +94,7 @@ pub struct Caller {
     pub credential: Credential,
     /// `RegionId` of the calls, and part of the host.
     pub region: String,
-    /// Which endpoints.
+    /// The endpoints that are used.
     pub network: Network,
     /// Id of the cloud account, in whose name calls are counted; empty until it is known.
     pub account: String,
@@ -142,8 +142,8 @@ impl Transport {
 
     /// The bucket that counts these calls.
     ///
-    /// Whoever changes something takes its turn there before looking for the last time: a view must not age in a queue
-    /// (S5), nor the lease (S9). Reading calls take theirs in [`Transport::exchange`].
+    /// A changing call takes its turn there before the last look: a view (S5) and the lease (S9) must not age in a
+    /// queue. Reading calls take their turns in [`Transport::exchange`].
     pub(super) fn bucket(
         &self,
         caller: &Caller,
@@ -216,7 +216,7 @@ impl Transport {
             if error.kind == Kind::Throttled {
                 bucket.throttled(error.retry_after);
             }
-            // Whoever asks the source next is to get others.
+            // The next caller that asks the source is to get other keys.
             let others = error.kind == Kind::Credentials && caller.credential.refused(&keys);
             let correction = correction(&error)
                 .filter(|correction| *correction != Correction::NewKeys || others)
@@ -241,7 +241,7 @@ impl Transport {
         }
     }
 
-    /// What the cloud's clock says, as far as it is known.
+    /// The time by the cloud's clock, as far as it is known.
     #[must_use]
     pub fn cloud_now(&self) -> Timestamp {
         let ahead = self.0.ahead.lock().unwrap_or_default();
@@ -301,7 +301,7 @@ impl Transport {
             let mut request = Request::new(Method::POST, prepared.url);
             *request.headers_mut() = headers;
             *request.body_mut() = prepared.body.map(Into::into);
-            // The last thing before the wire: what was signed after leave had ended must not go out.
+            // The last check before the wire: a call that was signed after its leave had ended must not go out.
             let may_leave = leave.is_some_and(|leave| !leave.is_over(&self.0.config.timing));
             if call.effect == Effect::Changes && !may_leave {
                 return Err(unanswered(
@@ -446,17 +446,17 @@ impl Transport {
         self.0.config.endpoints.metadata(path)
     }
 
-    /// Takes over how far the cloud's clock is ahead from the `Date` of an answer.
+    /// Learns from the `Date` of an answer how far the cloud's clock is ahead.
     ///
-    /// A date has whole seconds and is as old as its answer: what it says is the least. So the most of what was said comes
-    /// within a second of the truth, and below it.
+    /// A date has whole seconds and is as old as its answer, so it says the least. The largest value that was said
+    /// therefore comes within a second of the truth, and below it.
     fn learn_clock(&self, headers: &HeaderMap) {
         let date = headers.get("date").and_then(|value| value.to_str().ok());
         if let Some(theirs) = date.and_then(|date| rfc2822::parse(date).ok()) {
             let said = theirs
                 .timestamp()
                 .duration_since(self.0.config.timing.wall_now());
-            // Less than it can be by its age: one of the clocks was set.
+            // The value is lower than the age of an answer explains: one of the clocks was set.
             let set = |known: SignedDuration| {
                 known > said && (known - said).unsigned_abs() > self.0.config.timing.answer_age_max
             };

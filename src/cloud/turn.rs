@@ -9,7 +9,7 @@ use super::{
     rate::{Bucket, Grant},
 };
 
-/// What a client and its clones share of turns: one that is held is there for whichever of them needs it first.
+/// The turns that a client and its clones share: a held turn is there for whichever of them needs it first.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Turns {
     pub(super) urgency: Urgency,
@@ -17,7 +17,7 @@ pub(super) struct Turns {
 }
 
 impl Turns {
-    /// The same for calls that are wanted so soon.
+    /// The same for calls of this `urgency`.
     pub(super) fn wanted(&self, urgency: Urgency) -> Self {
         Self {
             urgency,

@@ -3,7 +3,7 @@
 use futures::{FutureExt, future::BoxFuture};
 use reqwest::{Client, Request, Response};
 
-/// How requests get to the cloud. What is signed, waited for and repeated is decided above.
+/// How requests get to the cloud. Signing, waiting and repeating are decided above.
 pub trait Wire: Send + Sync {
     /// Sends a request as it is and returns the beginning of the answer, whose body may still be on its way.
     fn exchange(&self, request: Request) -> BoxFuture<'static, Result<Response, NoAnswer>>;
@@ -32,7 +32,7 @@ impl Wire for Client {
     }
 }
 
-/// What went wrong at the bottom of a chain of errors: the part that tells a person something.
+/// The innermost error of a chain: the part that tells a person something.
 fn innermost(error: &dyn std::error::Error) -> String {
     let mut cause = error;
     while let Some(source) = cause.source() {

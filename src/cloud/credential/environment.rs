@@ -1,4 +1,4 @@
-//! Keys from the operator's environment, and what else that gives: variables and files.
+//! Keys from the operator's environment, and the variables and files that it gives.
 
 use std::{fmt, io::Read, sync::Arc};
 
@@ -10,7 +10,7 @@ const ID: &str = "ALIBABA_CLOUD_ACCESS_KEY_ID";
 const SECRET: &str = "ALIBABA_CLOUD_ACCESS_KEY_SECRET";
 const TOKEN: &str = "ALIBABA_CLOUD_SECURITY_TOKEN";
 
-/// The longest file that is read, in bytes: what STS takes of a token. Source: STS 2015-04-01, `AssumeRoleWithOIDC`.
+/// The longest file that is read, in bytes: STS takes no longer token. Source: STS 2015-04-01, `AssumeRoleWithOIDC`.
 pub(super) const FILE_MAX: usize = 20_000;
 
 /// Variables by name and files by path: the operator's own, or others that a test hands in.
@@ -86,7 +86,7 @@ impl fmt::Debug for Environment {
     }
 }
 
-/// Reads a small file whole. What is no file would keep the reader waiting, or never end.
+/// Reads a small file whole. Anything but a file would keep the reader waiting, or never end.
 fn read_file(path: &str) -> Result<SecretString, String> {
     let told = |error: std::io::Error| error.kind().to_string();
     let file = std::fs::File::open(path).map_err(told)?;

@@ -15,7 +15,7 @@ const TOKEN_SECONDS: &str = "21600";
 
 const KEYS: &str = "latest/meta-data/ram/security-credentials/";
 
-/// Which role.
+/// The role whose keys are asked for.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct InstanceRole {
     /// Its name; absent = the one that the instance has.

@@ -26,7 +26,8 @@ pub use secret::{ReadSecret, keys_of_secret};
 /// One set of keys. It is neither printed nor compared by its value elsewhere.
 #[derive(Clone)]
 pub struct Keys {
-    /// The access key id; not a secret, and still not for logs. Empty for who has a token alone, and signs nothing.
+    /// The access key id; not a secret, and still not for logs. Empty for a caller that has a token alone, and signs
+    /// nothing.
     pub id: String,
     /// The access key secret.
     pub secret: SecretString,
@@ -35,7 +36,7 @@ pub struct Keys {
 }
 
 impl Keys {
-    /// Who carries a token, and no keys that could sign.
+    /// The keys of a caller that carries a token, and no keys that could sign.
     #[must_use]
     pub fn bearer(token: SecretString) -> Self {
         Self {
@@ -84,7 +85,7 @@ pub struct Place {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{message}")]
 pub struct Unavailable {
-    /// What is wrong, and what to do about it.
+    /// The fault, and what to do about it.
     pub message: String,
     /// [`Kind::Transient`] if it passes by itself.
     pub kind: Kind,
@@ -194,8 +195,8 @@ impl Credential {
         Ok(Self(Source::Pinned(keys, Arc::new(self.clone()))))
     }
 
-    /// The cloud does not take these keys: they are not handed out again where others can be had. Says whether asking again
-    /// may give others.
+    /// The cloud does not take these keys: they are not handed out again where others can be had. Returns whether
+    /// asking again may give others.
     pub(super) fn refused(&self, keys: &Keys) -> bool {
         match &self.0 {
             Source::Environment(_) => true,

@@ -19,7 +19,7 @@ const SESSION: &str = "ALIBABA_CLOUD_ROLE_SESSION_NAME";
 /// Where the injected token is unless a variable says otherwise.
 const USUAL_FILE: &str = "/var/run/secrets/ack.alibabacloud.com/rrsa-tokens/token";
 
-/// Which role, and where the token is. What is absent comes from the variables that RRSA sets.
+/// The role, and where the token is. Absent fields come from the variables that RRSA sets.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Oidc {
     /// `acs:ram::ACCOUNT:role/NAME`

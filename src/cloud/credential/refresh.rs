@@ -13,7 +13,7 @@ use super::{
 };
 use crate::{cloud::Transport, timing::Timing};
 
-/// Who is asked for keys.
+/// The source that is asked for keys.
 pub(super) enum Issuer {
     Secret(ReadSecret),
     Oidc(Oidc, Environment, Place),
@@ -22,7 +22,7 @@ pub(super) enum Issuer {
 }
 
 impl Issuer {
-    /// Boxed, because what assumes a role asks another source first.
+    /// Boxed, because a source that assumes a role asks another source first.
     fn issue<'a>(
         &'a self,
         transport: &'a Transport,
@@ -52,7 +52,7 @@ struct Current {
 }
 
 enum Lasts {
-    /// Somebody may put others there at any time: it is looked again before a use after this.
+    /// Somebody may replace them at any time: they are read again before a use after this moment.
     Looked(Instant),
     /// They end by themselves, by the cloud's clock, and are renewed before.
     Until {
@@ -126,7 +126,7 @@ impl State {
     }
 }
 
-/// What can be had without asking.
+/// The result that can be had without asking.
 enum Look {
     Have(Keys),
     /// Good still, and it is time to ask for others.
@@ -153,7 +153,7 @@ impl Refresher {
         }
     }
 
-    /// The keys in use. Only who has none waits for new ones.
+    /// The keys in use. Only a caller that has none waits for new ones.
     pub(super) async fn keys(self: &Arc<Self>) -> Result<Keys, Unavailable> {
         match self.look() {
             Look::Have(keys) => return Ok(keys),
@@ -224,7 +224,8 @@ impl Refresher {
                     Issuer::Secret(_) => timing.keys_age_max,
                     _ => timing.backoff_max,
                 };
-                // What somebody took away is not used on. Temporary keys were given for a time, and that is not over.
+                // Keys that somebody took away are used no longer. Temporary keys were given for a time, and that is
+                // not over.
                 if matches!(self.issuer, Issuer::Secret(_)) && !error.passes() {
                     state.current = None;
                 }

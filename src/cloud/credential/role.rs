@@ -11,21 +11,21 @@ use crate::cloud::{Call, Caller, Effect, Service, Transport};
 /// How the operator calls a session that has no other name.
 pub(super) const SESSION: &str = "server-group-operator";
 
-/// How long keys last unless it is said. Source: STS 2015-04-01, the default.
+/// How long keys last unless a duration is given. Source: STS 2015-04-01, the default.
 pub(super) const DURATION_SECONDS: i64 = 3600;
 
-/// Which role, and how it is asked for.
+/// The role, and how it is asked for.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Role {
     /// `acs:ram::ACCOUNT:role/NAME`
     pub role_arn: String,
-    /// What the role's trust policy may ask for.
+    /// The external id that the role's trust policy may ask for.
     pub external_id: Option<String>,
     /// Shows in the cloud's own audit log.
     pub session_name: Option<String>,
     /// 900 to the role's maximum.
     pub duration_seconds: Option<i64>,
-    /// Narrows what the role may.
+    /// A policy that narrows the permissions of the role.
     pub policy: Option<String>,
 }
 

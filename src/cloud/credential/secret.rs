@@ -14,7 +14,7 @@ const TOKEN: &str = "securityToken";
 /// Reads the Secret as it is now. An error that does not pass means that it is not there, or holds no keys.
 pub type ReadSecret = Arc<dyn Fn() -> BoxFuture<'static, Result<Keys, Unavailable>> + Send + Sync>;
 
-/// Reads what a Secret of this name holds.
+/// Reads the keys that a Secret of this name holds.
 ///
 /// A line's end after a value is no part of it: `echo` leaves one there.
 ///

@@ -20,7 +20,7 @@ use crate::{
 
 const ROLE: &str = "acs:ram::1:role/operator";
 
-/// What a far side says to the n-th request, from 0: status and text.
+/// The answer of a far side to the n-th request, from 0: status and text.
 type Script = dyn Fn(usize, &Request) -> (u16, String) + Send + Sync;
 
 /// A wire whose far side takes a second for each answer, and remembers what it was asked.
@@ -295,7 +295,7 @@ async fn a_secret_is_read_once_for_all_and_a_rotated_one_is_found_within_seconds
     *held.lock() = Ok(lasting("two"));
     advance(transport.timing().keys_age_max).await;
     assert_eq!(id(&credential).await.unwrap(), "two");
-    // What the cloud does not take is read again at once.
+    // Keys that the cloud does not take are read again at once.
     let two = credential.keys().await.ok().unwrap();
     *held.lock() = Ok(lasting("three"));
     assert!(credential.refused(&two));

@@ -30,7 +30,7 @@ pub(super) struct GroupRow {
     lifecycle_state: String,
     #[serde(default)]
     server_groups: ServerGroupRows,
-    /// What the older ALB operation attached; expected to show in both lists.
+    /// Server groups that the older ALB operation attached; expected to show in both lists.
     #[serde(default)]
     alb_server_groups: AlbServerGroupRows,
     #[serde(default)]

@@ -27,31 +27,31 @@ pub(super) const MOST: f64 = 0.9;
 /// The share that it never comes below: what others do is found out only by calling.
 pub(super) const LEAST: f64 = 0.025;
 
-/// By which part the share comes down when it was too much.
+/// The part by which the share comes down when it was too much.
 const STEP: f64 = 0.1;
 
-/// By which part it comes down when it was too much soon after it had come down.
+/// The part by which it comes down when it was too much soon after it had come down.
 const PLUNGE: f64 = 0.5;
 
-/// In how many lags it is back at the edge.
+/// The number of lags until it is back at the edge.
 const RETURN: f64 = 4.0;
 
-/// Within how many lags it is soon: the window is still full of what left before the share came down, and another
-/// such time passes until it is not.
+/// The number of lags that count as soon: the window is still full of calls that left before the share came down, and
+/// another such time passes until it is not.
 const SOON: u32 = 2;
 
 /// A share of a quota as time passes.
 pub(super) struct Share {
     /// The share that was last too much; half of the quota at first.
     edge: f64,
-    /// By which part it came down from there.
+    /// The part by which it came down from there.
     depth: f64,
-    /// Where on its way it was then: -1 where it comes down, 0 at the edge.
+    /// Where on its way the share was at `since`: -1 where it comes down, 0 at the edge.
     from: f64,
     since: Instant,
     /// When it last came down.
     came_down: Option<Instant>,
-    /// How late what was too much shows, and how long what came of it takes to show.
+    /// How late it shows that the share was too much, and how long the effect of coming down takes to show.
     lag: Duration,
     /// How long a refusal stands for the next ones too.
     cooldown: Duration,

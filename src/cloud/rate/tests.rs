@@ -209,7 +209,7 @@ async fn the_distances_between_calls_differ_and_are_the_same_in_every_run() {
     assert_eq!(once, distances().await);
 }
 
-/// Who leaves one after the other, as `tickets` were taken in their order.
+/// The names in the order in which their calls leave; `tickets` are in the order in which they were taken.
 async fn order(tickets: Vec<(Ticket, &'static str)>) -> Vec<&'static str> {
     let gone = Mutex::new(Vec::new());
     let wait = tickets.into_iter().map(|(ticket, name)| {

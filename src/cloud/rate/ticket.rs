@@ -1,4 +1,4 @@
-//! Waiting before a bucket as a value: what a work queue can hold, poll and drop.
+//! Waiting before a bucket as a value that a work queue can hold, poll and drop.
 
 use std::{
     fmt,
@@ -15,7 +15,7 @@ use crate::cloud::line::Place;
 
 /// A place in the line before a bucket: a future that resolves when the call may leave. Dropping it leaves the line.
 ///
-/// Whoever is first in line has to poll it when woken, as everybody behind waits for that.
+/// The first in line has to be polled when it is woken, as everybody behind waits for that.
 #[must_use = "nobody goes who is not polled"]
 pub struct Ticket {
     bucket: Arc<Bucket>,

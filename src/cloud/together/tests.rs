@@ -1,4 +1,4 @@
-//! Who shares a call with whom, and who does not.
+//! Reads that share a call, and reads that do not.
 
 use futures::{FutureExt, future::join_all};
 use tokio::time::{sleep, timeout};
@@ -26,7 +26,7 @@ struct Far {
     latency: Duration,
     /// Never answers the call that is this one, from 0.
     hangs: Option<usize>,
-    /// Whoever has this has its turn.
+    /// The lock that a call takes for its turn.
     turn: Arc<tokio::sync::Mutex<()>>,
 }
 
@@ -337,7 +337,7 @@ async fn one_by_one(
         let asked = Instant::now();
         let id = format!("asg-{number}");
         let row = together.ask(scope("a"), Sweep, &id, Freshness::now(), far.fetch());
-        // Whoever hangs for ever has waited so long.
+        // A read that hangs for ever counts as having waited that long.
         _ = timeout(Duration::from_mins(1), row).await;
         asked.elapsed()
     });

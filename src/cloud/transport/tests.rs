@@ -1,4 +1,4 @@
-//! What leaves, how often, and what is known when no good answer comes back.
+//! The calls that leave, how often they do, and what is known when no good answer comes back.
 
 use std::{
     collections::BTreeSet,

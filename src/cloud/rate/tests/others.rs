@@ -85,7 +85,7 @@ async fn they(cloud: Rc<Cloud>, rate: f64, mut random: fastrand::Rng) {
     for number in 0_u32.. {
         let at = (f64::from(number) + random.f64()) / rate;
         sleep_until(begun + Duration::from_secs_f64(at)).await;
-        // What is refused is lost.
+        // A call that is refused is lost.
         cloud.call(|counts| &mut counts.theirs).ok();
     }
 }
