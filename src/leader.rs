@@ -57,7 +57,7 @@ pub struct Leadership {
     timing: Timing,
 }
 
-/// What the last successful write of the record gave.
+/// The term that the last successful write of the record gave.
 #[derive(Clone, Copy, Debug)]
 struct Term {
     epoch: i64,
@@ -159,7 +159,7 @@ impl Election {
                     tracing::info!(epoch = term.epoch, identity = self.identity, "leading");
                     return;
                 }
-                // Only who led already can be.
+                // Only a replica that led already can be deposed.
                 Ok(Look::Deposed) => {}
                 // Once for each holder: a replica may stand by for months.
                 Ok(Look::HeldBy(holder)) => {
@@ -176,7 +176,7 @@ impl Election {
         }
     }
 
-    /// Renews until `stop`, then gives the record back; returns early if it is lost, to whomever and for however short.
+    /// Renews until `stop`, then gives the record back. Returns early if it is lost, to anybody and for any time.
     ///
     /// # Errors
     ///
@@ -221,8 +221,8 @@ impl Election {
             if let Some(holder) = current.as_ref().and_then(|lease| self.other_holder(lease)) {
                 return Ok(Look::HeldBy(holder));
             }
-            // Passes, caches and memory belong to the epoch in which they began: whoever led since has changed what they
-            // know of.
+            // Passes, caches and memory belong to the epoch in which they began: a replica that led since has changed
+            // the things that they know of.
             if let Some(epoch) = self.leadership.epoch()
                 && !self.is_ours(current.as_ref(), epoch)
             {
@@ -266,7 +266,7 @@ impl Election {
         })
     }
 
-    /// Who else holds the record, unless it has not changed for a whole lease.
+    /// The other holder of the record, if there is one, unless the record has not changed for a whole lease.
     fn other_holder(&mut self, lease: &Lease) -> Option<String> {
         let holder = lease
             .spec

@@ -25,7 +25,8 @@ impl Moment {
         }
     }
 
-    /// The larger of what both clocks say, so that neither a suspended machine nor a jump of the clock extends anything.
+    /// The larger of the times by both clocks, so that neither a suspended machine nor a jump of the clock extends
+    /// anything.
     #[must_use]
     pub fn elapsed(self, timing: &Timing) -> Duration {
         let wall = timing.wall_now().duration_since(self.wall);
