@@ -1,4 +1,4 @@
-//! Where random numbers come from: `main` hands it in, and who wants to see the same again hands in a seed.
+//! The source of random numbers: `main` hands it in, and a caller that wants the same numbers again hands in a seed.
 
 use std::{fmt, sync::Arc, time::Duration};
 
@@ -26,7 +26,7 @@ impl Chance {
         self.0.lock().f64()
     }
 
-    /// A part of `most`.
+    /// A random part of `most`.
     pub fn part_of(&self, most: Duration) -> Duration {
         most.mul_f64(self.fraction())
     }

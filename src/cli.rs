@@ -1,4 +1,4 @@
-//! Flags and environment into what the subcommands run with.
+//! Turns flags and environment into the settings that the subcommands run with.
 
 #![expect(clippy::doc_markdown, reason = "help texts are printed as they stand")]
 
@@ -36,7 +36,7 @@ enum Command {
     Crds(Crds),
 }
 
-/// What `run` takes. Every flag has an environment variable.
+/// The flags of `run`. Each has an environment variable.
 #[derive(Debug, Args)]
 struct Run {
     /// Kubeconfig file to use [default: KUBECONFIG, ~/.kube/config, or the pod's service account].
@@ -73,7 +73,7 @@ struct Run {
     /// Whether replicas elect a leader. Turn it off only where there is never more than one.
     #[arg(long, env = "SERVER_GROUP_OPERATOR_LEADER_ELECT", default_value_t = true, action = clap::ArgAction::Set, value_name = "BOOL")]
     leader_elect: bool,
-    /// What is logged: error, warn, info, debug, or a filter such as info,server_group_operator=debug.
+    /// The messages to log: error, warn, info, debug, or a filter such as info,server_group_operator=debug.
     #[arg(
         long,
         env = "SERVER_GROUP_OPERATOR_LOG_LEVEL",
@@ -83,7 +83,7 @@ struct Run {
     log_level: String,
 }
 
-/// What `crds` takes.
+/// The flags of `crds`.
 #[derive(Debug, Args)]
 struct Crds {
     /// Writes one file a kind into this folder instead of printing.
@@ -190,7 +190,7 @@ async fn operator(flags: Run, lease: &Handle) -> anyhow::Result<Operator> {
     })
 }
 
-/// The given kubeconfig, else what is in the usual places.
+/// The given kubeconfig, else the one in the usual places.
 async fn kubernetes(
     file: Option<&std::path::Path>,
     timing: &Timing,

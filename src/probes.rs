@@ -14,7 +14,7 @@ use tokio_util::sync::CancellationToken;
 pub struct Readiness(Arc<AtomicBool>);
 
 impl Readiness {
-    /// Says so.
+    /// Sets whether the caches are filled.
     pub fn set(&self, ready: bool) {
         self.0.store(ready, Ordering::SeqCst);
     }
@@ -48,6 +48,6 @@ pub async fn serve(listener: TcpListener, readiness: Readiness, stop: Cancellati
     if let Err(error) = served {
         tracing::error!(%error, "probes are no longer served");
     }
-    // Whoever waits for this future takes its end for the end of the program.
+    // The caller that waits for this future takes its end for the end of the program.
     std::future::pending().await
 }

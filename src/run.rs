@@ -41,7 +41,7 @@ use crate::{
     timing::Timing,
 };
 
-/// What the operator runs with.
+/// Everything that the operator runs with.
 pub struct Operator {
     /// Kubernetes.
     pub client: Client,
@@ -61,7 +61,7 @@ pub struct Operator {
     pub probes: Option<TcpListener>,
 }
 
-/// Who takes part in the election, and where that runs.
+/// The replica that takes part in the election, and where the election runs.
 #[derive(Clone)]
 pub struct Candidate {
     /// Namespace of the lease.
@@ -83,7 +83,7 @@ pub enum Ended {
 }
 
 impl Operator {
-    /// Runs until `stop`; what runs then is finished, and the lease given back.
+    /// Runs until `stop`; then the passes that run are finished, and the lease is given back.
     ///
     /// # Errors
     ///
@@ -301,7 +301,7 @@ async fn lead(
     held.await
 }
 
-/// Waits until what is known is at least as new as this moment (S9): the one who led before may have written, and begun
+/// Waits until the known objects are at least as new as this moment (S9): the former leader may have written, and begun
 /// something, that a watch has not shown yet.
 async fn catch_up(ctx: &Context) {
     while let Err(error) = ctx.catch_up().await {

@@ -8,7 +8,7 @@ use jiff::Timestamp;
 
 use crate::chance::Chance;
 
-/// Durations, each with the rule it comes from, the wall clock, and what jitter is drawn from.
+/// Durations, each with the rule it comes from, the wall clock, and the source of jitter.
 ///
 /// The monotonic clock is `tokio::time::Instant`, which tests can pause.
 #[derive(Clone)]
@@ -19,7 +19,7 @@ pub struct Timing {
     pub read_deadline: Duration,
     /// Until a changing call is given up (S9).
     pub mutation_deadline: Duration,
-    /// How long a connection is kept that nobody uses.
+    /// How long an unused connection is kept.
     pub connection_idle: Duration,
     /// How long a read waits for others that could travel with it.
     pub share_window: Duration,
@@ -27,9 +27,9 @@ pub struct Timing {
     pub rate_minute: Duration,
     /// How long an answer that says *too many* stands for the next ones too.
     pub rate_cooldown: Duration,
-    /// By how much what is known of the cloud's clock may be behind: a `Date` has whole seconds.
+    /// How far our knowledge of the cloud's clock may be behind: a `Date` has whole seconds.
     pub cloud_clock_error: Duration,
-    /// How old an answer may be that tells the cloud's time.
+    /// How old an answer that tells the cloud's time may be.
     pub answer_age_max: Duration,
     /// The longest wait that the cloud may ask for.
     pub hint_max: Duration,
@@ -37,9 +37,9 @@ pub struct Timing {
     pub soon: Duration,
     /// Until Kubernetes answers a request that is not a watch.
     pub kubernetes_deadline: Duration,
-    /// How long before a call that takes somebody away its last questions may have been asked, at first.
+    /// How long before a call that takes members away its last questions may have been asked, at first.
     pub last_answer_max: Duration,
-    /// How old a view may be that permits removals (S5).
+    /// How old a view that permits removals may be (S5).
     pub view_age_max: Duration,
     /// From sending a call without an answer to the first view that counts (S6).
     pub settle_after_send: Duration,
@@ -47,14 +47,14 @@ pub struct Timing {
     pub settle_gap: Duration,
     /// How long members of such a call stay in the ledger: a signed call can still land (S6).
     pub linger: Duration,
-    /// How long the list of a group may lack what was accepted: until then nothing is sent again (S8).
+    /// How long the list of a group may lack an accepted change: until then nothing is sent again (S8).
     pub listing_lag: Duration,
     /// How long keys that were read from a Secret are used before it is read again.
     pub keys_age_max: Duration,
     /// How long before their end temporary keys are renewed, by the cloud's clock, if they last long enough. Source: the
     /// cloud's credentials library.
     pub keys_early: Duration,
-    /// Who gets keys signs with them for a while: those that end sooner than this, by the cloud's clock, are over.
+    /// Keys that end sooner than this, by the cloud's clock, count as over: a caller signs with its keys for a while.
     pub keys_left_min: Duration,
     /// How long a token may be sent again (S10).
     pub token_reuse_max: Duration,
@@ -62,7 +62,7 @@ pub struct Timing {
     pub gone_gap: Duration,
     /// Between the two views that make a stranger (S7).
     pub stranger_gap: Duration,
-    /// How long an object waits for another one to take over, or to let go of, what changes hands (S7).
+    /// How long an object waits for another one to take over, or to let go of, an entry that changes hands (S7).
     pub handover_max: Duration,
     /// How long after our removal a return counts as somebody undoing it (S8).
     pub return_window: Duration,
@@ -86,9 +86,9 @@ pub struct Timing {
     pub lease_retry: Duration,
     /// How often something that keeps the operator from starting is said again.
     pub complain_every: Duration,
-    /// What one second of a spec takes.
+    /// How long one second of a spec takes.
     second: Duration,
-    /// Jitter, and whatever else is drawn.
+    /// The source of jitter, and of everything else that is drawn.
     pub chance: Chance,
     wall: Arc<dyn Fn() -> Timestamp + Send + Sync>,
 }
@@ -189,7 +189,7 @@ impl Timing {
         Self { chance, ..self }
     }
 
-    /// What the wall clock says.
+    /// The time by the wall clock.
     #[must_use]
     pub fn wall_now(&self) -> Timestamp {
         (self.wall)()
@@ -211,7 +211,7 @@ impl fmt::Debug for Timing {
     }
 }
 
-/// The first whole second, which is all that status can write, that lies no earlier than `wait` after `now`.
+/// The first whole second no earlier than `wait` after `now`: status can only write whole seconds.
 #[must_use]
 pub fn whole_second_after(now: Timestamp, wait: Duration) -> Timestamp {
     let end = now.saturating_add(wait).unwrap_or(now);
