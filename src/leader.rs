@@ -176,7 +176,7 @@ impl Election {
         }
     }
 
-    /// Renews until `stop`, then gives the record back. Returns early if it is lost, to anybody and for any time.
+    /// Renews until `stop`, then gives the record back. Returns early if it is lost, to anybody and for however short.
     ///
     /// # Errors
     ///
