@@ -28,7 +28,7 @@ impl fmt::Debug for Prepared {
     }
 }
 
-/// Signs a call that is sent at `date` with V3.
+/// Prepares a call that is sent at `date`, signed with V3.
 pub(super) fn prepare_v3(
     mut url: Url,
     call: &Call,
@@ -74,7 +74,7 @@ pub(super) fn prepare_v3(
     Prepared { url, headers, body }
 }
 
-/// Signs a call that is sent at `date` with V1.
+/// Prepares a call that is sent at `date`, signed with V1.
 pub(super) fn prepare_v1(
     mut url: Url,
     call: &Call,

@@ -44,7 +44,7 @@ const SOON: u32 = 2;
 pub(super) struct Share {
     /// The share that was last too much; half of the quota at first.
     edge: f64,
-    /// The part by which it came down from there.
+    /// The part by which the share came down from the edge.
     depth: f64,
     /// Where on its way the share was at `since`: -1 where it comes down, 0 at the edge.
     from: f64,
