@@ -1,8 +1,7 @@
 //! The Lease: of several replicas one acts (S9).
 //!
-//! A lease is for efficiency, not for safety: two leaders may overlap for a moment, and what keeps them
-//! apart then is the `resourceVersion` on every status write. Still, no changing call starts unless it
-//! must end within the lease.
+//! A lease is for efficiency, not for safety: two leaders may overlap for a moment, and then the `resourceVersion` on
+//! every status write keeps them apart. Still, no changing call starts unless it must end within the lease.
 //!
 //! A candidate takes over when the record has not changed for a whole lease on its own monotonic clock;
 //! the renew time in the record, written by somebody else's wall clock, is for people.
@@ -180,7 +179,7 @@ impl Election {
     ///
     /// # Errors
     ///
-    /// [`Lost`]; the caller ends the process, because what it started may still run.
+    /// [`Lost`]; the caller ends the process, because work that it started may still run.
     pub async fn hold(mut self, stop: CancellationToken) -> Result<(), Lost> {
         let outcome = loop {
             tokio::select! {

@@ -1,6 +1,6 @@
 //! The operator's binary.
 
-/// It gives back to the system what is free, whoever freed it; see `docs/decisions/0013-allocator.md`.
+/// This allocator gives free memory back to the system, whichever thread freed it; see `docs/decisions/0013-allocator.md`.
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 

@@ -77,7 +77,7 @@ pub struct Candidate {
 /// Why the operator ended by itself.
 #[derive(Debug, thiserror::Error)]
 pub enum Ended {
-    /// The lease is lost; what was started may still run, so the process has to end.
+    /// The lease is lost; work that was started may still run, so the process has to end.
     #[error("leadership is lost")]
     Lease(#[from] Lost),
 }

@@ -87,7 +87,7 @@ pub(super) struct SharedReads {
     pub(super) jobs: Together<Job>,
 }
 
-/// As whom and where calls are made.
+/// The keys and the place that calls are made with.
 #[derive(Clone, Debug)]
 pub struct Caller {
     /// Where the keys come from.

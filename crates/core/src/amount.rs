@@ -2,7 +2,7 @@
 
 use std::str::FromStr;
 
-/// A count, or a share of what is desired.
+/// A count, or a share of the desired members.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Amount {
     /// So many members.

@@ -88,7 +88,7 @@ pub enum Answer {
 pub enum Why {
     /// There were too many calls.
     Throttled,
-    /// One member cannot be taken, or may be what is wrong.
+    /// One member cannot be taken, or may be the cause.
     OneIsBad,
     /// One member is not there to be removed, and the others still are.
     OneIsAbsent,

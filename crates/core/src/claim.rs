@@ -44,7 +44,7 @@ pub enum Foreigner {
     Unconfirmed,
     /// An instance of a scaling group that is not shown to be unattached.
     EssManaged,
-    /// It could not be asked whose it is.
+    /// The cloud could not be asked whose it is.
     Unknown,
 }
 

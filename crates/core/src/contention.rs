@@ -98,7 +98,7 @@ impl<K: Ord + Clone> Returns<K> {
         }
     }
 
-    /// Takes in what a view shows.
+    /// Takes in one view.
     ///
     /// An entry that is there for longer than lists lag counts as returned, though no view saw it absent.
     pub fn look(

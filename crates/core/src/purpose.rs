@@ -5,6 +5,6 @@
 pub enum Purpose {
     /// Make the group match the list.
     Converge,
-    /// The object is being deleted: take out what it registered.
+    /// The object is being deleted: take out the entries that it registered.
     Release,
 }

@@ -51,7 +51,7 @@ pub enum Reason {
     ScalingGroupUnusable,
     /// The ledger is full; additions wait.
     LedgerFull,
-    /// The object is being deleted, and what it registered is on its way out.
+    /// The object is being deleted, and the entries that it registered are on their way out.
     Releasing,
 }
 

@@ -11,7 +11,7 @@ pub struct Serving {
     pub desired: usize,
     /// Our own members that are no longer listed and still serve.
     pub surplus: usize,
-    /// Everybody who serves, other people's members included.
+    /// All members that serve, other people's included.
     pub total: usize,
 }
 

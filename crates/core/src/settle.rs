@@ -1,4 +1,4 @@
-//! When a change whose outcome is unknown may be taken as over (S6), and when a ledger entry may leave (S2).
+//! When a change with an unknown outcome may be taken as over (S6), and when a ledger entry may leave (S2).
 //!
 //! Times are durations since one moment that the caller chose; only differences count.
 

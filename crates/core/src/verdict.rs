@@ -1,4 +1,4 @@
-//! How a pass ended, told from what its plan left.
+//! How a pass ended, judged by the differences that its plan left.
 
 use std::collections::BTreeMap;
 

@@ -24,7 +24,7 @@ pub(super) const FIRST: f64 = 0.5;
 /// The share that is never exceeded.
 pub(super) const MOST: f64 = 0.9;
 
-/// The share that it never comes below: what others do is found out only by calling.
+/// The share that it never comes below: only calls find out how much others leave.
 pub(super) const LEAST: f64 = 0.025;
 
 /// The part by which the share comes down when it was too much.
