@@ -66,7 +66,7 @@ pub struct Timing {
     pub handover_max: Duration,
     /// How long after our removal a return counts as somebody undoing it (S8).
     pub return_window: Duration,
-    /// How long a job or scaling activity may take before it counts as failed.
+    /// How long a job may take before it counts as failed, and a scaling activity before status says that it does not end.
     pub job_patience: Duration,
     /// Until a parked member is tried again (S8).
     pub parked_retry: Duration,

@@ -83,9 +83,10 @@ pub struct World {
 pub struct Plan {
     /// Listed and not attached.
     pub attach: BTreeMap<AttachmentKey, Option<Weight>>,
-    /// Ours and no longer listed: detached as the spec says, forced or not.
+    /// Ours and no longer listed, or confirmed strangers: detached as the spec says, forced or not.
     pub detach: BTreeSet<AttachmentKey>,
-    /// Like `detach`, but never by force: other objects list every instance that would leave, so these change hands.
+    /// Like `detach`, but never by force: other objects list the instances that would leave, so these change hands; or the
+    /// server group is gone.
     pub leave: BTreeSet<AttachmentKey>,
     /// Listed and attached at another weight: detached without force, and attached again by a later pass.
     pub swap: BTreeSet<AttachmentKey>,
@@ -93,7 +94,7 @@ pub struct Plan {
     pub adopt: BTreeSet<AttachmentKey>,
     /// The same for attachments that another object made and hands over: they stay registered.
     pub inherit: BTreeSet<AttachmentKey>,
-    /// In our ledger but another object's now.
+    /// In our ledger but another object's now, and on release those that were adopted.
     pub hand_over: BTreeSet<AttachmentKey>,
     /// In our ledger, neither listed nor attached.
     pub absent: BTreeSet<AttachmentKey>,

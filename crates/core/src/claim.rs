@@ -61,8 +61,8 @@ pub enum Owner<'a> {
 
 /// Decides who owns `key`. `ours` says whether our own ledger holds it; the asking object is taken to list it.
 ///
-/// The object whose ledger holds it keeps it; if none or several do, the oldest. An object that holds it and no longer
-/// lists it yields to the oldest object that lists it and acts.
+/// The object whose ledger holds it keeps it; if none or several do, the oldest. An object that acts, holds it and no
+/// longer lists it yields to the oldest object that lists it and acts.
 #[must_use]
 pub fn owner<'a, K: Ord>(key: &K, age: &Age, ours: bool, others: &'a [Claimant<K>]) -> Owner<'a> {
     let holders = others.iter().filter(|other| other.ledger.contains(key));

@@ -43,7 +43,7 @@ pub enum Denial {
     Namespace,
     /// No grant for the namespace matches the region.
     Region,
-    /// No one grant for namespace and region covers everything; this is the first that the best of them lacks.
+    /// No one grant for namespace and region covers everything; this is the first that one of them lacks.
     NotCovered(String),
 }
 

@@ -128,13 +128,14 @@ pub struct Plan {
     pub drain: BTreeMap<ServerKey, Weight>,
     /// Members at weight 0 that are to be removed once they have waited: no call is due yet.
     pub waiting: BTreeSet<ServerKey>,
-    /// Members to be removed: ours and no longer listed.
+    /// Members to be removed: ours and no longer listed, or confirmed strangers.
     pub remove: BTreeSet<ServerKey>,
     /// Members that are listed and already there: to be written down, without a call.
     pub adopt: BTreeSet<ServerKey>,
     /// The same for members that another object put there and hands over: they stay registered.
     pub inherit: BTreeSet<ServerKey>,
-    /// Members in our ledger that are another object's now: they leave the ledger and stay in the group.
+    /// Members in our ledger that are another object's now, and on release those that were adopted: they leave the ledger and
+    /// stay in the group.
     pub hand_over: BTreeSet<ServerKey>,
     /// Members in our ledger that are neither listed nor present.
     pub absent: BTreeSet<ServerKey>,
@@ -177,11 +178,11 @@ impl Plan {
 pub struct Counts {
     /// Members listed.
     pub desired: usize,
-    /// Listed members that serve.
+    /// Listed members that show as serving, also those that a late call may still take.
     pub serving: usize,
     /// Listed members on their way in.
     pub joining: usize,
-    /// Members of ours on their way out.
+    /// Members on their way out, ours or strangers.
     pub leaving: usize,
     /// Leaving members that finish what they have at weight 0.
     pub draining: usize,

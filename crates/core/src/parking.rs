@@ -77,7 +77,7 @@ impl<K> Default for Parking<K> {
 
 impl<K: Ord + Clone> Parking<K> {
     /// Leaves `key` alone up to the moment `until`, with the cloud's words as the `reason`, and has that told in
-    /// `status`. Returns whether that is news: another refusal in the same words is none.
+    /// `status` while there is room. Returns whether that is news: another refusal in the same words is none.
     ///
     /// `group_missing`: the group that `key` names does not exist.
     pub fn park(

@@ -39,7 +39,7 @@ pub enum Reason {
     GroupNotFound,
     /// Going on would leave nobody serving.
     LastServing,
-    /// An older object claims the same member.
+    /// Another object claims the same member: an older one, or one that has it in its ledger.
     Conflict,
     /// Somebody else keeps undoing what we do.
     Contended,
@@ -150,7 +150,7 @@ pub enum Hold {
     Parked,
     /// S7: another object claims it.
     Conflict,
-    /// S7: it came back after we removed it, again and again.
+    /// S8: it came back after we removed it, again and again.
     Contended,
     /// S6: the cloud, or another object, is still working on it.
     InFlight,

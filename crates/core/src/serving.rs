@@ -9,7 +9,7 @@ pub struct Serving {
     pub wanted: usize,
     /// Listed members that serve.
     pub desired: usize,
-    /// Our own members that are no longer listed and still serve.
+    /// Members that have to go, ours or confirmed strangers, and still serve.
     pub surplus: usize,
     /// All members that serve, other people's included.
     pub total: usize,

@@ -13,7 +13,7 @@ use crate::reason::{Hold, Outlook, Reason};
 pub struct Facts<'a, K> {
     /// Differences left alone.
     pub held: &'a BTreeMap<K, Hold>,
-    /// The list is empty and that is not allowed.
+    /// The list has nobody to serve, and that is not allowed.
     pub nobody_wanted: bool,
     /// Something is joining or leaving, is about to, or is not settled.
     pub moving: bool,
@@ -47,7 +47,8 @@ impl From<Reason> for Verdict {
 
 /// Judges a pass that saw the group and did what it could.
 ///
-/// A reason that needs a person comes before one that passes by itself, so that a long change does not hide it.
+/// A refusal that needs a person comes before a change under way, so that a long change does not hide it. What may be
+/// over with the change comes after it: a full ledger, a missing group, nobody else serving.
 #[must_use]
 pub fn judge<K: Ord>(facts: &Facts<'_, K>) -> Verdict {
     let holds = |hold| facts.held.values().any(|held| *held == hold);
