@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use serde_json::Value;
 use server_group_sim::audit::Entry;
 use simulation::{lab::Lab, plan::What, workload::builders::ground};
 
@@ -36,22 +37,23 @@ impl Crowd {
     pub fn converge(&mut self, within: Duration) {
         self.lab.look_at_setup();
         self.lab.start_in(Duration::from_millis(10));
-        while self.waits() {
+        while let Some(conditions) = self.waits() {
             let now = self.lab.now();
-            assert!(now < within, "not all have converged by then");
+            assert!(now < within, "one has not converged: {conditions}");
             self.pass(Duration::from_secs(1));
         }
     }
 
-    /// Whether an object has not converged.
-    fn waits(&self) -> bool {
+    /// The conditions of an object that has not converged.
+    fn waits(&self) -> Option<Value> {
         let mut all = self.lab.cluster.objects(self.kind);
-        all.any(|object| {
+        let waits = all.find(|object| {
             let conditions = object["status"]["conditions"].as_array();
             let mut conditions = conditions.into_iter().flatten();
             !conditions
                 .any(|condition| condition["type"] == "Ready" && condition["reason"] == "Converged")
-        })
+        });
+        waits.map(|object| object["status"]["conditions"].clone())
     }
 
     /// The operator ends as by a crash, and another one takes its place.
