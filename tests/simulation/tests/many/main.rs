@@ -7,4 +7,5 @@ mod crowd;
 #[path = "../../../it/figures.rs"]
 mod figures;
 mod reads;
+mod release;
 mod sweep;
