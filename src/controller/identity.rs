@@ -5,41 +5,66 @@ use std::{collections::HashMap, sync::Arc};
 use parking_lot::Mutex;
 use tokio::time::Instant;
 
-use crate::cloud::{self, Cloud, Network};
+use super::pace::backoff;
+use crate::{
+    cloud::{self, Cloud, Network},
+    timing::Timing,
+};
+
+/// The most keys that are known, and the most questions that failed. Temporary keys come and go.
+const KNOWN_MAX: usize = 1000;
 
 /// Answers of `GetCallerIdentity` by access key id.
 ///
-/// A key belongs to one account as long as it exists, so an answer never gets old; whenever the source yields
-/// another key, it is asked again. Who asks meanwhile waits for the answer, and takes a failure as well: a hundred
-/// objects that find the endpoint out of reach find it out together.
+/// A key belongs to one account as long as it exists, so an answer never gets old; whenever the source yields another
+/// key, it is asked again. Objects that ask meanwhile wait for the answer, and take a failure as well. A failure holds
+/// for a while that grows with failures in a row: however many objects use a broken account, they cost one call then.
 #[derive(Debug, Default)]
 pub struct Identities {
     known: Mutex<HashMap<String, String>>,
     /// By key and by where it is asked: one endpoint out of reach keeps nobody waiting for another.
-    asking: Mutex<HashMap<Asking, Arc<tokio::sync::Mutex<Failed>>>>,
+    asking: Mutex<HashMap<Asking, Arc<tokio::sync::Mutex<Option<Failed>>>>>,
 }
 
 type Asking = (String, String, Network);
 
-/// The last failure, and when it was known.
-type Failed = Option<(Instant, cloud::Error)>;
+/// The last of some failures in a row.
+#[derive(Debug)]
+struct Failed {
+    error: cloud::Error,
+    failures: u32,
+    /// When it was known.
+    at: Instant,
+    /// From when on it is asked again.
+    until: Instant,
+}
 
 impl Identities {
-    /// The id of the cloud account that `cloud` acts in.
+    /// The id of the cloud account that `cloud` acts in, which signs with this `key`.
     ///
     /// # Errors
     ///
-    /// The credentials cannot be had, or the cloud does not take them.
-    pub async fn account_id(&self, cloud: &Cloud) -> Result<String, cloud::Error> {
-        let key = cloud.access_key_id().await?;
+    /// The credentials cannot be had, or the cloud does not take them, or did not a short while ago.
+    pub async fn account_id(
+        &self,
+        cloud: &Cloud,
+        key: String,
+        timing: &Timing,
+    ) -> Result<String, cloud::Error> {
         let asking = (key, cloud.region().to_owned(), cloud.network());
         let ask = async || Ok(cloud.get_caller_identity().await?.account_id);
-        self.known_or(asking, ask).await
+        self.known_or(asking, timing, ask).await
+    }
+
+    /// Takes in that the cloud does not take this key any more: before it is used again it is asked for anew.
+    pub fn doubt(&self, key: &str) {
+        self.known.lock().remove(key);
     }
 
     async fn known_or(
         &self,
         asking: Asking,
+        timing: &Timing,
         ask: impl AsyncFnOnce() -> Result<String, cloud::Error>,
     ) -> Result<String, cloud::Error> {
         let known = |key: &str| self.known.lock().get(key).cloned();
@@ -47,28 +72,47 @@ impl Identities {
             return Ok(account);
         }
         let begun = Instant::now();
-        let turn = Arc::clone(self.asking.lock().entry(asking.clone()).or_default());
+        let turn = Arc::clone(
+            within(&mut self.asking.lock())
+                .entry(asking.clone())
+                .or_default(),
+        );
         let mut failed = turn.lock().await;
         if let Some(account) = known(&asking.0) {
             return Ok(account);
         }
-        if let Some((at, error)) = &*failed
-            && *at >= begun
+        if let Some(failed) = &*failed
+            && (failed.at >= begun || begun < failed.until)
         {
-            return Err(error.clone());
+            return Err(failed.error.clone());
         }
         match ask().await {
             Ok(account) => {
                 self.asking.lock().remove(&asking);
-                self.known.lock().insert(asking.0, account.clone());
+                within(&mut self.known.lock()).insert(asking.0, account.clone());
                 Ok(account)
             }
             Err(error) => {
-                *failed = Some((Instant::now(), error.clone()));
+                let failures = failed.as_ref().map_or(1, |failed| failed.failures + 1);
+                let at = Instant::now();
+                *failed = Some(Failed {
+                    error: error.clone(),
+                    failures,
+                    at,
+                    until: at + backoff(failures, timing),
+                });
                 Err(error)
             }
         }
     }
+}
+
+/// The same map, emptied if it is full: its entries are found out again.
+fn within<K, V>(map: &mut HashMap<K, V>) -> &mut HashMap<K, V> {
+    if map.len() >= KNOWN_MAX {
+        map.clear();
+    }
+    map
 }
 
 #[cfg(test)]
@@ -104,16 +148,19 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn who_waits_for_an_answer_takes_a_failure_as_well() {
         let (identities, asked) = (Identities::default(), AtomicUsize::new(0));
+        let timing = Timing::production();
         let ask = async || {
             asked.fetch_add(1, Ordering::SeqCst);
             tokio::time::sleep(Duration::from_secs(20)).await;
             Err(out_of_reach())
         };
-        let all = (0..100).map(|_| identities.known_or(asking(Network::Vpc), ask));
+        let all = (0..100).map(|_| identities.known_or(asking(Network::Vpc), &timing, ask));
         let begun = Instant::now();
         let elsewhere = async {
             let ask = async || Err(out_of_reach());
-            let answer = identities.known_or(asking(Network::Public), ask).await;
+            let answer = identities
+                .known_or(asking(Network::Public), &timing, ask)
+                .await;
             (answer.is_err(), begun.elapsed())
         };
         let (all, elsewhere) = futures::join!(join_all(all), elsewhere);
@@ -126,16 +173,37 @@ mod tests {
         );
     }
 
+    /// Each of many objects asked by itself, however often the key had been refused.
     #[tokio::test(start_paused = true)]
-    async fn a_failure_is_not_kept_for_whoever_asks_later() {
-        let identities = Identities::default();
-        let ask = || identities.known_or(asking(Network::Vpc), async || Err(out_of_reach()));
-        ask().await.unwrap_err();
-        tokio::time::sleep(Duration::from_secs(1)).await;
-        let account = identities
-            .known_or(asking(Network::Vpc), async || Ok("1".into()))
-            .await;
-        assert_eq!(account.unwrap(), "1");
+    async fn a_failure_holds_for_a_while_that_grows_and_heals_by_itself() {
+        let (identities, asked) = (Identities::default(), AtomicUsize::new(0));
+        let timing = Timing::production();
+        let ask = || {
+            let ask = async || {
+                asked.fetch_add(1, Ordering::SeqCst);
+                Err(out_of_reach())
+            };
+            identities.known_or(asking(Network::Vpc), &timing, ask)
+        };
+        // A hundred objects, each once a second, for an hour.
+        for _ in 0..3600 {
+            assert!(
+                join_all((0..100).map(|_| ask()))
+                    .await
+                    .iter()
+                    .all(Result::is_err)
+            );
+            tokio::time::advance(Duration::from_secs(1)).await;
+        }
+        let most = 9 + 3600 / 60;
+        let asked = asked.load(Ordering::SeqCst);
+        assert!((12..most).contains(&asked), "{asked} calls");
+        tokio::time::advance(timing.backoff_max).await;
+        let good = async || Ok("1".into());
+        let account = identities.known_or(asking(Network::Vpc), &timing, good);
+        assert_eq!(account.await.unwrap(), "1");
         assert_eq!(ask().await.unwrap(), "1", "known from now on");
+        identities.doubt("key");
+        ask().await.unwrap_err();
     }
 }

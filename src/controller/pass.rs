@@ -83,6 +83,8 @@ pub struct Pass<'c, M: Managed> {
     pub memory: Lent<'c, M::Key>,
     /// The change in flight as its status has it by now.
     pub written_operation: Option<Operation<M::Key>>,
+    /// The id of the access key that it signs with, once it has one.
+    pub key_id: Option<String>,
     /// The turn on its group.
     pub turn: Turn,
     /// The turns on other groups that it asked for.
@@ -152,6 +154,7 @@ impl<'c, M: Managed> Pass<'c, M> {
             written_operation,
             record,
             memory,
+            key_id: None,
             turn,
             also,
             level: work.level,
@@ -269,7 +272,10 @@ impl<'c, M: Managed> Pass<'c, M> {
         if let Some(grant) = self.grant.take() {
             cloud = cloud.granted(grant);
         }
-        let account = self.ctx.identities.account_id(&cloud).await?;
+        let key = cloud.access_key_id().await?;
+        let identities = &self.ctx.identities;
+        self.key_id = Some(key.clone());
+        let account = identities.account_id(&cloud, key, &self.ctx.timing).await?;
         match &self.record.cloud_account_id {
             Some(known) if *known != account => Err(Stop::because(
                 Reason::AccountChanged,

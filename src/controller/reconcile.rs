@@ -227,6 +227,11 @@ async fn conclude<M: Pipeline>(
         Ok(Ended::LetGo) | Err(Stop::Gone) => return Ok(Concluded::Gone),
         Err(stop @ (Stop::Superseded(_) | Stop::Kubernetes(_))) => return Err(stop),
     };
+    if judged.verdict.reason == Reason::CredentialsUnavailable
+        && let Some(key) = &pass.key_id
+    {
+        pass.ctx.identities.doubt(key);
+    }
     let report = pass.report(judged.verdict, judged.message);
     match pass.write(&report).await {
         Ok(()) => {
