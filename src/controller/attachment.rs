@@ -91,7 +91,7 @@ impl Pipeline for ScalingGroupAttachment {
         pass.forget_absent(&planned.absent, view.begun);
         let mut counts = planned.counts;
         if pass.object.planning() && !pass.deleting() {
-            // What is only planned neither comes nor goes.
+            // Changes that are only planned count neither as coming nor as going.
             counts.attaching = counts.attaching.saturating_sub(planned.attach.len());
             let going = planned.detach.len() + planned.leave.len();
             counts.detaching = counts.detaching.saturating_sub(going);
@@ -142,7 +142,7 @@ impl Pipeline for ScalingGroupAttachment {
     }
 
     fn plan_for_status(planned: &Plan, wishes: &parse::Parsed) -> status::Plan {
-        // What waits for its replacement is detached too, though later.
+        // Attachments that wait for their replacement are detached too, though later.
         let waits = |(_, hold): &(&AttachmentKey, &Hold)| **hold == Hold::WaitsForReplacement;
         let waiting = planned.held.iter().filter(waits).map(|(key, _)| key);
         let detached: BTreeSet<_> = waiting

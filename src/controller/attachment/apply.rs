@@ -119,7 +119,7 @@ async fn swap(
     if of_family(family, names).is_empty() || applied.ended.is_some() {
         return Ok(());
     }
-    // What would not be attached again is not detached.
+    // While attaching is refused, nothing is detached: it would not be attached again.
     if let Some(refused) = pass.still_blocked(cloud::attachment_action(family, true), target.sight)
     {
         applied.refused.get_or_insert(refused);
@@ -136,7 +136,7 @@ async fn swap(
     Ok(())
 }
 
-/// Makes attachments that are in the ledger, and adds to `accepted` what the cloud accepted.
+/// Makes attachments that are in the ledger, and adds those that the cloud accepted to `accepted`.
 async fn attach(
     pass: &mut Pass<'_, ScalingGroupAttachment>,
     group: &Group,
@@ -151,7 +151,7 @@ async fn attach(
     Ok(())
 }
 
-/// The same for those of one family; returns what the cloud accepted.
+/// Makes those of one family; returns the attachments that the cloud accepted.
 async fn attach_family(
     pass: &mut Pass<'_, ScalingGroupAttachment>,
     group: &Group,
@@ -177,7 +177,7 @@ async fn attach_family(
     act(pass, &mut attach, names, wording, target, applied).await
 }
 
-/// Undoes attachments of one family; returns what the cloud accepted.
+/// Undoes attachments of one family; returns those that the cloud accepted.
 async fn undo(
     pass: &mut Pass<'_, ScalingGroupAttachment>,
     group: &Group,
@@ -363,9 +363,9 @@ impl Step<ScalingGroupAttachment> for Undo<'_> {
         }
     }
 
-    /// Looks again, plans again, and lets through what both plans undo.
+    /// Looks again, plans again, and lets through the attachments that both plans undo.
     ///
-    /// When a call without an answer is repeated, what is no longer attached stays in the batch: the same token
+    /// When a call without an answer is repeated, attachments that are gone by now stay in the batch: the same token
     /// has to stand for the same content.
     async fn prepare(
         &mut self,
@@ -446,11 +446,11 @@ fn moved(group: &Group, force: Force, batch: &[AttachmentKey]) -> BTreeSet<Group
     moved.map(|key| fed_group(region, key)).collect()
 }
 
-/// What has to be waited for until the pass has the turns on the groups that forced calls will move instances in or out
-/// of (S6).
+/// The wait until the pass has the turns on the groups that forced calls will move instances in or out of (S6); `None`
+/// if it has them.
 fn wait_for_fed_groups(pass: &Pass<'_, ScalingGroupAttachment>, planned: &Plan) -> Option<Waits> {
     let spec = &pass.object.spec;
-    // What gets another weight is attached again in the same pass.
+    // Attachments that get another weight are attached again in the same pass.
     let attached = planned.attach.keys().chain(&planned.swap);
     let attached = attached.filter(|_| spec.force_attach);
     let detached = planned.detach.iter().filter(|_| spec.force_detach);
@@ -504,8 +504,8 @@ async fn see_that_nobody_uses(
     Ok(())
 }
 
-/// A server group of `batch` that is being changed by its own state, whoever changes it: a call of ours is over when it is
-/// answered, long before the group is. One that is not listed is no reason to wait.
+/// A server group of `batch` whose own state says that it is being changed, whoever changes it: a call of ours is over
+/// when it is answered, long before its change of the group is. A group that is not listed is no reason to wait.
 async fn being_changed(
     group: &Group,
     batch: &[AttachmentKey],
@@ -522,11 +522,11 @@ async fn being_changed(
     Ok(changing.find(|(_, status)| *status != GroupStatus::Available))
 }
 
-/// Whether another call is under way on a group that a forced one changes, and whose turn this is (S6): one of a membership
-/// or of another attachment, whether or not its object is still there.
+/// Whether another call is under way on `fed`, a group that a forced call changes; `turn` is the turn on it (S6). The
+/// other call is one of a membership or of another attachment, whether or not its object is still there.
 ///
-/// That object may not be able to follow it any more. So ESS is asked where it can tell; and of anything else it is known
-/// that it cannot land after a while.
+/// The other object may not be able to follow its call any more. So ESS is asked where it can tell; any other call is
+/// known not to land any more after a while.
 async fn in_use(
     pass: &Pass<'_, ScalingGroupAttachment>,
     group: &Group,
@@ -548,7 +548,8 @@ async fn in_use(
             (id, activity)
         })
         .collect();
-    // Of calls on the group itself no status may speak any more; of those of attachments theirs do until they are over.
+    // Calls on the group itself may be in no status any more. Calls of attachments are in the attachments' statuses
+    // until they are over.
     let own = |id: &&CallId| !id.moves();
     for id in turn.unsettled.ids().filter(own) {
         open.entry(id.clone()).or_default();
@@ -573,7 +574,7 @@ async fn in_use(
         if !over {
             return true;
         }
-        // Of one whose object is gone nobody else tells that it ended.
+        // If the object of the call is gone, nobody else tells that the call ended.
         ctx.orphans.close(fed, |open| open.local_id() == id);
     }
     false

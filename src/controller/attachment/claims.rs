@@ -1,4 +1,4 @@
-//! What other attachments claim (S7).
+//! The claims of other attachments (S7).
 
 use server_group_core::{attachment::AttachmentKey, claim::Claimant};
 
@@ -8,7 +8,7 @@ use super::{
 };
 use crate::api::ScalingGroupAttachment;
 
-/// What another object claims on its scaling group.
+/// The claims of another object on its scaling group.
 pub(super) fn claimant(
     ctx: &Context,
     other: &Known<ScalingGroupAttachment>,

@@ -1,5 +1,5 @@
-//! Who is in the server groups that a forced detach would touch: who would serve without the instances that leave with
-//! it, and which of these another object wants to stay.
+//! The members of the server groups that a forced detach would touch: which of them would serve without the instances
+//! that leave with it, and which of these instances another object wants to stay.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -23,12 +23,12 @@ use crate::{
     cloud::{self, Cloud, Kind, Member, MemberStatus},
 };
 
-/// Whose members a look at a scaling group takes in.
+/// The server groups whose members a look at a scaling group takes in.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Fed<'b> {
-    /// Those of every server group that instances might be taken out of: enough to plan with.
+    /// Every server group that instances might be taken out of: enough to plan with.
     All,
-    /// Those of the server groups that one call is about: they are read in time, however many others there are.
+    /// The server groups that one call is about: they are read in time, however many others there are.
     Of(&'b [AttachmentKey]),
 }
 
@@ -66,7 +66,7 @@ pub(super) async fn feeds(
             Err(error) => sight.could_not_read(error),
         }
     }
-    // Who joined while the members were read is ours as well.
+    // Instances that joined while the members were read are ours as well.
     let after = group.cloud.describe_scaling_instances(&group.id).await;
     let instances = match (before, after) {
         (Ok(before), Ok(after)) => &before | &after,
@@ -114,7 +114,7 @@ fn feed(
 ) -> Feed {
     let mut feed = Feed::default();
     for member in members {
-        // Of an instance with several ports, the attachment takes the one along that it brought.
+        // If an instance has several ports, the attachment takes along the one that it brought.
         let at_port = port.is_none() || member.port == port;
         let ours = at_port && instances.contains(&member.id);
         let leaves = matches!(
@@ -122,7 +122,7 @@ fn feed(
             MemberStatus::Removing | MemberStatus::Draining
         );
         let weighs = member.weight != Some(0);
-        // What might serve is missed when it goes; what might not does not count as staying.
+        // A member that might serve is missed when it goes. A member that might not serve does not count as staying.
         feed.ours += usize::from(ours && weighs && !leaves);
         let is_it = |key: &ServerKey| {
             let same_port = key.port.is_none() || key.port == member.port;
@@ -168,7 +168,8 @@ fn leaving(
     leaving
 }
 
-/// Ids and ports that live, granted, enforcing memberships of the server group list, and who does.
+/// Ids and ports that live, granted, enforcing memberships of the server group list, each with the name of the
+/// membership.
 fn wanted(
     pass: &Pass<'_, ScalingGroupAttachment>,
     key: &AttachmentKey,

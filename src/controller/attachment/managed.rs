@@ -130,8 +130,8 @@ impl Object for ScalingGroupAttachment {
         status.any(|status| status.operation.is_some() || !status.settled.is_empty())
     }
 
-    /// It is about the scaling group; and, as it may have been forced whatever the spec says by now, about each group that
-    /// instances join by what it names.
+    /// The operation is open on the scaling group. It may have been forced, whatever the spec says by now, so it is
+    /// also open on each group that instances join by the attachments that it names.
     fn opens(&self, operation: &Operation<AttachmentKey>) -> Vec<(GroupId, Open)> {
         let scaling_group = &self.spec.scaling_group_id;
         let open = |keys: &[&AttachmentKey], moved_by| {

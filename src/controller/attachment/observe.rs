@@ -41,7 +41,7 @@ use crate::{
 pub struct Observed {
     /// Everything a decision may depend on.
     pub world: World,
-    /// What was seen besides.
+    /// The findings of the look besides the attachments.
     pub sight: Sight,
     /// Whether no other object has a call under way on this scaling group.
     pub idle: bool,
@@ -127,8 +127,8 @@ pub(super) async fn observe(
     Ok(Some(observed))
 }
 
-/// Lets a view count towards what is open on the scaling group. Returns which attachments a call names whose outcome is not
-/// known, and whether nothing runs (S6).
+/// Counts a view towards the settling of calls that are open on the scaling group. Returns the attachments that are
+/// named by calls whose outcome is not known, and whether nothing runs (S6).
 async fn settled(
     pass: &mut Pass<'_, ScalingGroupAttachment>,
     group: &Group,
@@ -136,10 +136,10 @@ async fn settled(
     begun: Duration,
 ) -> Result<(BTreeSet<AttachmentKey>, bool), Stop> {
     let operations = pass.open_operations();
-    // Whoever made the call may not be able to follow its activity any more; the scaling group can be asked.
+    // The object that made the call may not be able to follow its activity any more; the scaling group can be asked.
     let another_runs = another_runs(pass, group, &operations).await?;
     let nothing_open = operations.open.is_empty() && pass.turn.unsettled.is_empty();
-    // An activity may be what became of a call that was not answered.
+    // A call that was not answered may have become an activity.
     let idle =
         !another_runs && (nothing_open || !group.cloud.scaling_group_is_busy(&group.id).await?);
     let shown = |name: &str| {
@@ -153,8 +153,8 @@ async fn settled(
     Ok((unsettled.collect(), idle))
 }
 
-/// Looks at the server groups that a forced detach would take instances out of, and whether all that was seen is young
-/// enough, and what others claim clear enough, for that (S5, S7).
+/// Looks at the server groups that a forced detach would take instances out of. Notes whether everything that was seen
+/// is young enough, and the claims of others are clear enough, for a removal (S5, S7).
 async fn see_fed_groups(
     pass: &mut Pass<'_, ScalingGroupAttachment>,
     group: &Group,
@@ -165,8 +165,8 @@ async fn see_fed_groups(
 ) {
     let ctx = pass.ctx;
     let young = || ctx.now().saturating_sub(begun) < ctx.timing.view_age_max;
-    // A plan may be made of what takes long to read: before each call the scaling group is looked at again, and what the
-    // call is about.
+    // A plan may rest on a look that takes long: before each call the scaling group, and the groups that the call is
+    // about, are looked at again.
     let young_before = young();
     if world.force_detach && !world.lists_nobody() {
         let left_out = world.surplus().filter(|key| !fed.is_about(key));
@@ -210,7 +210,7 @@ async fn another_runs(
         if !pass.turn.is_over(id, standing.shown(), now, patience) {
             return Ok(true);
         }
-        // Of one whose object is gone nobody else tells that it ended.
+        // If the object of the call is gone, nobody else tells that the call ended.
         let is_it = |open: &Open| open.local_id() == *id;
         pass.ctx.orphans.close(&pass.object.group(), is_it);
     }
@@ -278,7 +278,8 @@ fn attached(group: &ScalingGroup) -> Attached {
         .collect()
 }
 
-/// The key of an attached group; one of a type that this version does not know is nobody's business here.
+/// The key of an attached group. A group of a type that this version does not know has none: it is nobody's business
+/// here.
 fn key(group: &AttachedGroup) -> Option<AttachmentKey> {
     let product = match group.kind.as_str() {
         "ALB" => Product::Alb,
@@ -293,7 +294,7 @@ fn key(group: &AttachedGroup) -> Option<AttachmentKey> {
     })
 }
 
-/// What no object claims, where the list is the whole truth (S7).
+/// The attachments that no object claims, where the list is the whole truth (S7).
 fn foreigners(
     pass: &mut Pass<'_, ScalingGroupAttachment>,
     world: &World,

@@ -10,7 +10,7 @@ use server_group_core::{
 
 use crate::api::{AttachedServerGroup, AttachedServerGroupType, ScalingGroupAttachmentSpec};
 
-/// What a spec lists: attachments and their weights.
+/// The attachments that a spec lists, with their weights.
 pub type Parsed = BTreeMap<AttachmentKey, Option<Weight>>;
 
 /// A spec that contradicts itself: which field, and how.
@@ -39,7 +39,7 @@ pub fn parse(spec: &ScalingGroupAttachmentSpec) -> Result<Parsed, Invalid> {
     Ok(server_groups?.into_iter().chain(load_balancers?).collect())
 }
 
-/// What a spec lays claim to, however it contradicts itself: every entry that can be read (S7).
+/// The attachments that a spec claims, even if it contradicts itself: every entry that can be read (S7).
 #[must_use]
 pub fn claims(spec: &ScalingGroupAttachmentSpec) -> BTreeSet<AttachmentKey> {
     let server_groups = spec.server_groups.iter().flatten().map(attachment);
@@ -59,7 +59,7 @@ pub fn spoken_of(spec: &ScalingGroupAttachmentSpec) -> BTreeSet<Family> {
     server_groups.chain(load_balancers).collect()
 }
 
-/// One list, each of whose entries is there once.
+/// Reads one list, in which each entry may stand only once.
 fn entries(
     field: &str,
     listed: impl Iterator<Item = Result<(AttachmentKey, Option<Weight>), String>>,

@@ -32,7 +32,7 @@ use crate::{
     cloud::{self, Answer, Cloud, Force},
 };
 
-/// Lets go of what was registered, without a view, and then of the object.
+/// Lets go of the registered attachments, without a view, and then of the object.
 ///
 /// # Errors
 ///
@@ -52,7 +52,7 @@ pub(super) async fn unseen(
         .iter()
         .map(|other| claimant(pass.ctx, other))
         .collect();
-    // What another object lists stays attached: as long as nobody sees the group, nobody can take it over.
+    // Attachments that another object lists stay: as long as nobody sees the group, nobody can take them over.
     let age = age(&pass.object);
     let ours: BTreeSet<_> = pass
         .record
@@ -65,7 +65,7 @@ pub(super) async fn unseen(
     if ours.is_empty() {
         return pass.let_go().await;
     }
-    // It said so once: to be asked again before the second answer can count would change nothing.
+    // The call said so once. Asking it again before the second answer can count would change nothing.
     if pass.gone_lately() {
         return Ok(releasing().into());
     }
@@ -111,7 +111,7 @@ async fn detach(
     .await?;
     tell_accepted(pass, detaching(family), &done, &group.id).await;
     match done.end {
-        // What is not attached any more needs no detaching.
+        // Attachments that are gone already need no detaching.
         End::Complete if done.accepted.len() + done.absent.len() == count => Ok(None),
         End::Stopped(Stop::Failed(judged)) if judged.verdict.reason == Reason::GroupNotFound => {
             match pass.gone_for_sure() {
