@@ -21,9 +21,9 @@ pub struct Account {
     uid: String,
     generation: Option<i64>,
     version: u64,
-    /// As whom its objects act.
+    /// The identity as which its objects act.
     pub identity: Arc<Identity>,
-    /// Who may, and what.
+    /// The grants: who may do what.
     pub grants: Vec<Grant>,
 }
 
@@ -81,8 +81,8 @@ impl Accounts {
             .map(|(account, _)| Arc::clone(account))
     }
 
-    /// Takes in a version of an account; says whether it is another one, or says something else, than before. A version
-    /// never gives way to an older one.
+    /// Takes in a version of an account. Returns whether it is new, another account of the same name, or has changed.
+    /// An older version never replaces a newer one.
     pub fn learn(&self, account: &CloudAccount) -> bool {
         let mut inner = self.0.lock();
         let (list, now) = (inner.list, Account::from(account));
@@ -110,7 +110,8 @@ impl Accounts {
         self.0.lock().known.remove(name);
     }
 
-    /// Forgets what a whole list of this version lacks: whatever is known that is no newer and not among `names`.
+    /// Forgets the accounts that a whole list of this version lacks: those that are not among `names` and no newer than
+    /// the list.
     pub fn keep(&self, names: &BTreeSet<String>, version: u64) {
         let mut inner = self.0.lock();
         let stays =
@@ -120,12 +121,12 @@ impl Accounts {
             .retain(|name, (account, _)| stays(name, account));
     }
 
-    /// A list begins: what it lacks at its end is gone.
+    /// Begins a list: accounts that it lacks at its end are gone.
     pub fn begin_list(&self) {
         self.0.lock().list += 1;
     }
 
-    /// The list is complete. Returns the names of what it lacks.
+    /// Ends the list. Returns the names of the accounts that it lacks, which are forgotten.
     pub fn end_list(&self) -> Vec<String> {
         let mut inner = self.0.lock();
         let list = inner.list;

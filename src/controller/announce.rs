@@ -10,8 +10,8 @@ use crate::api::status::HoldReason;
 const NAMED: usize = 5;
 
 impl<M: Managed> Pass<'_, M> {
-    /// Tells what the status records since it was written. Before that, a conflict or a crash would have it told again;
-    /// now a crash may leave it untold, and status says it all the same.
+    /// Publishes the events about what the status records now. Before the write, a conflict or a crash would have them
+    /// published twice. After it, a crash may lose them, but status says the same.
     pub async fn tell_recorded(&mut self) {
         let mut told = std::mem::take(&mut self.to_tell);
         {
@@ -40,7 +40,8 @@ impl<M: Managed> Pass<'_, M> {
         reason == Reason::Converged.name() && generation == self.object.meta().generation
     }
 
-    /// Has it told, with the next write, that what had come apart though nobody changed the spec was put right.
+    /// Queues an event for after the next write: nobody changed the spec, but the cloud had drifted from it and was put
+    /// right.
     pub fn tell_repaired(&mut self, applied: &Applied) {
         let note = format!(
             "the cloud had drifted from the spec; changes accepted: {} (request {})",
@@ -49,8 +50,8 @@ impl<M: Managed> Pass<'_, M> {
         self.to_tell.push((Change::Repaired, note));
     }
 
-    /// Tells that everything stays: before the object goes, for afterwards nobody would. Not again when letting go is
-    /// refused.
+    /// Publishes that everything stays. This is done before the object goes, because nobody would do it afterwards, and
+    /// it is not repeated when letting go is refused.
     pub async fn tell_retained(&mut self, note: String) {
         let told = std::mem::replace(&mut self.memory.retained, true);
         if !told {
@@ -59,7 +60,7 @@ impl<M: Managed> Pass<'_, M> {
     }
 }
 
-/// Tells what changed from `before` to what was written now.
+/// Publishes what changed between `before` and the status that was just written.
 pub async fn announce<M: Managed>(pass: &Pass<'_, M>, before: &M) {
     let held_before = before.held();
     let new = |entry: &&(&str, HoldReason)| !held_before.contains(entry);

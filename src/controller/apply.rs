@@ -1,4 +1,5 @@
-//! What applying a plan has in common for both kinds: the ledger's changes that need no call, and one action after another.
+//! The parts of applying a plan that both kinds share: changes of the ledger that need no call, and one action after
+//! another.
 
 use std::collections::BTreeSet;
 
@@ -15,7 +16,7 @@ use super::{
     stop::Stop,
 };
 
-/// What became of a plan.
+/// The outcome of applying a plan.
 #[derive(Debug, Default)]
 pub struct Applied {
     /// Whether anything was sent.
@@ -33,13 +34,14 @@ pub struct Applied {
 }
 
 impl Applied {
-    /// With what a quota refused an addition, if it did and nothing at all was accepted, which would have made room.
+    /// The words with which a quota refused an addition, if nothing at all was accepted: an accepted change would have
+    /// made room.
     pub fn no_room(&self) -> Option<&String> {
         let words = self.quota_reached.as_ref();
         words.filter(|_| self.accepted == 0)
     }
 
-    /// Nothing was done, because something has to be waited for first.
+    /// The outcome when the pass has to wait first: nothing was done.
     pub fn ended(waits: Waits) -> Self {
         Self {
             ended: Some(Ok(waits.into())),
@@ -63,18 +65,19 @@ pub struct Wording {
     pub event: Change,
 }
 
-/// What of a plan changes the ledger and needs no call.
+/// The entries by which a plan changes the ledger without a call.
 #[derive(Debug)]
 pub struct Entries<'p, K> {
-    /// Found there.
+    /// Entries found there.
     pub adopt: &'p BTreeSet<K>,
-    /// Found there, and put there by an object that hands it over.
+    /// Entries found there, and put there by an object that hands them over.
     pub inherit: &'p BTreeSet<K>,
-    /// In the ledger of another object now.
+    /// Entries that are in the ledger of another object now.
     pub hand_over: &'p BTreeSet<K>,
 }
 
-/// Takes into the ledger what was found, and out of it what is another object's now. Both travel with the next write.
+/// Takes entries that were found into the ledger, and entries that are another object's now out of it. The next write
+/// carries both.
 pub fn change_ledger<M: Managed>(
     pass: &mut Pass<'_, M>,
     entries: &Entries<'_, M::Key>,
@@ -110,7 +113,7 @@ pub fn change_ledger<M: Managed>(
     }
 }
 
-/// Writes down that `keys` are about to be put there, and returns the ledger as it was.
+/// Registers `keys`, which are about to be put there, in the ledger. Returns the ledger as it was before.
 pub fn register<'k, M: Managed>(
     pass: &mut Pass<'_, M>,
     keys: impl Iterator<Item = &'k M::Key>,
@@ -123,8 +126,8 @@ pub fn register<'k, M: Managed>(
     before
 }
 
-/// Takes back what [`register`] wrote of keys that were certainly not put there by us: should somebody else do it, they
-/// are theirs (S1).
+/// Takes back the registration by [`register`] of keys that we certainly did not put there: should somebody else put
+/// them there, they are theirs (S1).
 pub fn take_back<'k, M: Managed>(
     pass: &mut Pass<'_, M>,
     keys: impl Iterator<Item = &'k M::Key>,
@@ -142,8 +145,8 @@ pub fn take_back<'k, M: Managed>(
     unregister_not_ours(pass);
 }
 
-/// Takes off the ledger what was certainly not put there by us. Done again until it is written: the intent that
-/// registered it is.
+/// Takes keys off the ledger that we certainly did not put there. This is repeated until it is written, because the
+/// intent that registered them is written already.
 pub fn unregister_not_ours<M: Managed>(pass: &mut Pass<'_, M>) {
     let refused = pass.memory.not_ours.clone();
     for (key, adopted) in refused {
@@ -154,8 +157,8 @@ pub fn unregister_not_ours<M: Managed>(pass: &mut Pass<'_, M>) {
     }
 }
 
-/// Carries out one action of a plan, unless an earlier one stopped it or there is nothing to do. Returns what the cloud
-/// accepted.
+/// Carries out one action of a plan, unless an earlier one stopped it or there is nothing to do. Returns the names that
+/// the cloud accepted.
 ///
 /// # Errors
 ///
@@ -234,7 +237,7 @@ fn note_end<M: Managed>(
     }
 }
 
-/// Tells what the cloud accepted of an action.
+/// Publishes how many entries of an action the cloud accepted.
 pub async fn tell_accepted<M: Managed>(
     pass: &Pass<'_, M>,
     wording: Wording,

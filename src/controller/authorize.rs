@@ -16,7 +16,7 @@ use super::{
 /// The account under which an object acts.
 #[derive(Clone, Debug)]
 pub struct Access {
-    /// As whom.
+    /// The identity as which it acts.
     pub identity: Arc<Identity>,
 }
 
@@ -33,7 +33,7 @@ pub enum Refusal {
         namespace: String,
         /// The object's region.
         region: String,
-        /// What is missing.
+        /// The part of a grant that is missing.
         denial: Denial,
     },
 }

@@ -29,7 +29,7 @@ impl<M: Managed> Pass<'_, M> {
         refused
     }
 
-    /// What `action` was refused with, as long as there is no reason to try again.
+    /// The refusal of `action`, as long as there is no reason to try again.
     pub fn still_blocked(&mut self, action: &'static str, sight: &Sight) -> Option<Judged> {
         let now = self.ctx.now();
         let sight = blocked::Sight {

@@ -1,12 +1,13 @@
-//! What is open on a group, for whoever wants to change it: one source for both kinds.
+//! The calls that are open on a group, for anybody who wants to change it: one source for both kinds.
 //!
-//! Three things know of a call: this process, as long as it lives ([`super::turns`]); the status of its object, be that a
-//! membership of the group or an attachment that names it; and, once the object is gone, be it abandoned, stripped of its
-//! finalizer or let go, nothing but what was seen of it last. They are put together here and nowhere else: no other module
-//! asks the status of another object. So another place for what is known of a group can take the place of statuses.
+//! Three sources know of a call: this process, as long as it lives ([`super::turns`]); the status of its object, which
+//! is a membership of the group or an attachment that names it; and, once the object is gone (abandoned, stripped of
+//! its finalizer or let go), only the memory of what was seen of it last. They are put together here and nowhere else:
+//! no other module asks the status of another object. So another store of what is known of a group can replace the
+//! statuses.
 //!
-//! A status says as much as the grants of its object reach, or as this process began: whoever may write a status must not
-//! be able to freeze the groups of others with it.
+//! A status counts as far as the grants of its object reach, and for operations that this process began: anybody who
+//! may write a status must not be able to freeze the groups of others with it.
 
 use std::sync::Arc;
 
@@ -25,8 +26,8 @@ use super::{
 use crate::api::status::Phase;
 
 impl<M: Managed> Pass<'_, M> {
-    /// What others have open on `group`, whichever kind they are, and whether or not they are still there. `turn` is what
-    /// this process remembers about the group.
+    /// The calls that other objects of either kind have open on `group`, whether or not these objects are still there.
+    /// `turn` is what this process remembers about the group.
     pub fn open_on(&self, group: &GroupId, turn: &GroupMemory) -> Vec<Open> {
         let said = self.said_of(group).into_iter();
         let open = said.filter(|open| open.phase != Phase::Settled);
@@ -64,7 +65,7 @@ impl<M: Managed> Pass<'_, M> {
     }
 }
 
-/// What the statuses of objects say.
+/// The calls on `group` in the statuses of `objects`, as far as these count.
 fn said<N: Managed>(ctx: &Context, objects: &[Arc<Known<N>>], group: &GroupId) -> Vec<Open> {
     let open = objects.iter().flat_map(|other| {
         let open = other.open().into_iter();
@@ -73,7 +74,7 @@ fn said<N: Managed>(ctx: &Context, objects: &[Arc<Known<N>>], group: &GroupId) -
     open.map(|(_, open)| open).collect()
 }
 
-/// Whether a status may say so.
+/// Whether the status of `object` counts when it says that this call is open.
 fn counts<N: Managed>(ctx: &Context, object: &Known<N>, open: &Open) -> bool {
     if N::registry(ctx).began_operation(&name_of(&**object), &open.id) {
         return true;

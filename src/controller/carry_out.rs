@@ -1,8 +1,8 @@
 //! Carries out one action on many members: intent first, then batch after batch.
 //!
-//! What is sent was planned; what happens between batches may only shrink it. A batch that is refused for one
-//! of its members is halved until that one is found (S8); an answer that does not come leaves the operation
-//! open, and the group frozen, until it settles (S6).
+//! Everything that is sent was planned; events between batches may only shrink it. A batch that is refused for one of
+//! its members is halved until that one is found (S8). An answer that does not come leaves the operation open, and the
+//! group frozen, until the call settles (S6).
 
 use std::{collections::BTreeSet, fmt::Display, future::Future, time::Duration};
 
@@ -32,7 +32,7 @@ use crate::{
 /// How an API action behaves.
 #[derive(Clone, Copy, Debug)]
 pub struct Manner {
-    /// Whose API it is.
+    /// The service that the action belongs to.
     pub service: Service,
     /// Its name, as status and events give it.
     pub action: &'static str,
@@ -60,11 +60,11 @@ pub trait Step<M: Managed>: Send {
     }
     /// Notes a batch that the cloud accepted with the answer `request`.
     fn accepted(&self, _pass: &mut Pass<'_, M>, _batch: &[M::Key], _request: &str) {}
-    /// What carries an accepted call out, whose answer names this job or scaling activity, or none.
+    /// The job or scaling activity that carries an accepted call out, if any. `named` is the one that the answer names.
     fn carried_out_by(&self, named: Option<String>) -> Option<Reference> {
         named.map(Reference::Id)
     }
-    /// Looks and plans again, on the newest view, and returns what of `batch` may be sent.
+    /// Looks and plans again, on the newest view, and returns the part of `batch` that may be sent.
     ///
     /// `repeating`: the same batch was sent and not answered; it may be sent again only as it was.
     fn prepare(
@@ -85,9 +85,9 @@ pub trait Step<M: Managed>: Send {
 /// How an action ended.
 #[derive(Debug)]
 pub struct Done<K> {
-    /// What the cloud accepted.
+    /// The members or attachments that the cloud accepted.
     pub accepted: BTreeSet<K>,
-    /// What the cloud says is not there to be removed, each asked for by itself.
+    /// The members or attachments that the cloud says are not there to be removed, each asked for by itself.
     pub absent: BTreeSet<K>,
     /// The cloud's id of the last answer.
     pub request_id: Option<String>,
@@ -116,7 +116,7 @@ pub enum End {
 
 /// Carries out `step` on `names`, whose intent and ledger are written first by [`Pass::write`].
 ///
-/// `intent` is the report that goes with the intent.
+/// `message` goes into the status that is written with the intent.
 ///
 /// # Errors
 ///
@@ -140,7 +140,7 @@ pub async fn carry_out<M: Managed>(
         over_when_answered,
         has_tokens,
         token_reuse_max: pass.ctx.timing.token_reuse_max,
-        // Whoever has the groups of others lets them go instead.
+        // A pass that has the groups of others lets them go instead of waiting.
         may_wait: pass.also.is_empty(),
     };
     let (mut carry, mut order) = pass.on_trial(action, |trials| Carry::new(manner, &names, trials));
@@ -198,7 +198,7 @@ struct Calls<K> {
     id: String,
     /// The groups that the next call changes.
     groups: BTreeSet<GroupId>,
-    /// Who claimed what on them when the next call was planned.
+    /// The claims of others on them when the next call was planned.
     planned: Claims,
     /// The batch that was sent last.
     batch: Vec<K>,
@@ -333,7 +333,7 @@ impl<K: Ord + Clone + Display> Calls<K> {
         News::Waited
     }
 
-    /// Leaves alone for a while what the last call showed to be bad.
+    /// Leaves the entries alone for a while that the last call showed to be bad.
     fn park<M: Managed<Key = K>>(&self, pass: &mut Pass<'_, M>, bad: impl IntoIterator<Item = K>) {
         let Some(error) = self.error() else {
             return;
@@ -396,7 +396,7 @@ impl<K: Ord + Clone + Display> Calls<K> {
         done
     }
 
-    /// What the cloud said of the last call, if that did not succeed.
+    /// The error of the last call that did not succeed, unless the pass had to wait or end since.
     fn error(&self) -> Option<&cloud::Error> {
         match &self.failure {
             Some(Failure::Error(error)) => Some(error),
@@ -408,8 +408,8 @@ impl<K: Ord + Clone + Display> Calls<K> {
         self.error().map(status_text).unwrap_or_default()
     }
 
-    /// Has what the cloud contradicted sent once more after the next look, and halved after that, so that the rest goes
-    /// through: nobody is known to be at fault.
+    /// Has the batch that the cloud contradicted sent once more after the next look, and halved after that, so that the
+    /// rest goes through: nobody is known to be at fault.
     fn distrust_the_view<M: Managed<Key = K>>(&self, pass: &mut Pass<'_, M>, action: &str) {
         let Some(error) = self.error() else {
             return;
@@ -444,7 +444,7 @@ impl<K: Ord + Clone + Display> Calls<K> {
             .as_mut()
             .expect("opened with the intent");
         operation.phase = Phase::Unsettled;
-        // The rest was refused, or not sent: of that it is known that we did not put it there.
+        // The rest was refused, or not sent: we know that we did not put it there.
         operation.names = accepted.iter().chain(batch).cloned().collect();
         let names = texts(batch).into_iter().collect();
         let call = Call::new(action.to_owned(), names, sent);
@@ -492,7 +492,7 @@ fn followed<M: Managed>(
     pass.turn.followed.insert(call, Followed::new(now));
 }
 
-/// What it means for an action that its call did not succeed.
+/// The meaning of a call's error for the action.
 fn meaning(error: &cloud::Error, service: Service) -> carry::Answer {
     let why = match error.kind {
         Kind::Throttled => Why::Throttled,
@@ -522,8 +522,8 @@ async fn last_questions<M: Managed>(
         pass.still_wanted()?;
         return pass.may_start();
     }
-    // An answer is as old as its question: a process that stood still meanwhile asks again. One that waits for a slow
-    // API server has ever more patience with it.
+    // An answer is as old as its question: a process that stood still meanwhile asks again. With a slow API server, the
+    // patience doubles each time.
     let mut patience = pass.ctx.timing.last_answer_max;
     while patience <= pass.ctx.timing.mutation_deadline {
         let asked = pass.ctx.leadership.moment();
@@ -537,7 +537,7 @@ async fn last_questions<M: Managed>(
     Err(Stop::Superseded("the last answers came too late"))
 }
 
-/// Waits until the call may leave. What has to wait waits before the last look, which must not get old meanwhile.
+/// Waits until the call may leave. The wait comes before the last look, which must not get old meanwhile.
 ///
 /// A pass that has the groups of others lets them go instead, unless it is repeating a call that was not answered.
 async fn wait_for_the_call<M: Managed>(
@@ -557,13 +557,13 @@ async fn wait_for_the_call<M: Managed>(
     None
 }
 
-/// What status says of an action until its call may leave.
+/// The message in status until the call of an action may leave.
 pub fn waits_for_a_call(action: &str) -> String {
     format!("{action} waits until the cloud takes another call")
 }
 
 impl<M: Managed> Pass<'_, M> {
-    /// What is known of batches of `action` with a bad member in them.
+    /// Gives `with` the knowledge about batches of `action` with a bad member in them.
     fn on_trial<T>(&mut self, action: &str, with: impl FnOnce(&mut Trials<M::Key>) -> T) -> T {
         let memory = &mut self.memory;
         with(memory.trials.entry(action.to_owned()).or_default())

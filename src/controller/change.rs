@@ -1,6 +1,6 @@
-//! What an event tells: kinds of changes that people care about.
+//! The kinds of changes that people care about, each told by events.
 
-/// What changed.
+/// A change that an event tells.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Change {
     /// Members were put into a group.
@@ -15,15 +15,15 @@ pub enum Change {
     Attached,
     /// Server groups were detached.
     Detached,
-    /// What was already there is now kept.
+    /// Members or attachments that were already there are now kept.
     Adopted,
-    /// What had come apart although nobody changed the spec was put right.
+    /// The cloud had drifted from the spec, which nobody had changed, and was put right.
     Repaired,
     /// Differences are left alone that only a person can resolve.
     Held,
     /// An older object claims the same.
     Conflict,
-    /// What is carried out is not what `Plan` mode showed last.
+    /// The plan that is carried out is not the one that `Plan` mode showed last.
     PlanChanged,
     /// The cloud refused something.
     Failed,
@@ -55,7 +55,7 @@ impl Change {
         }
     }
 
-    /// What Kubernetes calls the type of the event.
+    /// The type of the event, as Kubernetes calls it.
     #[must_use]
     pub const fn severity(self) -> &'static str {
         match self {

@@ -1,4 +1,4 @@
-//! What another object claims on a group, whichever kind it is (S7).
+//! The claims of another object on a group, whichever kind it is (S7).
 
 use std::collections::BTreeSet;
 
@@ -14,10 +14,10 @@ use super::{
     object::{age, name_of},
 };
 
-/// What `other` claims, whose ledger is `ledger`.
+/// The claims of `other`, whose ledger is `ledger`.
 ///
-/// `lists` has what its spec lists, and whether that is clear; it is asked only of an object that is granted, and stays.
-/// `consistent`: whether its spec can be carried out as far as the spec alone tells.
+/// `lists` returns the entries that its spec lists, and whether they are clear. It is called only for an object that is
+/// granted, and stays. `consistent`: whether its spec can be carried out as far as the spec alone tells.
 pub fn claimant<M: Managed>(
     ctx: &Context,
     other: &M,

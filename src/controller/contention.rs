@@ -11,14 +11,14 @@ use server_group_core::{
 use super::{managed::Managed, pass::Pass};
 
 impl<M: Managed> Pass<'_, M> {
-    /// Notes what the cloud agreed to remove.
+    /// Notes that the cloud agreed to remove `keys`.
     pub fn note_removed(&mut self, keys: &[M::Key]) {
         let now = self.ctx.now();
         self.memory.returns.removed(keys, now);
     }
 
-    /// Takes in what came back in a view that was asked for at `begun`, and returns what is left alone for it; and what is
-    /// still there so soon after its removal that the list may lag.
+    /// Takes in a view that was asked for at `begun`. Returns the entries that are left alone because they keep coming
+    /// back, and those that are still there so soon after their removal that the list may lag.
     pub fn notice_returns(
         &mut self,
         begun: Duration,
@@ -51,7 +51,7 @@ impl<M: Managed> Pass<'_, M> {
         (contended, returned.lagging)
     }
 
-    /// Which of the `strangers` in the view that was asked for at `begun` were strangers long enough ago, and ever since.
+    /// The `strangers`, in the view that was asked for at `begun`, that were strangers long enough ago, and ever since.
     pub fn confirmed_strangers(
         &mut self,
         strangers: &BTreeSet<M::Key>,

@@ -28,7 +28,7 @@ pub struct Context {
     pub transport: Transport,
     /// Where keys come from.
     pub sources: sources::Sources,
-    /// Whose cloud account a key belongs to.
+    /// The cloud accounts that keys belong to.
     pub identities: identity::Identities,
     /// The right to change the cloud.
     pub leadership: Leadership,

@@ -17,20 +17,20 @@ use crate::{
 
 /// A kind with the parts of its pipeline.
 pub trait Pipeline: Managed {
-    /// What the spec asks for.
+    /// The wishes of the spec.
     type Wishes: Send + Sync;
-    /// What it asks it of: the server group or scaling group, and a client for it.
+    /// The group that the wishes are for: a server group or scaling group, and a client for it.
     type Group: Send + Sync;
     /// The group as a look showed it, whole.
     type View: Send + Sync;
-    /// What would be done about it.
+    /// The changes that are planned for it.
     type Plan: Send + Sync;
 
     /// Reads the spec. One that contradicts itself must not keep a deleted object from going.
     ///
     /// # Errors
     ///
-    /// What is wrong with it, for a person.
+    /// A message for a person that says what is wrong with the spec.
     fn wishes(pass: &Pass<'_, Self>) -> Result<Self::Wishes, String>;
 
     /// The group, seen by `cloud`.
@@ -47,7 +47,8 @@ pub trait Pipeline: Managed {
         group: &mut Self::Group,
     ) -> impl Future<Output = Result<Option<Judged>, Stop>> + Send;
 
-    /// What has to be waited for before the group is looked at, if a look may be as old as that.
+    /// The wait before the group can be looked at, if a look may be as old as the freshness says; `None` if there is
+    /// none.
     fn waits_to_look(_: &Pass<'_, Self>, _: &Self::Group, _: Freshness) -> Option<Waits> {
         None
     }
@@ -65,7 +66,7 @@ pub trait Pipeline: Managed {
         full: bool,
     ) -> impl Future<Output = Result<Option<Self::View>, Stop>> + Send;
 
-    /// What it means that the group is not there.
+    /// Ends the pass when the group is not there.
     ///
     /// # Errors
     ///
@@ -75,10 +76,10 @@ pub trait Pipeline: Managed {
         group: &Self::Group,
     ) -> impl Future<Output = Result<Ended, Stop>> + Send;
 
-    /// Plans, and notes what was seen for whoever reports next.
+    /// Plans, and notes in the pass what was seen, for the next report.
     fn plan_and_note(pass: &mut Pass<'_, Self>, view: &Self::View) -> Self::Plan;
 
-    /// What the look showed besides.
+    /// The findings of the look besides members or attachments.
     fn sight(view: &Self::View) -> &Sight;
 
     /// Whether the group may be changed: nothing is unsettled on it and it is idle.
@@ -98,7 +99,7 @@ pub trait Pipeline: Managed {
     /// The plan as status shows it.
     fn plan_for_status(planned: &Self::Plan, wishes: &Self::Wishes) -> status::Plan;
 
-    /// How the object stands by what its plan left, after what was applied of the one before.
+    /// How the object stands: `planned` is what is left to do by now, `applied` is the outcome of the plan before.
     fn judged(
         pass: &Pass<'_, Self>,
         view: &Self::View,
@@ -123,7 +124,7 @@ pub trait Pipeline: Managed {
     ) -> impl Future<Output = Result<Applied, Stop>> + Send;
 }
 
-/// From parsing to verifying, for an object that is neither free to go nor at rest by its own wish.
+/// Runs the pipeline from parsing to verifying, for an object that is neither free to go nor at rest by its own wish.
 ///
 /// # Errors
 ///
@@ -149,7 +150,7 @@ pub async fn converge<M: Pipeline>(pass: &mut Pass<'_, M>) -> Result<Ended, Stop
     with_remark(ended, remark.as_deref())
 }
 
-/// From planning to verifying. `remark` is what the last look has to be said of.
+/// Runs the pipeline from planning to verifying. `remark` becomes the remark of the last look.
 async fn act_on<M: Pipeline>(
     pass: &mut Pass<'_, M>,
     group: &M::Group,
@@ -182,13 +183,13 @@ async fn act_on<M: Pipeline>(
     if let Some(ended) = applied.ended.take() {
         return ended;
     }
-    // What was seen before the pass waited says what to do, not how it stands.
+    // A look from before the pass waited says what to do, but not how the object stands now.
     if !applied.called && pass.resumes_from.is_none() {
         let judged = M::judged(pass, view, &planned, &applied);
         return Ok(judged.with_refusal(applied.refused).into());
     }
     pass.moving = applied.accepted > 0;
-    // What was sent is not believed but looked at.
+    // The effect of the calls is not assumed: the group is looked at again.
     let full = applied.quota_reached.is_some();
     let Some(view) = M::observe(pass, group, wishes, Freshness::now(), full).await? else {
         return M::absent(pass, group).await;

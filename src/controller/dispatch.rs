@@ -30,7 +30,8 @@ use crate::{
 /// Signals that are taken in before the next pass begins.
 const SIGNALS: usize = 1024;
 
-/// Runs passes while this replica leads. Once `finish` is asked for none begins, and this ends with the last one.
+/// Runs passes while this replica leads. Once `finish` is asked for, no pass begins, and this returns when the last one
+/// has ended.
 pub async fn dispatch(
     ctx: Arc<Context>,
     mut signals: mpsc::UnboundedReceiver<Signal>,
@@ -75,8 +76,8 @@ pub async fn dispatch(
     }
 }
 
-/// Waits until this replica leads; says whether it ever did. Who only waits to lead needs no queue: all is looked at when
-/// it does.
+/// Waits until this replica leads; says whether it ever did. A replica that only waits to lead needs no queue: it looks
+/// at everything once it leads.
 async fn leads_at_last(
     mut leads: watch::Receiver<bool>,
     finish: &CancellationToken,
@@ -97,7 +98,7 @@ struct Dispatcher {
     ctx: Arc<Context>,
     queue: Queue,
     passes: JoinSet<(Key, Next)>,
-    /// Who waits until a call may leave.
+    /// Objects that wait until a call may leave.
     tickets: FuturesUnordered<Abortable<BoxFuture<'static, (Key, Grant)>>>,
     waiting: BTreeMap<Key, AbortHandle>,
     /// Calls that may leave, of objects whose pass is about to begin.
@@ -116,7 +117,7 @@ impl Dispatcher {
         }
     }
 
-    /// Queues everything: what somebody changed since it was last looked at goes first.
+    /// Queues everything. Objects that somebody changed since they were last looked at go first.
     fn take_over(&mut self) {
         let ctx = Arc::clone(&self.ctx);
         self.queue_all(&ctx.memberships);
@@ -164,7 +165,7 @@ impl Dispatcher {
                 self.leave_line(&key);
                 self.queue.changed(&key, takes, level);
             }
-            // Who stands in a line looks when it comes to the front, and keeps its place until then.
+            // An object that stands in a line looks when it comes to the front, and keeps its place until then.
             Signal::Look(key, takes, level) => {
                 if !self.waiting.contains_key(&key) {
                     self.queue.wake(&key, takes, level);
@@ -217,7 +218,7 @@ impl Dispatcher {
     }
 }
 
-/// One pass. A mistake of ours about one object must not take the others along.
+/// Runs one pass. A mistake of ours about one object must not take the others along.
 async fn pass(ctx: Arc<Context>, turn: Turn, grant: Option<Grant>) -> (Key, Next) {
     let Turn { key, level, also } = turn;
     let work = Work { level, also, grant };
@@ -229,7 +230,7 @@ async fn pass(ctx: Arc<Context>, turn: Turn, grant: Option<Grant>) -> (Key, Next
     };
     let ended = AssertUnwindSafe(run).catch_unwind().await;
     let next = ended.unwrap_or_else(|_| {
-        // What it held is free again.
+        // Everything that the pass held is free again.
         let again_in = ctx.timing.backoff_max;
         tracing::error!(object = %key.name, "the pass panicked: please report this; trying again in {again_in:?}");
         Next::After(again_in, Level::Sweep)

@@ -48,7 +48,8 @@ impl Judged {
         }
     }
 
-    /// With what the cloud refused besides: its reason, unless this one needs a person more; its words in any case.
+    /// Adds what the cloud refused besides: its reason, unless the present reason needs a person more; its words in any
+    /// case.
     #[must_use]
     pub fn with_refusal(self, refused: Option<Self>) -> Self {
         let Some(refused) = refused else {
@@ -92,13 +93,13 @@ pub fn with_remark(ended: Result<Ended, Stop>, remark: Option<&str>) -> Result<E
 /// A pass that goes on later.
 #[derive(Debug)]
 pub struct Waits {
-    /// What it waits for, without holding a place.
+    /// The event that it waits for, without holding a place.
     pub wait: Wait,
     /// For a person; `None` if nothing was found out that status does not say.
     pub message: Option<String>,
 }
 
-/// What a pass waits for.
+/// The event that a pass waits for.
 #[derive(Debug)]
 pub enum Wait {
     /// Until a call may leave.

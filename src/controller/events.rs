@@ -17,7 +17,7 @@ use crate::chance::Chance;
 /// The longest note that Kubernetes takes.
 const NOTE_MAX: usize = 1024;
 
-/// Who reports.
+/// The name of the controller that reports events.
 const CONTROLLER: &str = "server-group-operator";
 
 /// Tells what changed. A namespace that is being deleted refuses events, which changes nothing.
@@ -25,7 +25,7 @@ pub async fn publish<M: Managed>(pass: &Pass<'_, M>, change: Change, note: Strin
     publish_about::<M>(pass.ctx, pass.object.meta(), change, note).await;
 }
 
-/// The same about an object that no pass is over.
+/// As [`publish`], about an object that has no pass.
 pub async fn publish_about<M: Managed>(
     ctx: &Context,
     object: &ObjectMeta,

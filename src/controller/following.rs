@@ -1,4 +1,4 @@
-//! What became of a change that a job or a scaling activity carries out.
+//! The outcome of changes that a job or a scaling activity carries out.
 //!
 //! However it ended, the group is looked at afterwards: an end proves nothing, and neither does the lack of one.
 
@@ -18,7 +18,7 @@ use super::{
 };
 use crate::{api::status::Phase, timing::Timing};
 
-/// What is followed, by the cloud's id.
+/// A job or scaling activity that is followed, by the cloud's id.
 #[derive(Clone, Copy, Debug)]
 pub enum Followed<'a> {
     /// A job of ALB or NLB.
@@ -27,7 +27,7 @@ pub enum Followed<'a> {
     Activity(&'a str),
 }
 
-/// How long is waited for what is followed.
+/// How long to wait for a job or scaling activity.
 pub fn patience(timing: &Timing) -> Patience {
     Patience {
         until_listed: timing.settle_gap,
@@ -100,15 +100,16 @@ impl<M: Managed> Pass<'_, M> {
         memory.last_failure = Some(note.to_owned());
     }
 
-    /// Has what the cloud says is already there, or not there, sent again by itself; it is never left alone for that (S8).
+    /// Has `names`, which the cloud says are already there, or not there, sent again by themselves. They are never left
+    /// alone for that (S8).
     pub fn contradicted(&mut self, action: &str, names: &BTreeSet<M::Key>) {
         let memory = &mut self.memory;
         let trials = memory.trials.entry(action.to_owned()).or_default();
-        // Which of them it is may be known now; the next look shows it.
+        // It may be known now which of them it is, but the next look shows that.
         _ = trials.failed(names);
     }
 
-    /// Has what failed as a whole sent again, and leaves alone what is known to be at fault (S8).
+    /// Has `names`, which failed as a whole, sent again, and leaves the one alone that is known to be at fault (S8).
     pub fn failed_later(
         &mut self,
         action: &str,
@@ -128,7 +129,7 @@ impl<M: Managed> Pass<'_, M> {
     }
 }
 
-/// What happened, in the cloud's words where it has any.
+/// Adds the cloud's words, where it has any, to `what` happened.
 fn with_words(mut what: String, words: &str) -> String {
     if !words.is_empty() {
         what.push_str(": ");
