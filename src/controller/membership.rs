@@ -102,7 +102,7 @@ impl Pipeline for ServerGroupMembership {
         pass.forget_absent(&planned.absent, view.begun);
         let mut counts = planned.counts;
         if pass.object.planning() && !pass.deleting() {
-            // What is only planned neither comes nor goes.
+            // Changes that are only planned count neither as coming nor as going.
             counts.joining = counts.joining.saturating_sub(planned.add.len());
             let going = planned.remove.len() + planned.drain.len();
             counts.leaving = counts.leaving.saturating_sub(going);
@@ -154,7 +154,7 @@ impl Pipeline for ServerGroupMembership {
     }
 
     fn plan_for_status(planned: &Plan, _: &parse::Parsed) -> status::Plan {
-        // What waits for its replacement, or at weight 0, leaves too, though later.
+        // Members that wait for their replacement, or at weight 0, leave too, though later.
         let waits = |(_, hold): &(&ServerKey, &Hold)| **hold == Hold::WaitsForReplacement;
         let waiting = planned.held.iter().filter(waits).map(|(key, _)| key);
         let removed: BTreeSet<_> = waiting

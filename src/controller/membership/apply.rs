@@ -223,7 +223,7 @@ impl Step<ServerGroupMembership> for Add<'_> {
         mut batch: Vec<ServerKey>,
         _repeating: bool,
     ) -> Result<Vec<ServerKey>, Stop> {
-        // Rows do not matter here: an addition to what another object registered meanwhile is what must not happen.
+        // Rows do not matter here: nothing must be added that another object registered meanwhile.
         let nobody = Rows::new();
         let others: Vec<_> = pass
             .neighbours()
@@ -260,7 +260,7 @@ struct Remove<'g> {
     parsed: &'g Parsed,
     /// Whether a quota refused an addition in this pass.
     full: bool,
-    /// What the newest view says each member is; a removal has to repeat it.
+    /// The kind of each member in the newest view; a removal has to repeat it.
     kinds: BTreeMap<ServerKey, ServerKind>,
 }
 
@@ -291,7 +291,7 @@ impl Step<ServerGroupMembership> for Remove<'_> {
         pass.note_removed(batch);
     }
 
-    /// Looks at the group again, plans again, and lets through what both plans remove.
+    /// Looks at the group again, plans again, and lets through the members that both plans remove.
     ///
     /// When a call without an answer is repeated, members that have left meanwhile stay in the batch: the same
     /// token has to stand for the same content.
@@ -335,7 +335,7 @@ struct Drain<'g> {
     parsed: &'g Parsed,
     /// Whether a quota refused an addition in this pass.
     full: bool,
-    /// What the newest view says each member is.
+    /// The kind of each member in the newest view.
     kinds: BTreeMap<ServerKey, ServerKind>,
 }
 
@@ -387,7 +387,7 @@ struct Reweigh<'g> {
     /// Whether a quota refused an addition in this pass.
     full: bool,
     weights: BTreeMap<ServerKey, Weight>,
-    /// What the newest view says each member is.
+    /// The kind of each member in the newest view.
     kinds: BTreeMap<ServerKey, ServerKind>,
 }
 
@@ -494,7 +494,7 @@ fn refused_by_guard(group: &Group, violation: &Violation) -> Stop {
     )
 }
 
-/// What the newest view, else the id, says a member is.
+/// The kind of a member in the newest view, else the one that its id tells.
 fn kind_of(kinds: &BTreeMap<ServerKey, ServerKind>, key: &ServerKey) -> ServerKind {
     kinds
         .get(key)

@@ -1,4 +1,4 @@
-//! What other memberships claim (S7).
+//! The claims of other memberships (S7).
 
 use server_group_core::{
     claim::Claimant,
@@ -12,7 +12,7 @@ use super::{
 };
 use crate::api::ServerGroupMembership;
 
-/// What another object claims in a group that shows `rows`.
+/// The claims of another object in a group that shows `rows`.
 pub(super) fn claimant(
     ctx: &Context,
     other: &Known<ServerGroupMembership>,
@@ -26,7 +26,7 @@ pub(super) fn claimant(
         let entries = parse::claims(&other.spec);
         match resolve(product, &entries, &ledger, rows) {
             Ok(desired) => (desired.into_keys().collect(), true),
-            // Whichever is meant, it is claimed.
+            // Every member that may be meant is claimed.
             Err(_) => {
                 let entries = entries.iter();
                 let meant = entries.flat_map(|entry| meant_by(entry.key(), rows));

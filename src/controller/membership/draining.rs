@@ -18,9 +18,9 @@ pub(super) fn drains(pass: &Pass<'_, ServerGroupMembership>, group: &Group) -> b
     group.product.has_weights() && pass.object.spec.removal.drain_seconds > 0
 }
 
-/// Brings the record of drains up to date with what the group shows, and tells which are over.
+/// Brings the record of drains up to date with what the group shows. Returns the drains, each with whether it is over.
 ///
-/// What `in_flight` names may still change.
+/// The members in `in_flight` may still change.
 pub(super) fn update(
     pass: &mut Pass<'_, ServerGroupMembership>,
     group: &Group,

@@ -1,4 +1,4 @@
-//! Who the members are that no object claims, in a group whose list is the whole truth (S7).
+//! Finds out about the members that no object claims, in a group whose list is the whole truth (S7).
 //!
 //! The group's members were read before this asks ESS about them, so that an instance that joins in between is
 //! not taken for a stranger.
@@ -60,7 +60,8 @@ pub(super) async fn foreigners(
         .cloned()
         .collect();
     let mut confirmed = pass.confirmed_strangers(&strangers, begun);
-    // Whoever sent a stranger weight 0 removes it too, once it has waited: as long as it acts, and we did not do so too.
+    // An object that sent a stranger weight 0 removes it too, once it has waited. So the stranger is left to that
+    // object, as long as it acts and we did not send weight 0 too.
     for other in pass.neighbours() {
         let drained = other.draining();
         if drained.is_empty() || claimant(pass.ctx, &other, &world.rows).standing == Standing::Idle
@@ -86,7 +87,8 @@ enum Origin {
     Unclear,
 }
 
-/// Where instances come from; those of no scaling group, or of one that is shown unattached, are left out.
+/// The origins of instances, by their ids. Instances of no scaling group, or of one that is shown unattached, are left
+/// out.
 async fn origins(
     pass: &Pass<'_, ServerGroupMembership>,
     group: &Group,

@@ -8,7 +8,7 @@ use crate::cloud::Cloud;
 pub struct Group {
     /// The client.
     pub cloud: Cloud,
-    /// Whose group it is.
+    /// The product that the group belongs to.
     pub product: Product,
     /// Its id.
     pub id: String,

@@ -54,7 +54,7 @@ pub(super) async fn follow(
         let shown = look(job).shown();
         let over = pass.turn.is_over(operation, shown, now, patience);
         if over || pass.turn.takes_too_long(operation, now, patience) {
-            // Of one whose object is gone nobody else tells that it ended.
+            // If the object of the call is gone, nobody else tells that the call ended.
             pass.ctx
                 .orphans
                 .close(&id, |open| open.local_id() == *operation);

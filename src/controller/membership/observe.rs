@@ -40,7 +40,7 @@ use crate::{
 pub struct Observed {
     /// Everything a decision may depend on.
     pub world: World,
-    /// What was seen besides.
+    /// The findings of the look besides the members.
     pub sight: Sight,
     /// Whether the cloud works on nothing in this group.
     pub idle: bool,
@@ -128,7 +128,7 @@ pub(super) async fn observe(
     Ok(Some(observed))
 }
 
-/// Adds what the member list does not tell: whom scaling groups bring, and who the strangers are.
+/// Adds to `world` what the member list does not tell: the members that scaling groups bring, and the strangers.
 async fn ask_besides(
     pass: &mut Pass<'_, ServerGroupMembership>,
     group: &Group,
@@ -137,12 +137,13 @@ async fn ask_besides(
     sight: &mut Sight,
 ) {
     world.brought = brought(pass, group, world, sight).await;
-    // How old the group's state is says nothing about how long ago a stranger was one.
+    // The time of the member list counts: the age of the group's state says nothing about how long ago a stranger was
+    // one.
     let listed = pass.at(view.listed);
     world.foreigners = foreigners(pass, group, world, listed, sight).await;
 }
 
-/// What the spec lists, by the members that it means.
+/// The wishes of the spec, by the members that its entries mean.
 fn desired(
     pass: &Pass<'_, ServerGroupMembership>,
     group: &Group,
@@ -159,8 +160,8 @@ fn desired(
     })
 }
 
-/// Lets a view count towards what the cloud accepted (S8). Returns whom the list may not show as they are yet, and who
-/// comes back however often it is removed.
+/// Counts a view towards the outcome of changes that the cloud accepted (S8). Returns the members that the list may not
+/// show as they are yet, and those that come back however often they are removed.
 fn notice(
     pass: &mut Pass<'_, ServerGroupMembership>,
     group: &Group,
@@ -179,7 +180,8 @@ fn notice(
     (awaited, contended)
 }
 
-/// Whether a view that was asked for at `begun` is young enough for a removal, and what others claim is clear (S5, S7).
+/// Whether a view that was asked for at `begun` is young enough for a removal, and the claims of others are clear (S5,
+/// S7).
 fn permits_removal(
     pass: &Pass<'_, ServerGroupMembership>,
     begun: Duration,
@@ -196,8 +198,8 @@ fn permits_removal(
     clear
 }
 
-/// Lets a view count towards what is open on the group. Returns whom a call names whose outcome is not known, and whom a
-/// call may still take (S6).
+/// Counts a view towards the settling of calls that are open on the group. Returns the members that are named by calls
+/// whose outcome is not known, and the members that a call may still take (S6).
 fn in_doubt(
     pass: &mut Pass<'_, ServerGroupMembership>,
     group: &Group,
@@ -229,7 +231,7 @@ fn in_doubt(
     (unsettled.iter().flat_map(keys).collect(), may_be_taken)
 }
 
-/// What the group looks like, as far as a person or a later try depends on it.
+/// Describes the group as it looks, as far as a person or a later try depends on it.
 async fn describe(
     pass: &Pass<'_, ServerGroupMembership>,
     group: &Group,
@@ -262,7 +264,7 @@ async fn describe(
     sight
 }
 
-/// What has to be waited for until the group can be looked at.
+/// The wait until the group can be looked at; `None` if there is none.
 pub(super) fn waits_to_look(
     pass: &Pass<'_, ServerGroupMembership>,
     group: &Group,
@@ -329,7 +331,7 @@ fn rows(product: Product, view: &GroupView) -> Rows {
         .collect()
 }
 
-/// What tells the member from others in `product`.
+/// The key that tells the member from others in `product`.
 fn key(product: Product, member: &Member) -> ServerKey {
     let kind = kind(&member.kind, &member.id);
     let keyed_by_ip = match kind {
@@ -373,7 +375,7 @@ fn row(member: &Member) -> Row {
     }
 }
 
-/// What a view shows of a member that an operation names.
+/// How a view shows a member that an operation names.
 fn sighting(rows: &Rows, name: &str) -> Sighting {
     let found = name.parse::<ServerKey>().ok().and_then(|key| {
         let meant = meant_by(key, rows);

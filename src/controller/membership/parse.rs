@@ -14,10 +14,10 @@ use server_group_core::{
 
 use crate::api::{self, Server, ServerGroupMembershipSpec, ServerType};
 
-/// What a spec asks for.
+/// The contents of a spec.
 #[derive(Clone, Debug)]
 pub struct Parsed {
-    /// Whose group it is.
+    /// The product that the group belongs to.
     pub product: Product,
     /// Its list.
     pub entries: Vec<Entry>,
@@ -76,7 +76,7 @@ pub fn parse(spec: &ServerGroupMembershipSpec) -> Result<Parsed, Invalid> {
     Err(invalid(problems))
 }
 
-/// What a spec lays claim to, however it contradicts itself: every entry that can be read, once (S7).
+/// The entries that a spec claims, even if it contradicts itself: every entry that can be read, once (S7).
 #[must_use]
 pub fn claims(spec: &ServerGroupMembershipSpec) -> Vec<Entry> {
     let product = product(spec.server_group.type_);
@@ -88,7 +88,7 @@ pub fn claims(spec: &ServerGroupMembershipSpec) -> Vec<Entry> {
         .collect()
 }
 
-/// What a release needs of a spec: a list that contradicts itself must not keep an object from going.
+/// The parts of a spec that a release needs: a list that contradicts itself must not keep an object from going.
 #[must_use]
 pub fn for_release(spec: &ServerGroupMembershipSpec) -> Parsed {
     let policy = Policy {

@@ -1,4 +1,5 @@
-//! What `ScalingGroupAttachment`s mean for a server group: whose instances they bring, and whether they are being moved.
+//! The effect of `ScalingGroupAttachment`s on a server group: whose instances they bring, and whether these are being
+//! moved.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -106,7 +107,8 @@ fn scaling_groups(
 
 /// Whether an attachment has a call under way that moves instances in or out of this group (S6).
 ///
-/// Its object may not be able to follow it any more, so ESS itself is asked; what cannot be asked runs.
+/// Its object may not be able to follow it any more, so ESS itself is asked. A call that cannot be asked about counts
+/// as running.
 pub(super) async fn instances_are_moved(
     pass: &mut Pass<'_, ServerGroupMembership>,
     group: &Group,
@@ -135,14 +137,14 @@ pub(super) async fn instances_are_moved(
                 let (shown, patience) = (progress.shown(), patience(&ctx.timing));
                 pass.turn.is_over(&local_id, shown, ctx.now(), patience)
             }
-            // It has no answer yet: whether anything came of it settles by two views.
+            // The call has no answer yet: two views settle whether anything came of it.
             false => progress != Progress::Running,
         };
         if !over {
             return true;
         }
         if accepted {
-            // Of one whose object is gone nobody else tells that it ended.
+            // If the object of the call is gone, nobody else tells that the call ended.
             ctx.orphans.close(&id, |open| open.local_id() == local_id);
         }
     }
