@@ -1,12 +1,14 @@
-//! Reads of what others claim and have open that are as new as the question: a watch may have stalled.
+//! Reads of the claims and open calls of others that are as new as the question: a watch may have stalled.
 //!
-//! Two objects on one group have two resource versions, so two leaders can write an intent at the same moment, and a watch
-//! may be behind both. An intent followed by a consistent read of the others is what keeps them apart: at least one of the
-//! two sees the other one's. What is read goes into the registry, which never takes an older version for a newer one.
+//! Two objects on one group have two resource versions, so two leaders can write an intent at the same moment, and a
+//! watch may be behind both. An intent followed by a consistent read of the others keeps them apart: at least one of
+//! the two sees the other one's. The objects that are read go into the registry, which never takes an older version for
+//! a newer one.
 //!
-//! Who has a group for its own is found by a field selector, in one short list. Who *names* a server group is not: the
-//! API server selects by no list. So the kind is listed as a whole, without what is in it, and what turns out to be newer
-//! than what is known is read. Such lists are joined ([decision 14](../../docs/decisions/0014-joined-lists.md)).
+//! Objects whose own group this is are found by a field selector, in one short list. Objects that *name* a server group
+//! are not: the API server selects by no list. So the kind is listed as a whole, metadata only, and objects that turn
+//! out to be newer than what is known are read. Such lists are joined ([decision
+//! 14](../../docs/decisions/0014-joined-lists.md)).
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -32,7 +34,7 @@ use crate::api::{CloudAccount, ScalingGroupAttachment, ServerGroupMembership};
 /// Objects in a page: one may have 330 KB.
 const PAGE: u32 = 100;
 
-/// Objects in a page without what is in them.
+/// Objects in a page of metadata only.
 const PAGE_OF_METADATA: u32 = 500;
 
 impl Context {
@@ -132,7 +134,7 @@ impl Context {
         Ok(())
     }
 
-    /// A whole list without them was as new as what is known of these: they are gone.
+    /// Forgets objects that a whole list lacked: it was as new as what is known of them, so they are gone.
     fn left_out<M: Managed>(&self, lacks: Vec<Gone>) {
         for gone in lacks {
             self.gone::<M>(gone);

@@ -46,8 +46,8 @@ impl<M: Managed> Pass<'_, M> {
         self.turn.view = None;
     }
 
-    /// Leaves the look at the group to whoever may use it: this object, if it `waits` in the middle of a pass, or for a
-    /// while the others on the group.
+    /// Leaves the look at the group to those who may use it: this object, if it `waits` in the middle of a pass, or for
+    /// a while the others on the group.
     pub fn leave_view(&mut self, waits: bool) {
         if waits || self.turn.view.is_none() {
             return;

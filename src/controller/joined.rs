@@ -17,7 +17,7 @@ impl Joined {
     ///
     /// # Errors
     ///
-    /// What `list` ends with; who waits behind it tries for itself.
+    /// The error of `list`. Those who wait behind it then try for themselves.
     pub async fn next<E>(&self, list: impl Future<Output = Result<(), E>>) -> Result<(), E> {
         let before = self.begun.load(Ordering::SeqCst);
         let mut ended = self.ended.lock().await;

@@ -25,12 +25,12 @@ impl<M: Object> Known<M> {
         Self(Box::new((object, OnceLock::new())))
     }
 
-    /// What its status remembers; read once.
+    /// The record in its status; read once.
     pub fn record(&self) -> &Record<M::Key> {
         self.0.1.get_or_init(|| self.0.0.record())
     }
 
-    /// What it has open, or may still land, group by group.
+    /// Its calls that are open, or may still land, group by group.
     pub fn open(&self) -> Vec<(GroupId, Open)> {
         let record = self.record();
         let operation = record.operation.iter();
@@ -56,12 +56,12 @@ impl<M: Object> Known<M> {
         open
     }
 
-    /// What it has sent weight 0.
+    /// The members that it has sent weight 0.
     pub fn draining(&self) -> &BTreeMap<M::Key, Draining> {
         &self.record().draining
     }
 
-    /// What its ledger holds.
+    /// Its ledger.
     pub fn ledger(&self) -> &Ledger<M::Key> {
         &self.record().ledger
     }

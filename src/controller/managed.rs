@@ -17,7 +17,7 @@ pub trait Managed: Object {
     /// The field by which the API server selects the objects on one group.
     const GROUP_FIELD: &str;
 
-    /// What is known of the objects of this kind.
+    /// The registry of the objects of this kind.
     fn registry(ctx: &Context) -> &Registry<Self>;
 
     /// The memories of this kind.

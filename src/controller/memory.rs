@@ -1,4 +1,4 @@
-//! What is remembered about an object as long as this process lives.
+//! The memory of an object, as long as this process lives.
 //!
 //! Counts and waits, never facts: losing them at a takeover may delay a removal or cost one more try, and
 //! nothing else. Facts stand in status ([`super::record`]).
@@ -37,20 +37,20 @@ pub struct Memory<K> {
     pub last_failure: Option<String>,
     /// Such failures that no event has told yet.
     pub failed: Vec<String>,
-    /// What was parked, and why, that no event has told yet.
+    /// Entries that were parked, with the reason, and that no event has told yet.
     pub newly_parked: BTreeMap<K, String>,
-    /// Whether it was told that everything stays although the object was deleted.
+    /// Whether an event has told that everything stays although the object was deleted.
     pub retained: bool,
-    /// What an intent that is in status registered and was not put there by us, refused or not sent, until that is in
-    /// status too; and whether it is adopted.
+    /// Entries that an intent in status registered, but that we did not put there: they were refused or not sent. Each
+    /// with whether it is adopted. They are kept until status says so too.
     pub not_ours: BTreeMap<K, bool>,
     /// Actions that the cloud refused and would refuse again.
     pub blocked: Blocked,
-    /// What we removed lately, and how often it came back.
+    /// Entries that we removed lately, and how often each came back.
     pub returns: Returns<K>,
     /// Since when each stranger is one.
     pub strangers: Strangers<K>,
-    /// What changes hands and waits for another object.
+    /// Entries that change hands and wait for another object.
     pub changes_hands: WaitingSince<K>,
     /// Calls of other objects that have to end first, by operation.
     pub calls_of_others: WaitingSince<CallId>,
@@ -62,7 +62,7 @@ pub struct Memory<K> {
     pub failures: u32,
     /// When the last pass wanted to look again for something that it waited for.
     pub due: Option<Duration>,
-    /// When the look was made from which a pass goes on that waits until a call may leave.
+    /// When the look was made with which a pass goes on after waiting until a call may leave.
     pub waits_since: Option<Duration>,
     /// The present length of the quick beat.
     pub quick_beat: Option<Duration>,

@@ -1,4 +1,4 @@
-//! Who is told when an object changes.
+//! Tells the queue and the objects concerned that an object changed.
 
 use kube::ResourceExt;
 
@@ -19,7 +19,7 @@ impl Context {
         }
     }
 
-    /// Takes in what a write of this process made of `before`.
+    /// Takes in `object`, which a write of this process made of `before`.
     pub fn wrote<M: Managed>(&self, before: &M, object: M) {
         if let Some(news) = M::registry(self).wrote(before, object) {
             self.tell::<M>(news);
@@ -64,7 +64,7 @@ impl Context {
         }
     }
 
-    /// Has everybody looked at who uses an account: those who may not act by now soon, the others in their turn.
+    /// Has every object looked at that uses an account: those that may not act by now soon, the others in their turn.
     pub fn account_changed<M: Managed>(&self, account: &str) {
         for found in M::registry(self).found_of_account(account) {
             self.look::<M>(found, Level::Sweep);

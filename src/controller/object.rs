@@ -1,4 +1,4 @@
-//! What spec and status of the two namespaced kinds say, so that one registry and one pipeline serve both.
+//! Spec and status of the two namespaced kinds behind one trait, so that one registry and one pipeline serve both.
 
 use std::{
     collections::BTreeSet,
@@ -45,7 +45,7 @@ pub trait Object:
     fn suspended(&self) -> bool;
     /// Whether `spec.mode` is `Plan`.
     fn planning(&self) -> bool;
-    /// `status.plan`: what was shown last.
+    /// `status.plan`: the plan that was shown last.
     fn shown_plan(&self) -> Option<&Plan>;
     /// `spec.deletionPolicy`
     fn deletion_policy(&self) -> DeletionPolicy;
@@ -62,14 +62,14 @@ pub trait Object:
     fn written_claims(&self) -> (Option<&Ledger>, Option<&str>);
     /// Whether status speaks of a call that is open or may still land.
     fn speaks_of_calls(&self) -> bool;
-    /// What an operation of this object changes, group by group.
+    /// The calls that an operation of this object opens, each with the group that it changes.
     fn opens(&self, operation: &Operation<Self::Key>) -> Vec<(GroupId, Open)>;
-    /// What its status remembers.
+    /// The record in its status.
     fn record(&self) -> Record<Self::Key>;
     #[must_use]
     /// The same object with a status that says `report` and remembers `record`.
     fn with_status(&self, report: &Report<Self::Key>, record: &Record<Self::Key>) -> Self;
-    /// What its status shows as left alone, and why.
+    /// The entries that its status shows as left alone, with the reason.
     fn held(&self) -> Vec<(&str, HoldReason)>;
     /// Generation and `reconcile-at` as its status echoes them; `None` if nobody has looked at it.
     fn last_seen(&self) -> Option<(i64, Option<String>)>;
@@ -79,7 +79,7 @@ pub trait Object:
     fn same_status(&self, other: &Self) -> bool;
 }
 
-/// What has to be known of an object before a call for it is sent.
+/// The facts that have to be known of an object before a call for it is sent.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Facts {
     /// Unique to this object, however many had its name.
@@ -117,7 +117,7 @@ pub fn age(object: &impl Resource) -> Age {
     age_of(object.meta())
 }
 
-/// Order of birth of what this belongs to.
+/// Order of birth of the object with this metadata.
 pub fn age_of(meta: &ObjectMeta) -> Age {
     let born = meta
         .creation_timestamp

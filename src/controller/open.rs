@@ -18,7 +18,7 @@ use crate::api::status::Phase;
 /// A call on a group that may be under way, or may still land.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Open {
-    /// Of its operation.
+    /// The id of its operation.
     pub id: String,
     /// The object whose status says so, as `namespace/name`.
     pub by: String,
@@ -28,17 +28,17 @@ pub struct Open {
     pub phase: Phase,
     /// Until when it may land although it has settled, by the cloud's clock.
     pub until: Option<Timestamp>,
-    /// What it names there, as status writes it.
+    /// The members or attachments that it names there, as status writes them.
     pub names: BTreeSet<String>,
     /// The job or scaling activity that carries it out.
     pub reference: Option<Reference>,
     /// The scaling group whose instances it moves in or out; `None` if it is a call on the group itself.
     pub moved_by: Option<String>,
-    /// What a grant has to cover for a status to say this.
+    /// The ids that a grant has to cover for a status to say this.
     pub needs: Needs,
 }
 
-/// What a grant has to cover.
+/// The ids that a grant has to cover.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Needs {
     /// Scaling groups.
@@ -59,7 +59,7 @@ impl Open {
         }
     }
 
-    /// The same as this process knows it: the write that records its answer may have been refused.
+    /// The call as this process knows it: the write that records its answer may have been refused.
     #[must_use]
     pub fn with_answer(self, turn: &GroupMemory) -> Self {
         match turn.unwritten_answer(&self.local_id(), self.phase) {
@@ -84,7 +84,7 @@ impl Open {
 pub struct Orphans(Mutex<BTreeMap<GroupId, Vec<(Instant, Open)>>>);
 
 impl Orphans {
-    /// Takes in what an object had open that is gone.
+    /// Takes in the calls that were open when their object went.
     pub fn take(&self, open: Vec<(GroupId, Open)>) {
         let mut groups = self.0.lock();
         for (group, open) in open {
@@ -95,7 +95,7 @@ impl Orphans {
         }
     }
 
-    /// Those on a group. What was not answered cannot land any more after `linger`, whoever looks.
+    /// The calls on a group. A call that was not answered cannot land any more after `linger`, and is forgotten then.
     pub fn on(&self, group: &GroupId, linger: Duration) -> Vec<Open> {
         self.retain(group, |gone, open| {
             open.phase == Phase::Accepted || gone < linger
@@ -105,7 +105,7 @@ impl Orphans {
         on.map(|(_, open)| open.clone()).collect()
     }
 
-    /// Forgets those that are over: nobody else tells that they are.
+    /// Forgets the calls that are over: nobody else tells that they are.
     pub fn close(&self, group: &GroupId, is_over: impl Fn(&Open) -> bool) {
         self.retain(group, |_, open| !is_over(open));
     }

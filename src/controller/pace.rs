@@ -10,7 +10,7 @@ use server_group_core::{
 use super::{memory::Memory, queue::Level};
 use crate::timing::Timing;
 
-/// What the next pass depends on.
+/// The facts that the time of the next pass depends on.
 #[derive(Clone, Copy, Debug)]
 pub struct Seen {
     /// How this pass ended.
@@ -27,8 +27,8 @@ pub struct Seen {
     pub interval: Duration,
 }
 
-/// How long until the next pass, and how soon it is wanted then: what moves goes before the regular look for drift, what
-/// fails does not.
+/// The delay until the next pass, and how soon it is wanted then: an object with something under way goes before the
+/// regular look for drift, an object that fails does not.
 #[must_use]
 pub fn pace<K>(seen: Seen, memory: &mut Memory<K>, timing: &Timing) -> (Duration, Level) {
     let Seen {
@@ -70,8 +70,9 @@ pub fn pace<K>(seen: Seen, memory: &mut Memory<K>, timing: &Timing) -> (Duration
     (delay, level)
 }
 
-/// From one look to the next at rest: spread, so that objects made together do not stay together, by less than the tenth
-/// of the interval that a shared look may be old, and short enough that drift is seen within the interval all the same.
+/// The delay from one look to the next at rest. It is spread, so that objects made together do not stay together, but
+/// by less than the tenth of the interval that a shared look may be old. It is short enough that drift is seen within
+/// the interval all the same.
 fn slow_beat(interval: Duration, timing: &Timing) -> Duration {
     interval.mul_f64(0.8 + 0.08 * timing.chance.fraction())
 }

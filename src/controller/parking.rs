@@ -1,4 +1,4 @@
-//! What arrived of accepted additions, and what is left alone for a while because the cloud refused it (S8).
+//! The arrival of accepted additions, and entries that are left alone for a while because the cloud refused them (S8).
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -38,20 +38,21 @@ impl<M: Managed> Pass<'_, M> {
         seen.lagging
     }
 
-    /// Has what the cloud did for `operation` awaited from now on: a list may not show it yet.
+    /// Awaits the effect of `operation` from now on, which the cloud carried out: a list may not show it yet.
     pub fn await_arrival(&mut self, operation: &Operation<M::Key>) {
         let (now, names) = (self.ctx.now(), &operation.names);
         let arrivals = &mut self.memory.arrivals;
-        // The process that sent it may have been another one.
+        // Another process may have sent it.
         if !arrivals.carried_out(names, now) && adds(&operation.action) {
             let request = operation.request_id.clone().unwrap_or_default();
             arrivals.accepted(names.clone(), request, now);
         }
     }
 
-    /// Ends the trial of whatever is done by now, or `wanted` no longer, so that its next failure is a first one again.
+    /// Ends the trials of entries that are done by now, or no longer `wanted`, so that their next failure is a first
+    /// one again.
     ///
-    /// Not of what `awaited_action` does: what that brings shows only once it serves ([`Pass::notice_arrivals`]).
+    /// Trials of `awaited_action` go on: its effect shows only once the entry serves ([`Pass::notice_arrivals`]).
     pub fn end_trials(&mut self, awaited_action: Option<&str>, wanted: impl Fn(&M::Key) -> bool) {
         for (action, trials) in &mut self.memory.trials {
             if Some(action.as_str()) != awaited_action {
@@ -60,7 +61,7 @@ impl<M: Managed> Pass<'_, M> {
         }
     }
 
-    /// What is parked at present, of what is still `wanted`; the rest is forgotten.
+    /// The entries that are parked at present and still `wanted`. Those that are not wanted any more are forgotten.
     pub fn parked_now(&mut self, wanted: impl Fn(&M::Key) -> bool) -> BTreeSet<M::Key> {
         let now = self.ctx.now();
         let status = &mut self.record.parked;
@@ -94,7 +95,8 @@ impl<M: Managed> Pass<'_, M> {
         }
     }
 
-    /// Whether anything that is `held` because it is parked `is` so: not what is being tried again at present.
+    /// Whether `is` holds for any entry that is `held` because it is parked. Entries that are being tried again at
+    /// present do not count.
     pub fn any_parked(&self, held: &BTreeMap<M::Key, Hold>, is: impl Fn(&Parked) -> bool) -> bool {
         self.memory.parking.any(held, is)
     }

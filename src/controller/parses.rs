@@ -5,12 +5,12 @@ use std::{cell::RefCell, collections::BTreeMap};
 /// How often what was parsed of objects, by their uids.
 pub(super) type Parses = BTreeMap<(What, String), usize>;
 
-/// What is parsed of an object.
+/// The parts of an object that are parsed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum What {
     /// All of it.
     Text,
-    /// What its status remembers.
+    /// The record in its status.
     Status,
 }
 
