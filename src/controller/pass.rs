@@ -55,10 +55,10 @@ fn was_let_go<M: Managed>(object: &M) -> bool {
     object.meta().deletion_timestamp.is_some() && !is_held(object)
 }
 
-/// What others claim, as far as it can be compared: object by object, in order.
+/// The claims of others, in a form that can be compared: object by object, in order.
 pub type Claims = Vec<(Name, u64)>;
 
-/// What a pass begins with.
+/// The input with which a pass begins.
 #[derive(Debug)]
 pub struct Work {
     /// How soon it was wanted.
@@ -77,9 +77,9 @@ pub struct Pass<'c, M: Managed> {
     pub epoch: Option<i64>,
     /// The object as it was last read or written.
     pub object: M,
-    /// What its status remembers, and will remember after the next write.
+    /// The record that its status has, or will have after the next write.
     pub record: Record<M::Key>,
-    /// What this process remembers about it.
+    /// The memory that this process has of it.
     pub memory: Lent<'c, M::Key>,
     /// The change in flight as its status has it by now.
     pub written_operation: Option<Operation<M::Key>>,
@@ -93,11 +93,11 @@ pub struct Pass<'c, M: Managed> {
     pub level: Level,
     /// A call that it has waited for, and that may leave now.
     grant: Option<Grant>,
-    /// When the look was made from which it goes on, having waited until a call may leave.
+    /// When the look was made with which it goes on after waiting until a call may leave.
     pub resumes_from: Option<Duration>,
     /// Objects that it looked at, so that each of them is parsed once.
     looked: Mutex<Looked>,
-    /// What was seen last; `None` until the group was observed.
+    /// The group as it was seen last; `None` until it was observed.
     pub seen: Option<Seen<M::Key>>,
     /// Whether anything was sent in this pass, or is under way on the group.
     pub moving: bool,
@@ -105,17 +105,17 @@ pub struct Pass<'c, M: Managed> {
     pub looked_at: Option<Duration>,
     /// Whether the spec changed, or a person asked for a look.
     pub asked: bool,
-    /// What would be changed, in `Plan` mode.
+    /// The changes that would be made, in `Plan` mode.
     pub plan: Option<status::Plan>,
-    /// What status shows for this very generation.
+    /// The plan that status shows for this very generation.
     pub shown: Option<status::Plan>,
-    /// What was shown before, until it was compared with what is carried out.
+    /// The plan that was shown before, until it was compared with the one that is carried out.
     pub shown_before: Option<status::Plan>,
     /// Events about what the next write of the status records.
     pub to_tell: Vec<(Change, String)>,
     /// When something that is waited for is due, since the start of the process.
     pub due: Option<Duration>,
-    /// What the cloud's clock showed when the group was looked at.
+    /// The time by the cloud's clock when the group was looked at.
     pub cloud_now: Option<Timestamp>,
     /// The operation that this pass is carrying out: every call of it so far was answered.
     pub running: Option<CallId>,
@@ -189,12 +189,13 @@ impl<'c, M: Managed> Pass<'c, M> {
         self.object.meta().deletion_timestamp.is_some()
     }
 
-    /// Whether nothing is to be changed for it, as asked.
+    /// Whether the spec asks that nothing be changed for it: it is suspended, or in `Plan` mode.
     pub fn at_rest_by_wish(&self) -> bool {
         self.object.suspended() || self.object.planning()
     }
 
-    /// Whether what it registered stays when it goes: so asked, or deleted while suspended or planning.
+    /// Whether the entries that it registered stay when it goes: because its deletion policy says so, or because it is
+    /// suspended or in `Plan` mode.
     pub fn keeps_everything(&self) -> bool {
         self.at_rest_by_wish() || self.object.deletion_policy() == DeletionPolicy::Retain
     }
@@ -204,14 +205,14 @@ impl<'c, M: Managed> Pass<'c, M> {
         self.deleting() && Facts::of(&self.object).abandoned
     }
 
-    /// The value of the `reconcile-at` annotation, as far as status can echo it: whatever it is must not keep status from
-    /// being written.
+    /// The value of the `reconcile-at` annotation, as far as status can echo it: no value may keep status from being
+    /// written.
     pub fn asked_at(&self) -> Option<String> {
         let asked = self.object.annotations().get(RECONCILE_AT)?;
         Some(asked.chars().take(ECHO_MAX).collect())
     }
 
-    /// Starts anew with what was refused when the spec changed or a person asked for a look.
+    /// Starts anew with everything that was refused, if the spec changed or a person asked for a look.
     pub fn reset_when_asked(&mut self) {
         let now = (
             self.object.meta().generation.unwrap_or_default(),
@@ -263,7 +264,7 @@ impl<'c, M: Managed> Pass<'c, M> {
             self.object.region(),
             access.identity.network,
         );
-        // From here to its last call the pass signs with one set of keys, of which it knows whose they are.
+        // From here to its last call the pass signs with one set of keys, and it knows whose they are.
         let cloud = cloud.pinned().await?;
         let mut cloud = cloud.wanted(match self.level {
             Level::Sweep => Urgency::Sweep,
@@ -293,8 +294,8 @@ impl<'c, M: Managed> Pass<'c, M> {
         }
     }
 
-    /// Comes back no later than `at`, since the start of the process. What is past already did not help this pass, so
-    /// something else is waited for, and the beat brings that.
+    /// Comes back no later than `at`, since the start of the process. A moment in the past is ignored: this pass has
+    /// already seen it, so something else is waited for, and the beat brings that.
     pub fn wake_at(&mut self, at: Duration) {
         if at <= self.ctx.now() {
             return;
@@ -314,7 +315,7 @@ impl<'c, M: Managed> Pass<'c, M> {
         self.same_intention(&newest)
     }
 
-    /// What the others on `groups`, and who names them, claim as far as is known now.
+    /// The claims of the others on `groups`, and of those that name them, as far as is known now.
     pub fn claims_on(&self, groups: &BTreeSet<GroupId>) -> Claims {
         let uid = self.object.uid().unwrap_or_default();
         let (memberships, attachments) = (&self.ctx.memberships, &self.ctx.attachments);
@@ -328,10 +329,11 @@ impl<'c, M: Managed> Pass<'c, M> {
         claims.collect()
     }
 
-    /// The same right before a batch that takes somebody away or moves instances, when a cache is not enough: everybody
-    /// on `groups`, this object included, and its account are read after its intent was written and after its last look.
+    /// As [`Pass::still_wanted`], right before a batch that takes somebody away or moves instances, when a cache is not
+    /// enough: everybody on `groups`, this object included, and its account are read after its intent was written and
+    /// after its last look.
     ///
-    /// `planned` is what the others claimed before that look: the plan knows no more than that.
+    /// `planned` has the claims of the others from before that look: the plan knows no more than those.
     ///
     /// # Errors
     ///
@@ -362,7 +364,7 @@ impl<'c, M: Managed> Pass<'c, M> {
         if self.claims_on(groups) != *planned {
             return Err(Stop::Superseded("another object changed its claims"));
         }
-        // What was asked meanwhile took time as well (S5).
+        // These questions took time as well (S5).
         let too_old = |at| self.ctx.now().saturating_sub(at) >= self.ctx.timing.view_age_max;
         if self.looked_at.is_some_and(too_old) {
             return Err(Stop::Superseded("the last look is too old"));
@@ -393,7 +395,7 @@ impl<'c, M: Managed> Pass<'c, M> {
         self.keep(others)
     }
 
-    /// Whether there are any.
+    /// Whether no other object of its kind is on its group.
     pub fn alone(&self) -> bool {
         !M::registry(self.ctx).others_on(&self.object.group(), &self.uid())
     }
@@ -418,15 +420,15 @@ impl<'c, M: Managed> Pass<'c, M> {
         memberships.chain(attachments).collect()
     }
 
-    /// What objects of its kind on its group claim that this version cannot read, as far as their ledgers tell: those of
-    /// objects that no grant covers too.
+    /// The claims of objects of its kind on its group that this version cannot read, as far as their ledgers tell.
+    /// Objects that no grant covers are included.
     pub fn unclear_claims(&self) -> Vec<Claimant<M::Key>> {
         let unreadable = M::registry(self.ctx).unreadable_about(self.object.group().id());
         unreadable.iter().map(Unreadable::claims).collect()
     }
 
-    /// Why somebody's claims on one of these groups are not known, if so: this version cannot read the object. Then nothing
-    /// may be removed, and if that keeps anything, this is why.
+    /// Why the claims of some object on one of these groups are not known, if so: this version cannot read the object.
+    /// Then nothing may be removed, and if that holds anything, this is why.
     pub fn unclear_on(&self, groups: &BTreeSet<GroupId>) -> Option<Judged> {
         let mut found = groups.iter().flat_map(|group| self.unreadable_on(group));
         let (_, object) = found.next()?;
@@ -452,7 +454,8 @@ impl<'c, M: Managed> Pass<'c, M> {
         found
     }
 
-    /// What has to be waited for until such a call may leave, without keeping a place: the pass begins anew then.
+    /// The wait until such a call may leave, without keeping a place; `None` if there is none. The pass begins anew
+    /// after it.
     ///
     /// `message` says what is waited for, where something was found out.
     pub fn wait_for_room(
@@ -468,7 +471,7 @@ impl<'c, M: Managed> Pass<'c, M> {
         })
     }
 
-    /// What has to be waited for until the pass has these groups besides its own: it begins anew then.
+    /// The wait until the pass has these groups besides its own; `None` if it has them. The pass begins anew after it.
     pub fn wait_for_groups(&self, groups: BTreeSet<GroupId>) -> Option<Waits> {
         let lacks = |group: &&GroupId| !self.also.contains_key(*group);
         if !groups.iter().any(|group| lacks(&group)) {

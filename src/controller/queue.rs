@@ -1,9 +1,10 @@
 //! Which object is looked at next: pure state, without a clock, a lock or a task.
 //!
-//! What a person waits for goes before the regular look for drift; within each, regions, accounts and namespaces take
-//! turns, and a namespace is served first come, first served. One object of a group is at work at a time (S6), so many
-//! at once in all, and of one account or region no more than a share of these: one that does not answer keeps nobody
-//! else waiting (L2), and neither do the other regions of its account. Who waits, for whatever it be, has no place.
+//! Objects that a person waits for go before the regular look for drift; within each, regions, accounts and namespaces
+//! take turns, and a namespace is served first come, first served. One object of a group is at work at a time (S6). The
+//! number at work is limited in all, and to a share of that for one account or region: one that does not answer keeps
+//! nobody else waiting (L2), not even the other regions of its account. An object that waits, for whatever it be, has
+//! no place.
 
 use std::{
     collections::{BTreeMap, BTreeSet, VecDeque},
@@ -18,11 +19,11 @@ use super::turns::GroupId;
 /// How many may be at work at once.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Places {
-    /// In all.
+    /// How many in all.
     pub all: usize,
-    /// Of one account, and of one region.
+    /// How many of one account, and how many of one region.
     pub share: usize,
-    /// Of one account in one region: with less than a share, its other regions have some left.
+    /// How many of one account in one region: with less than a share, the account's other regions have some left.
     pub together: usize,
 }
 
@@ -69,7 +70,7 @@ pub struct Key {
     pub name: Name,
 }
 
-/// What an object takes up while it is at work.
+/// The group, account and region that an object takes up while it is at work.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Takes {
     /// Its group, which it has for itself.
@@ -102,13 +103,13 @@ pub enum Back {
     Never,
 }
 
-/// What is queued, at work, and due.
+/// The objects that are queued, at work, and due.
 #[derive(Debug)]
 pub struct Queue {
     places: Places,
     entries: BTreeMap<Key, Entry>,
     lines: Levels<Line>,
-    /// Who waits for a group that somebody else has.
+    /// Objects that wait for a group that another object has.
     behind: BTreeMap<GroupId, Levels<VecDeque<Numbered>>>,
     due: BTreeMap<(Duration, u64), (Key, Level)>,
     busy: BTreeSet<GroupId>,
@@ -116,7 +117,8 @@ pub struct Queue {
     accounts: BTreeMap<Arc<str>, usize>,
     regions: BTreeMap<Arc<str>, usize>,
     together: BTreeMap<(Arc<str>, Arc<str>), usize>,
-    /// Tells entries of lines that still count from those that do not, and orders what is due at once.
+    /// Numbers entries of lines, to tell those that still count from those that do not, and orders objects that are due
+    /// at once.
     counter: u64,
     asked_in_a_row: u32,
 }
@@ -139,7 +141,7 @@ enum State {
     Running(Work),
 }
 
-/// What an object that is at work takes up, whatever becomes of it meanwhile.
+/// The place and the groups that an object at work takes up, whatever becomes of the object meanwhile.
 #[derive(Debug)]
 struct Work {
     takes: Takes,
@@ -151,7 +153,7 @@ struct Work {
 /// An object whose turn it is.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Turn {
-    /// Which.
+    /// The object.
     pub key: Key,
     /// How soon it was to be looked at.
     pub level: Level,
@@ -242,7 +244,7 @@ impl Queue {
         self.due.first_key_value().map(|((at, _), _)| *at)
     }
 
-    /// Queues what is due by `now`.
+    /// Queues the objects that are due by `now`.
     pub fn fire(&mut self, now: Duration) {
         while let Some(first) = self.due.first_entry()
             && first.key().0 <= now
@@ -264,7 +266,7 @@ impl Queue {
             if let Some(busy) = groups.iter().find(|group| self.busy.contains(group)) {
                 let behind = self.behind.entry(busy.clone()).or_default();
                 behind.at(level).push_back((number, key));
-                // It will not take what it was let through for.
+                // It will not take the groups that it was let through for.
                 self.nudge(&groups);
                 continue;
             }
@@ -278,7 +280,7 @@ impl Queue {
         None
     }
 
-    /// What an object that was at work waits for, from now on.
+    /// Ends the work of an object, which comes back as `back` says.
     pub fn done(&mut self, key: &Key, back: Back) {
         let Some(entry) = self.entries.get_mut(key) else {
             return;
@@ -421,7 +423,7 @@ impl Queue {
         line.push(&entry.takes, (number, key.clone()), end);
     }
 
-    /// Lets the first who waits for each of these groups try, if the group is free.
+    /// For each of these groups that is free, lets the first object that waits for it try.
     fn nudge(&mut self, groups: &BTreeSet<GroupId>) {
         for group in groups {
             if self.busy.contains(group) {

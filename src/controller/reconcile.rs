@@ -39,7 +39,8 @@ impl<M: Managed> Pass<'_, M> {
         Judged::because(Reason::Planned, message)
     }
 
-    /// Suspended: nothing is started. One that is deleted meanwhile goes once what was sent is settled.
+    /// The judgement of a suspended object: nothing is started. One that is deleted meanwhile goes once its calls are
+    /// settled.
     pub fn resting(&mut self) -> Judged {
         let reason = if self.deleting() {
             self.moving = true;
@@ -50,11 +51,11 @@ impl<M: Managed> Pass<'_, M> {
         Judged::because(reason, plain_message(reason))
     }
 
-    /// How the pass ended, told from what its plan left; where something could not be read that explains it, that.
+    /// The verdict, from what the plan left to do.
     ///
     /// # Errors
     ///
-    /// The latter.
+    /// If something could not be read that explains the verdict: a judgement that says so.
     pub fn judge(
         &self,
         facts: &Facts<'_, M::Key>,
@@ -78,7 +79,7 @@ impl<M: Managed> Pass<'_, M> {
         })
     }
 
-    /// Says so when what is carried out now is not what was shown.
+    /// Notes an event if the plan that is carried out now is not the one that was shown.
     pub fn tell_changed_plan(&mut self, now: &Plan) {
         let shown = self.shown_before.take();
         self.shown = None;
@@ -93,7 +94,7 @@ impl<M: Managed> Pass<'_, M> {
     }
 }
 
-/// What brings an object back.
+/// The event that brings an object back.
 #[derive(Debug)]
 pub enum Next {
     /// After so long.
@@ -106,7 +107,7 @@ pub enum Next {
     Never,
 }
 
-/// One pass over one object. Whatever happens is told in status, or tried again.
+/// Runs one pass over one object. Every outcome is told in status, or tried again.
 pub async fn reconcile<M: Pipeline>(ctx: &Context, name: &Name, work: Work) -> Next {
     let Some(known) = M::registry(ctx).get(name) else {
         return Next::Never;
@@ -145,7 +146,7 @@ pub async fn reconcile<M: Pipeline>(ctx: &Context, name: &Name, work: Work) -> N
         Ok(Concluded::Waits(Wait::Groups(groups))) => Next::With(groups),
         Ok(Concluded::Gone) => gone(pass, name),
         Err(stop) => {
-            // What somebody changed meanwhile is looked at soon; what fails waits like all that fails.
+            // An object that somebody changed meanwhile is looked at soon. A failure waits like every other failure.
             let level = match stop {
                 Stop::Superseded(_) => Level::Asked,
                 Stop::Gone | Stop::Kubernetes(_) | Stop::Failed(_) => Level::Sweep,
@@ -184,7 +185,7 @@ async fn attempt<M: Pipeline>(pass: &mut Pass<'_, M>) -> Result<Ended, Stop> {
     pass.close_answered();
     let open = pass.record.operation.is_some();
     if pass.deleting() {
-        // What was sent nothing gets its weight back before it is left behind.
+        // Members that we set to weight 0 get their weight back before they are left behind.
         let drained = !pass.record.draining.is_empty();
         let stays = pass.at_rest_by_wish() || (pass.keeps_everything() && !drained);
         let nothing_to_release = pass.record.ledger.registered.is_empty() && !drained;
@@ -192,7 +193,7 @@ async fn attempt<M: Pipeline>(pass: &mut Pass<'_, M>) -> Result<Ended, Stop> {
             return pass.let_go().await;
         }
     } else {
-        // Somebody may have replaced the object by one that says nothing of it.
+        // Somebody may have replaced the object by one that lacks the finalizer.
         if open || !pass.record.ledger.registered.is_empty() {
             pass.hold_by_finalizer().await?;
         }

@@ -1,4 +1,4 @@
-//! What an object's status remembers, parsed: the facts that authorise removals.
+//! The record in an object's status, parsed: the facts that authorise removals.
 //!
 //! A ledger that was written for another object (its uid differs: a copied or restored status) is void, and
 //! so is everything beside it. Entries that this version cannot read are dropped, which only means that they
@@ -18,7 +18,7 @@ use crate::api::status::{self, Phase};
 /// The memory of one object. `K` is a member or an attachment.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Record<K> {
-    /// What the object may remove.
+    /// The entries that the object may remove.
     pub ledger: Ledger<K>,
     /// The cloud account whose groups these are, once it is known.
     pub cloud_account_id: Option<String>,
@@ -26,9 +26,9 @@ pub struct Record<K> {
     pub operation: Option<Operation<K>>,
     /// The one that was in flight last, if it settled, and until when a call of it may land all the same.
     pub last: Option<(Operation<K>, Timestamp)>,
-    /// What settled before that and may still land, by action.
+    /// The calls that settled before that and may still land, by action.
     pub settled: BTreeMap<String, Settled<K>>,
-    /// What is left alone, and why.
+    /// The entries that are left alone, with the reason.
     pub parked: BTreeMap<K, LeftAlone>,
     /// Members that were sent weight 0, to be removed later.
     pub draining: BTreeMap<K, Draining>,
@@ -48,7 +48,7 @@ pub struct Operation<K> {
     pub phase: Phase,
     /// The leader's epoch when it was written.
     pub epoch: i64,
-    /// What it names.
+    /// The members or attachments that it names.
     pub names: BTreeSet<K>,
     /// The cloud's id of the answer, once there is one.
     pub request_id: Option<String>,
@@ -56,7 +56,7 @@ pub struct Operation<K> {
     pub reference: Option<Reference>,
 }
 
-/// What carries an operation out that was accepted.
+/// The job or scaling activity that carries out an accepted operation.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Reference {
     /// A job or scaling activity, by the cloud's id.
@@ -86,7 +86,7 @@ impl Display for Reference {
     }
 }
 
-/// What calls named that settled and may still land.
+/// Calls that settled and may still land.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Settled<K> {
     /// Until when, by the cloud's clock.
@@ -110,8 +110,8 @@ impl<K> Default for Record<K> {
 }
 
 impl<K: Ord + Clone + Display + FromStr> Record<K> {
-    /// Reads the parts of a status that belong to the object with this `uid`. With an operation comes until when it may
-    /// land, if it is settled.
+    /// Reads the parts of a status that belong to the object with this `uid`. An operation that is settled comes with
+    /// the time until when it may land.
     pub fn read<'a>(
         uid: &str,
         ledger: Option<&status::Ledger>,
@@ -146,7 +146,7 @@ impl<K: Ord + Clone + Display + FromStr> Record<K> {
         }
     }
 
-    /// Begins a change. What settled before it is kept beside it.
+    /// Begins a change. Calls that settled before it are kept beside it.
     pub fn open(&mut self, operation: Operation<K>) {
         if let Some((last, until)) = self.last.take() {
             let settled = self.settled.entry(last.action).or_insert(Settled {
@@ -159,7 +159,7 @@ impl<K: Ord + Clone + Display + FromStr> Record<K> {
         self.operation = Some(operation);
     }
 
-    /// Ends the change in flight, whose outcome was not told: a call of it may still land until then.
+    /// Ends the change in flight, whose outcome was not told: a call of it may still land until `until`.
     pub fn settle(&mut self, until: Timestamp) {
         if let Some(operation) = self.operation.take() {
             let phase = Phase::Settled;
@@ -167,7 +167,7 @@ impl<K: Ord + Clone + Display + FromStr> Record<K> {
         }
     }
 
-    /// What settled and may still land: the action, until when, and whom it names.
+    /// The calls that settled and may still land: the action, until when, and whom it names.
     pub fn may_land(&self) -> impl Iterator<Item = (&str, Timestamp, &BTreeSet<K>)> {
         let last = self.last.iter();
         let last = last.map(|(last, until)| (last.action.as_str(), *until, &last.names));
@@ -175,7 +175,7 @@ impl<K: Ord + Clone + Display + FromStr> Record<K> {
         last.chain(before.map(|(action, kept)| (action.as_str(), kept.until, &kept.names)))
     }
 
-    /// Forgets what cannot land any more at `now`, by the cloud's clock.
+    /// Forgets calls that cannot land any more at `now`, by the cloud's clock.
     pub fn forget_landed(&mut self, now: Timestamp) {
         self.last.take_if(|(_, until)| *until <= now);
         self.settled.retain(|_, settled| settled.until > now);
@@ -188,7 +188,7 @@ impl<K: Ord + Clone + Display + FromStr> Record<K> {
         open.or_else(|| last.map(|(last, until)| (last, Some(*until))))
     }
 
-    /// What the open operation names.
+    /// The members or attachments that the open operation names.
     pub fn open_names(&self) -> BTreeSet<K> {
         let open = self.operation.as_ref();
         open.map_or_else(BTreeSet::new, |open| open.names.clone())

@@ -1,8 +1,9 @@
-//! What is known of every object of a kind: as a watch shows it, or as this process wrote it, whichever is newer.
+//! The registry of all objects of a kind, each as a watch shows it, or as this process wrote it, whichever is newer.
 //!
-//! Of an object at rest its text is kept, and a few facts by which it is found: parsed it takes many times the room. Who
-//! looks at an object parses it, and whoever looks at it meanwhile shares that. A version never gives way to an older one:
-//! what the process wrote itself is in here before the watch shows it, so no pass plans on a ledger older than that.
+//! An object at rest is kept as text, with a few facts by which it is found: parsed it takes many times the room. The
+//! first who looks at an object parses it, and all who look at it meanwhile share that. A version never gives way to an
+//! older one: the process's own writes are in here before the watch shows them, so no pass plans on a ledger older than
+//! those.
 
 mod derived;
 
@@ -37,9 +38,9 @@ struct Inner<M: Object> {
     /// By the groups that they name besides.
     naming: BTreeMap<GroupId, Vec<Name>>,
     of_account: BTreeMap<Arc<str>, BTreeSet<Name>>,
-    /// Those that this version cannot read.
+    /// The objects that this version cannot read.
     unreadable: BTreeMap<Name, Left>,
-    /// One copy of each region's and namespace's name.
+    /// One copy of the name of each account, region and namespace.
     names: BTreeSet<Arc<str>>,
     /// The number of the list that is being read, or was read last.
     list: u64,
@@ -52,9 +53,9 @@ struct Entry<M: Object> {
     text: Box<[u8]>,
     takes: Takes,
     naming: Box<[GroupId]>,
-    /// Changes with what a pass depends on, as far as a person says it.
+    /// A hash that changes with everything a person says that a pass depends on.
     asks: u64,
-    /// Changes with what the objects on the same group depend on.
+    /// A hash that changes with everything that the objects on the same group depend on.
     claims: u64,
     /// Whether nobody has looked at it since somebody changed it.
     fresh: bool,
@@ -86,25 +87,25 @@ impl Left {
     }
 }
 
-/// What was known of an object that cannot be read any more.
+/// The former knowledge of an object that cannot be read any more.
 #[derive(Debug)]
 pub struct Before {
-    /// If it could be read: that is gone.
+    /// The object as it could be read, if it could: that is gone.
     pub readable: Option<Gone>,
 }
 
-/// What a newer version of an object means for others.
+/// The meaning of a newer version of an object for others.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct News {
     /// Its name.
     pub name: Name,
-    /// What it takes up at work.
+    /// The group, account and region that it takes up at work.
     pub takes: Takes,
     /// Whether somebody changed what it asks for, and how soon it is to be looked at then.
     pub asks: Option<Level>,
     /// Whether what it claims from the others on its group changed.
     pub claims: bool,
-    /// What one had open that had its name before and is gone.
+    /// The open calls of an object that had its name before and is gone.
     pub orphaned: Vec<(GroupId, Open)>,
 }
 
@@ -115,18 +116,18 @@ pub struct Gone {
     pub name: Name,
     /// Its uid.
     pub uid: String,
-    /// What it took up at work.
+    /// The group, account and region that it took up at work.
     pub takes: Takes,
-    /// What it had open.
+    /// The calls that it had open.
     pub open: Vec<(GroupId, Open)>,
 }
 
-/// One of those that share something.
+/// An object that was looked up.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Found {
     /// Its name.
     pub name: Name,
-    /// What it takes up at work.
+    /// The group, account and region that it takes up at work.
     pub takes: Takes,
     /// Whether somebody waits for a look at it, as far as is known.
     pub waits: bool,
@@ -152,7 +153,7 @@ impl<M: Object> Registry<M> {
         self.0.lock().learn(object)
     }
 
-    /// Takes in what a write of this process made of `before`, unless the object is gone by now.
+    /// Takes in `object`, which a write of this process made of `before`, unless it is gone by now.
     pub fn wrote(&self, before: &M, object: M) -> Option<News> {
         let mut inner = self.0.lock();
         let name = name_of(&object);
@@ -161,7 +162,7 @@ impl<M: Object> Registry<M> {
             return None;
         }
         let operation = object.written_claims().1;
-        // One that a write carries on may be anybody's.
+        // An operation that a write carries on may be anybody's.
         let carried_on = operation == before.written_claims().1;
         let began = operation.map(Box::from);
         let news = inner.learn(object);
@@ -185,7 +186,7 @@ impl<M: Object> Registry<M> {
         self.0.lock().learn_unreadable(object)
     }
 
-    /// Those that cannot be read and that nobody was told of yet.
+    /// The objects that cannot be read and that nobody was told of yet.
     pub fn untold(&self) -> Vec<Unreadable> {
         let mut inner = self.0.lock();
         let untold = inner.unreadable.values_mut().filter(|left| !left.told);
@@ -196,7 +197,7 @@ impl<M: Object> Registry<M> {
         untold.collect()
     }
 
-    /// Those that cannot be read and mention this id.
+    /// The objects that cannot be read and mention this id.
     pub fn unreadable_about(&self, id: &str) -> Vec<Unreadable> {
         let inner = self.0.lock();
         let left = inner.unreadable.values().map(|left| &left.object);
@@ -220,12 +221,12 @@ impl<M: Object> Registry<M> {
         same.then(|| inner.forget(&name)).flatten()
     }
 
-    /// A list begins: what it lacks at its end is gone.
+    /// Begins a list: objects that it lacks at its end are gone.
     pub fn begin_list(&self) {
         self.0.lock().list += 1;
     }
 
-    /// The list is complete. Returns what it lacks.
+    /// Ends the list. Returns the objects that it lacks, which are forgotten.
     pub fn end_list(&self) -> Vec<Gone> {
         let mut inner = self.0.lock();
         let list = inner.list;
@@ -235,7 +236,7 @@ impl<M: Object> Registry<M> {
         lacks.iter().filter_map(|name| inner.forget(name)).collect()
     }
 
-    /// Whether what is known of an object is as new as this version of it.
+    /// Whether the registry knows this version of an object, or a newer one.
     pub fn knows(&self, name: &Name, uid: &str, version: u64) -> bool {
         let inner = self.0.lock();
         if let Some(left) = inner.unreadable.get(name) {
@@ -245,7 +246,8 @@ impl<M: Object> Registry<M> {
         entry.is_some_and(|entry| entry.facts.uid == uid && entry.version >= version)
     }
 
-    /// Forgets what a whole list of this version lacks: whatever is known that is no newer and not among `uids`.
+    /// Forgets the objects that a whole list of this version lacks: those that are not among `uids` and no newer than
+    /// the list.
     pub fn forget_but(&self, uids: &BTreeSet<String>, version: u64) -> Vec<Gone> {
         let mut inner = self.0.lock();
         inner
@@ -255,14 +257,15 @@ impl<M: Object> Registry<M> {
         inner.forget_lacking(&names, uids, version)
     }
 
-    /// The same with a list of those whose own group this is.
+    /// As [`Registry::forget_but`], with a list of the objects whose own group this is.
     pub fn forget_on(&self, group: &GroupId, uids: &BTreeSet<String>, version: u64) -> Vec<Gone> {
         let mut inner = self.0.lock();
         let names = inner.on.get(group).cloned().unwrap_or_default();
         inner.forget_lacking(&names, uids, version)
     }
 
-    /// What the objects on this group, or naming it, claim, as far as it can be compared: all but the one with this uid.
+    /// The claims of the objects on this group, or naming it, in a form that can be compared: of all but the one with
+    /// this uid.
     pub fn claims(&self, group: &GroupId, but: &str) -> Vec<(Name, u64)> {
         let inner = self.0.lock();
         let names = [&inner.on, &inner.naming].map(|index| index.get(group));
@@ -288,7 +291,7 @@ impl<M: Object> Registry<M> {
         (!same).then(|| entry.parsed()).flatten()
     }
 
-    /// What has to be known of one object before a call for it is sent.
+    /// The facts that have to be known of one object before a call for it is sent.
     pub fn facts(&self, name: &Name) -> Option<Facts> {
         let inner = self.0.lock();
         inner.objects.get(name).map(|entry| entry.facts.clone())
@@ -317,14 +320,14 @@ impl<M: Object> Registry<M> {
             .any(|entry| entry.facts.uid != uid)
     }
 
-    /// Who the others on a group are.
+    /// The other objects on a group.
     pub fn found_on(&self, group: &GroupId, but: &Name) -> Vec<Found> {
         let inner = self.0.lock();
         let names = inner.on.get(group).into_iter().flatten();
         inner.found(names.filter(|name| *name != but))
     }
 
-    /// Who uses an account.
+    /// The objects that use an account.
     pub fn found_of_account(&self, account: &str) -> Vec<Found> {
         let inner = self.0.lock();
         inner.found(inner.of_account.get(account).into_iter().flatten())
@@ -350,7 +353,8 @@ impl<M: Object> Inner<M> {
         let before = match self.objects.get_mut(&name) {
             Some(entry) if entry.facts.uid == facts.uid => {
                 entry.list = self.list;
-                // Versions of one kind are decimal numbers that grow; should one not be, the last word is believed.
+                // Versions of one kind are decimal numbers that grow; should one not be a number, the last word is
+                // believed.
                 if version != 0 && version <= entry.version {
                     return None;
                 }
@@ -386,7 +390,7 @@ impl<M: Object> Inner<M> {
         Some(news)
     }
 
-    /// What is kept of a version of an object.
+    /// The entry that is kept of a version of an object.
     fn entry(&mut self, mut object: M, facts: Facts, version: u64) -> Entry<M> {
         let text = text_of(&mut object);
         let takes = Takes {
@@ -444,7 +448,7 @@ impl<M: Object> Inner<M> {
         Some(Before { readable })
     }
 
-    /// Enters an object into the indexes, and takes what it no longer names out of them.
+    /// Enters an object into the indexes, and takes it out of those of groups that it no longer names.
     fn index(&mut self, name: &Name, entry: &Entry<M>) {
         let before = self.objects.get(name);
         let mut left = before.map_or_else(BTreeSet::new, |before| {
@@ -503,7 +507,8 @@ impl<M: Object> Inner<M> {
             .collect()
     }
 
-    /// Who asks knows itself better: it wrote a version that nobody has parsed yet.
+    /// Parses the named objects, except the one that asks: it knows itself better, as it wrote a version that nobody
+    /// has parsed yet.
     fn parse(&mut self, names: &[Name], but: &str) -> Vec<Arc<Known<M>>> {
         let other = |name| {
             let entry = self.objects.get_mut(name)?;

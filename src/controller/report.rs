@@ -1,4 +1,4 @@
-//! What a pass tells about an object: status, written only when it differs.
+//! The report of a pass about an object: status, written only when it differs.
 
 use std::{collections::BTreeMap, fmt::Display};
 
@@ -12,7 +12,7 @@ use crate::api::{condition::InSync, status};
 /// Held differences that status names; the count covers all.
 pub const HELD_SHOWN: usize = 20;
 
-/// What a pass has to say.
+/// The report of a pass.
 #[derive(Clone, Debug)]
 pub struct Report<K> {
     /// Why the object is where it is.
@@ -23,7 +23,7 @@ pub struct Report<K> {
     pub message: String,
     /// How far it is; `None` if the group was not seen, and then the last counts stand.
     pub seen: Option<Seen<K>>,
-    /// What would be changed, in `Plan` mode.
+    /// The changes that would be made, in `Plan` mode.
     pub plan: Option<status::Plan>,
     /// Echo of the `reconcile-at` annotation.
     pub handled: Option<String>,
@@ -31,7 +31,7 @@ pub struct Report<K> {
     pub now: jiff::Timestamp,
 }
 
-/// What was seen of the group.
+/// The group as it was seen.
 #[derive(Clone, Debug)]
 pub struct Seen<K> {
     /// How far it is.

@@ -1,4 +1,4 @@
-//! When what was sent is over: operations without an answer settle, ledger entries leave, groups are gone for sure.
+//! When calls are over: operations without an answer settle, ledger entries leave, groups are gone for sure.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -24,9 +24,9 @@ use crate::{api::status::Phase, timing::whole_second_after};
 /// The operations on a group that anything speaks of, by id.
 #[derive(Debug, Default)]
 pub struct OpenOperations {
-    /// Those without an answer, as far as status says.
+    /// Calls without an answer, as far as status says.
     pub open: Vec<Open>,
-    /// Of those that were accepted, the job or scaling activity that carries them out.
+    /// The job or scaling activity that carries out each accepted operation.
     pub followed: BTreeMap<CallId, Option<Reference>>,
 }
 
@@ -41,7 +41,7 @@ impl OpenOperations {
 }
 
 impl<M: Managed> Pass<'_, M> {
-    /// What the status of this object, as it was read, and the book of its group tell.
+    /// The open operations that are told by the status of this object, as it was read, and by the book of its group.
     pub fn open_operations(&self) -> OpenOperations {
         let mut operations = OpenOperations::default();
         if let Some(operation) = &self.written_operation {
@@ -58,11 +58,11 @@ impl<M: Managed> Pass<'_, M> {
             });
         }
         let group = self.object.group();
-        // What has settled here is over: of a call whose object is gone nobody else can tell that.
+        // Calls that have settled here are over. If the object of such a call is gone, nobody else can tell that.
         let settled = |open: &Open| self.turn.answered.contains(&open.local_id());
         self.ctx.orphans.close(&group, settled);
         for open in self.open_on(&group, &self.turn) {
-            // Whether instances are still moved is what ESS is asked.
+            // ESS is asked whether instances are still moved.
             if open.moved_by.is_none() || open.phase != Phase::Accepted {
                 operations.add(open);
             }
@@ -70,8 +70,8 @@ impl<M: Managed> Pass<'_, M> {
         operations
     }
 
-    /// Learns from the status of this object and from the book of its group what settled and may still land: facts that
-    /// outlive the process that found them (S6).
+    /// Learns from the status of this object and from the book of its group which calls settled and may still land:
+    /// facts that outlive the process that found them (S6).
     pub fn recall_what_may_land(&mut self, cloud_now: Timestamp) {
         self.cloud_now = Some(cloud_now);
         let now = self.ctx.now();
@@ -89,7 +89,7 @@ impl<M: Managed> Pass<'_, M> {
         }
     }
 
-    /// Lets a whole view, asked for at `begun`, count towards every open operation on the group.
+    /// Counts a whole view, asked for at `begun`, towards the settling of every open operation on the group.
     ///
     /// `show` tells what the view shows of one name. Returns the names that stay unsettled.
     pub fn settle(
@@ -111,7 +111,7 @@ impl<M: Managed> Pass<'_, M> {
             if let Some(operation) =
                 ours.filter(|operation| CallId::Own(operation.id.clone()) == id)
             {
-                // The rest of what it names was answered.
+                // The other names in it were answered.
                 let named = |key: &M::Key| call.names.contains(&key.to_string());
                 operation.names.retain(named);
             }
@@ -127,7 +127,8 @@ impl<M: Managed> Pass<'_, M> {
         self.turn.unsettled.names()
     }
 
-    /// Takes in what status and book tell of the calls on the group, and forgets what they do not speak of any more.
+    /// Takes in what status and book tell of the calls on the group, and forgets calls of which they do not speak any
+    /// more.
     fn take_in(&mut self, operations: OpenOperations, now: Duration) {
         let OpenOperations { open, followed } = operations;
         let mut mentioned: BTreeSet<_> = open.iter().map(Open::local_id).collect();
@@ -140,7 +141,8 @@ impl<M: Managed> Pass<'_, M> {
             }
         }
         mentioned.extend(followed.into_keys());
-        // As long as status speaks of it: one that ended is not followed again because the write of that did not get through.
+        // Answers are kept as long as status speaks of the operation: one that ended is not followed again because the
+        // write of its end did not get through.
         self.turn.answered.retain(|id| mentioned.contains(id));
         self.turn.settled.retain(|id, _| mentioned.contains(id));
         let references = &mut self.turn.references;
@@ -150,12 +152,13 @@ impl<M: Managed> Pass<'_, M> {
         let speaks_of = |id: &CallId| mentioned.contains(id) || ours.as_ref() == Some(id);
         let followed = &mut self.turn.followed;
         followed.retain(|id, _| id.moves() || speaks_of(id));
-        // What an attachment's object has settled by itself is over here too.
+        // A call that an attachment's object has settled by itself is over here too.
         let stays = |id: &CallId| !id.moves() || mentioned.contains(id);
         self.turn.unsettled.keep(stays);
     }
 
-    /// Whether the group's own call has said twice, far enough apart, that it does not exist.
+    /// Takes in that the group's own call says that it does not exist. Returns whether it has said so twice, far enough
+    /// apart.
     pub fn gone_for_sure(&mut self) -> bool {
         let now = self.ctx.now();
         let gap = self.ctx.timing.gone_gap;
@@ -174,7 +177,8 @@ impl<M: Managed> Pass<'_, M> {
         undecided.is_some()
     }
 
-    /// Whether a scaling group's own call, which says so just now, has said twice, far enough apart, that it does not exist.
+    /// Takes in that a scaling group's own call says that it does not exist. Returns whether it has said so twice, far
+    /// enough apart.
     pub fn scaling_group_is_gone(&mut self, id: &str) -> bool {
         let (now, gap) = (self.ctx.now(), self.ctx.timing.gone_gap);
         let (gone, proven) = self.turn.missing_for_sure(id, now, gap);
@@ -182,8 +186,8 @@ impl<M: Managed> Pass<'_, M> {
         gone
     }
 
-    /// Closes an operation of ours in the record once every call of it was answered or has settled; then what may still land
-    /// is kept with it.
+    /// Closes an operation of ours in the record once every call of it was answered or has settled. If it settled,
+    /// calls that may still land are kept with it.
     pub fn close_answered(&mut self) {
         let open = self.record.operation.as_ref();
         let Some(id) = open
@@ -198,7 +202,7 @@ impl<M: Managed> Pass<'_, M> {
         }
     }
 
-    /// Takes ledger entries off that two whole views in succession lacked (S2).
+    /// Takes entries off the ledger that two whole views in succession lacked (S2).
     ///
     /// The view was asked for at `begun`.
     pub fn forget_absent(&mut self, absent: &BTreeSet<M::Key>, begun: Duration) {
@@ -206,7 +210,8 @@ impl<M: Managed> Pass<'_, M> {
         let releasing = self.deleting();
         self.turn.lingering.retain(|_, until| *until > now);
         let memory = &mut self.memory;
-        // What was accepted may be listed yet. A release waits for that as long as lists lag, not as long as calls land.
+        // Additions that were accepted may be listed yet. A release waits for them as long as lists lag, not as long as
+        // calls land.
         let lag = match releasing {
             true => self.ctx.timing.listing_lag,
             false => self.ctx.timing.linger,
@@ -252,7 +257,7 @@ impl<M: Managed> Pass<'_, M> {
         }
     }
 
-    /// What a call under way, or one that may still land, could change.
+    /// The members or attachments that a call under way, or one that may still land, could change.
     pub fn may_still_change(&self, unsettled: &BTreeSet<M::Key>) -> BTreeSet<M::Key> {
         let mut keys = unsettled.clone();
         let now = self.ctx.now();

@@ -61,7 +61,7 @@ impl GroupId {
     }
 }
 
-/// What is remembered about a group as long as objects are on it, or a call to it may still land.
+/// The memory of a group, kept as long as objects are on it, or a call to it may still land.
 #[derive(Debug, Default)]
 pub struct GroupMemory {
     /// Operations whose every call was answered, though the record may not say so yet.
@@ -82,8 +82,7 @@ pub struct GroupMemory {
     pub missing: BTreeMap<String, Missing>,
     /// Members that a call may still take; whoever sent it.
     pub leaving: BTreeMap<String, Leaving>,
-    /// Of the answered operations, those that settled without an answer, and until when they may land, by the cloud's
-    /// clock.
+    /// The answered operations that settled without an answer, and until when they may land, by the cloud's clock.
     pub settled: BTreeMap<CallId, Timestamp>,
     /// Operations of objects that act on other groups, for whose end a forced call on this one waits, and since when.
     pub waited_for: BTreeMap<CallId, Duration>,
@@ -162,7 +161,7 @@ impl GroupMemory {
         missing.said(now, gap)
     }
 
-    /// Notes that a call of `action` which settled may still land until then.
+    /// Notes that a call of `action` which settled may still land until `until`.
     pub fn may_land(&mut self, action: &str, names: BTreeSet<String>, until: Duration) {
         for name in names {
             if takes_away(action) {
@@ -177,8 +176,8 @@ impl GroupMemory {
         }
     }
 
-    /// Notes what the cloud agreed to at `now`: what it removes leaves until a view lacks it, and what it puts there again
-    /// does not.
+    /// Notes that the cloud agreed to `action` at `now`. Members that it removes count as leaving until a view lacks
+    /// them; members that it puts there again do not.
     pub fn agreed(&mut self, action: &str, names: Vec<String>, now: Duration, linger: Duration) {
         if !removes(action) {
             self.stayed(&names);
@@ -192,7 +191,7 @@ impl GroupMemory {
         }
     }
 
-    /// Notes that what the cloud had agreed to did not come about.
+    /// Notes that a removal of `names`, to which the cloud had agreed, did not come about.
     pub fn stayed(&mut self, names: &[String]) {
         for name in names {
             let leaving = self.leaving.get(name);
@@ -243,7 +242,7 @@ pub struct UnwrittenAnswer {
     pub reference: Reference,
     /// The cloud's id of the answer.
     pub request_id: Option<String>,
-    /// What was accepted, as it is written in status.
+    /// The members or attachments that were accepted, as status writes them.
     pub names: Vec<String>,
 }
 
@@ -325,7 +324,7 @@ impl Turns {
         {
             let (_, group) = kept.pop_front().expect("looked at above");
             let memory = self.groups.lock().get(&group).map(Arc::clone);
-            // Whoever is at work on it has a newer one, or leaves one of its own.
+            // An object at work on the group has a newer look, or leaves one of its own.
             if let Some(Ok(mut memory)) = memory.map(tokio::sync::Mutex::try_lock_owned)
                 && memory
                     .view

@@ -94,7 +94,7 @@ fn one_object_of_a_group_is_at_work_and_the_next_follows() {
     let mut queue = wide();
     wake(&mut queue, Level::Sweep, "1@g 2@g 3@h 4@g");
     assert_eq!(begin(&mut queue), "1 3");
-    // Of those that wait for the group, too, an edit goes first.
+    // An edit also goes first among those that wait for the group.
     wake(&mut queue, Level::Asked, "4@g");
     assert_eq!(begin(&mut queue), "");
     queue.done(&key("1"), Back::WhenTold);
@@ -279,7 +279,7 @@ fn an_object_that_is_made_anew_under_another_account_gives_back_what_it_took() {
     assert_eq!(queue.busy, BTreeSet::from([group_id("h")]));
 }
 
-/// Whatever happens in whatever order, nobody is left behind and no group has two at work.
+/// However events follow each other, nobody is left behind and no group has two at work.
 #[test]
 fn nobody_is_left_behind_in_ten_thousand_random_turns() {
     let names = [

@@ -1,4 +1,4 @@
-//! What the registry derives of an object as it learns it, so that nobody has to parse it for that.
+//! The facts that the registry derives from an object as it learns it, so that nobody has to parse the object for them.
 
 use std::hash::{DefaultHasher, Hash, Hasher};
 
@@ -24,8 +24,8 @@ pub(super) fn version<M: Object>(object: &M) -> u64 {
     number(object.meta().resource_version.as_deref())
 }
 
-/// Spec, deletion and annotations. The finalizer is of our own making, and so is status; but a finalizer that is missing
-/// beside a ledger was taken away.
+/// A hash of spec, deletion and annotations. Finalizer and status are of our own making; but a finalizer that is
+/// missing beside a ledger or an open operation was taken away.
 pub(super) fn asks<M: Object>(object: &M) -> u64 {
     let mut hasher = DefaultHasher::new();
     let (ledger, operation) = object.written_claims();
@@ -36,8 +36,8 @@ pub(super) fn asks<M: Object>(object: &M) -> u64 {
     hasher.finish()
 }
 
-/// Spec, deletion, ledger and open operation: what the plan of another object on the group depends on. A pass writes
-/// status, and a write wakes the others: to let that end, nothing else counts.
+/// A hash of spec, deletion, ledger and open operation, on which the plan of another object on the group depends. A
+/// pass writes status, and a write wakes the others: to let that end, nothing else counts.
 pub(super) fn claims<M: Object>(object: &M) -> u64 {
     let mut hasher = DefaultHasher::new();
     object.meta().generation.hash(&mut hasher);

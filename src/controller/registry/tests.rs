@@ -234,7 +234,7 @@ fn only_what_a_person_changes_asks_for_a_look() {
         asks(5, json!({"metadata": {"generation": 2}})),
         Some(Level::Asked)
     );
-    // What was seen to match before this process looked has time.
+    // An object that was seen to match before this process looked has time.
     let registry = Memberships::default();
     let news = registry.learn(membership("web", 1, json!({"status": seen})));
     assert_eq!(news.unwrap().asks, Some(Level::Sweep));
