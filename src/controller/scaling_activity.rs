@@ -5,11 +5,12 @@ use server_group_core::follow::Progress;
 use super::{Context, record::Reference, turns::GroupMemory};
 use crate::cloud::{self, Activity, ActivityStatus, Cloud, Kind};
 
-/// How the activity stands that `reference` means, in `scaling_group`. `turn` remembers since when that is missing.
+/// How the activity stands that `reference` means, in `scaling_group`. `turn` remembers since when the scaling group is
+/// missing.
 ///
 /// # Errors
 ///
-/// What any reading call may end with.
+/// The error of a reading call.
 pub async fn progress_of(
     ctx: &Context,
     turn: &mut GroupMemory,
@@ -31,7 +32,7 @@ pub async fn progress_of(
         }
     };
     match found {
-        // Nothing moves the instances of what is gone; one answer does not show that.
+        // Nothing moves the instances of a scaling group that is gone; one answer does not show that it is.
         Err(error) if error.kind == Kind::ScalingGroupNotFound => {
             let (gone, _) = turn.missing_for_sure(scaling_group, ctx.now(), ctx.timing.gone_gap);
             Ok(if gone {

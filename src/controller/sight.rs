@@ -1,18 +1,19 @@
-//! What a look at a group shows besides its members or attachments.
+//! The findings of a look at a group besides its members or attachments.
 
 use super::ended::Judged;
 use crate::cloud;
 
-/// What a look at a group shows, as far as a person or an action that was refused depends on it.
+/// The findings of a look at a group, as far as a person or an action that was refused depends on them.
 #[derive(Clone, Debug, Default)]
 pub struct Sight {
-    /// Differs when the group looks otherwise: then an action that the cloud refused is tried again.
+    /// A text that differs when the group looks otherwise: then an action that the cloud refused is tried again.
     pub looks: String,
     /// Whether the group, or what it belongs to, is in a state in which it takes no change.
     pub unusable: bool,
     /// Something about the cloud that is no reason and still has to be said.
     pub remark: Option<String>,
-    /// What could not be known, though the group itself was read: what depends on it is held, and this is why.
+    /// A judgement about something that could not be read, though the group itself was: whatever depends on it is held,
+    /// and this is why.
     pub unread: Option<Judged>,
 }
 

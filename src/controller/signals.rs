@@ -1,4 +1,4 @@
-//! What passes and watches say to the queue.
+//! The signals of passes and watches to the queue.
 
 use tokio::sync::mpsc;
 
@@ -31,7 +31,7 @@ impl Signals {
         (Self(sender), receiver)
     }
 
-    /// Says it. The receiver goes only when everything ends.
+    /// Sends a signal. The receiver goes only when everything ends.
     pub fn send(&self, signal: Signal) {
         _ = self.0.send(signal);
     }

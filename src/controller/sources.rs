@@ -17,7 +17,7 @@ use crate::{
     timing::Timing,
 };
 
-/// As whom an account's objects act: all that makes a source.
+/// The identity as which an account's objects act: everything that a source is made from.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Identity {
     /// Where the keys come from.
@@ -145,7 +145,7 @@ fn late(name: &str) -> Unavailable {
     Unavailable::passing(format!("the Secret {name:?} could not be read in time"))
 }
 
-/// A refusal is for a person; whatever else keeps a Secret from being read passes.
+/// A refusal is for a person; any other reason why a Secret cannot be read passes.
 fn unreadable(name: &str, namespace: &str, error: &kube::Error) -> Unavailable {
     match error {
         kube::Error::Api(status) if status.code == 403 => Unavailable::because(format!(

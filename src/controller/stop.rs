@@ -37,7 +37,7 @@ impl From<cloud::Error> for Stop {
     }
 }
 
-/// What a failed call means for the object.
+/// The reason that an object gets from a failed call.
 #[must_use]
 pub fn reason_for(kind: cloud::Kind) -> Reason {
     use cloud::Kind;

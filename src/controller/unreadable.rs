@@ -1,8 +1,9 @@
 //! Objects that this version cannot read: a newer one wrote them, and was rolled back.
 //!
-//! One of them must not stop its kind, so it takes the place of an object wherever objects are read. It is told, and left
-//! alone: no pass looks at it and nothing is written to it. What it claims, and what it has open, counts for the others on
-//! its group as far as its text can be understood; as the rest is not known, nothing is removed from such a group.
+//! One of them must not stop its kind, so it takes the place of an object wherever objects are read. An event tells of
+//! it, and it is left alone: no pass looks at it and nothing is written to it. Its claims and its open calls count for
+//! the others on its group as far as its text can be understood; as the rest is not known, nothing is removed from such
+//! a group.
 
 use std::{borrow::Cow, collections::BTreeSet, str::FromStr, sync::Arc};
 
@@ -34,11 +35,11 @@ pub enum Sent<K> {
 /// An object that this version cannot read.
 #[derive(Clone, Debug)]
 pub struct Unreadable {
-    /// What every object has.
+    /// The metadata, which every object has.
     pub metadata: ObjectMeta,
-    /// What is the matter with it.
+    /// Why it cannot be read.
     pub why: String,
-    /// All of it.
+    /// The whole object, as text.
     text: Arc<str>,
 }
 
@@ -137,7 +138,7 @@ impl Unreadable {
         })
     }
 
-    /// What its ledger holds, as far as that can be understood: it keeps what it has, and takes nothing.
+    /// The claims of its ledger, as far as that can be understood: it keeps what it has, and takes nothing.
     #[must_use]
     pub fn claims<K: Ord + FromStr>(&self) -> Claimant<K> {
         let status = self.value("/status");
@@ -227,7 +228,7 @@ impl Context {
         let kind = M::kind(&());
         tracing::warn!(%kind, object = %name, why, "an object cannot be read by this version and is left alone");
         if let Some(readable) = before.readable {
-            // What it had open when it could be read stays open until it is over.
+            // Calls that it had open when it could be read stay open until they are over.
             self.gone::<M>(readable);
         }
         self.unreadable.notify_one();

@@ -1,4 +1,4 @@
-//! Waiting for other objects: who waits names them, and does not wait for ever without a word (S7).
+//! Waiting for other objects: an object that waits names them, and does not wait for ever without a word (S7).
 
 use std::collections::BTreeMap;
 
@@ -7,8 +7,8 @@ use server_group_core::reason::{Hold, Reason};
 use super::{ended::Judged, managed::Managed, open::Open, pass::Pass, report::plain_message};
 
 impl<M: Managed> Pass<'_, M> {
-    /// Turns what has waited for another object for too long into a conflict. `awaits` has all that waits, with the name of
-    /// the other one.
+    /// Turns entries that have waited for another object for too long into conflicts. `awaits` has all entries that
+    /// wait, each with the name of the other object.
     pub fn contest(
         &mut self,
         awaits: &BTreeMap<M::Key, String>,
@@ -25,7 +25,7 @@ impl<M: Managed> Pass<'_, M> {
         }
     }
 
-    /// What is under way: a call without an answer, what failed before, or a member that changes hands.
+    /// Says what is under way: a call without an answer, an earlier failure, or members that change hands.
     pub fn what_is_under_way(&self, awaits: &BTreeMap<M::Key, String>) -> String {
         if !self.turn.unsettled.is_empty() {
             return "a change was sent whose outcome is not known yet; nothing more is changed until it is"

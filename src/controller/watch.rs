@@ -40,7 +40,7 @@ pub async fn watch_objects<M: Managed>(api: Api<Sent<M>>, ctx: Arc<Context>, fil
     .await;
 }
 
-/// Keeps the accounts up to date, for ever, and wakes who uses one that changed.
+/// Keeps the accounts up to date, for ever, and wakes the objects that use one that changed.
 pub async fn watch_accounts(api: Api<Sent<CloudAccount>>, ctx: Arc<Context>, filled: impl Fn()) {
     let changed = |name: &str| {
         ctx.account_changed::<ServerGroupMembership>(name);
@@ -53,7 +53,7 @@ pub async fn watch_accounts(api: Api<Sent<CloudAccount>>, ctx: Arc<Context>, fil
                 changed(&account.name_any());
             }
         }
-        // Nobody acts as an account of which it is not known what it grants.
+        // Nobody acts as an account whose grants are not known.
         Event::InitApply(Sent::Unreadable(account)) | Event::Apply(Sent::Unreadable(account)) => {
             let (name, why) = (account.name().name, account.why);
             tracing::warn!(account = %name, why, "an account cannot be read by this version: nobody may use it");
@@ -110,7 +110,7 @@ where
                     };
                     take(event);
                 }
-                // A gap is closed by a new list. What lasts is for a person.
+                // A gap is closed by a new list. A failure that lasts is for a person.
                 Some(Err(error)) => {
                     if patience != Duration::MAX {
                         patience = page + ctx.timing.quick_beat_max;

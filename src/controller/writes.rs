@@ -1,4 +1,4 @@
-//! What a pass writes to Kubernetes: status, always with the version it was read with (S2), and its finalizer.
+//! The writes of a pass to Kubernetes: status, always with the version it was read with (S2), and its finalizer.
 
 use kube::{
     Api, Client, ResourceExt,
@@ -21,7 +21,7 @@ impl<M: Managed> Pass<'_, M> {
     pub async fn write(&mut self, report: &Report<M::Key>) -> Result<(), Stop> {
         let mut next = self.object.with_status(report, &self.record);
         if !next.same_status(&self.object) {
-            // What cannot land any more leaves with the next write, and is no reason for one.
+            // Calls that cannot land any more leave the record with the next write, and are no reason for one.
             if let Some(now) = self.cloud_now {
                 self.record.forget_landed(now);
                 next = self.object.with_status(report, &self.record);
@@ -79,8 +79,7 @@ impl<M: Managed> Pass<'_, M> {
         Ok(())
     }
 
-    /// What a write of the object came to. That it is not found proves nothing: whether the object is gone is what a read
-    /// of it says.
+    /// The outcome of a write of the object. A 404 proves nothing: only a read of the object says whether it is gone.
     async fn written(
         &self,
         request: impl Future<Output = Result<M, kube::Error>>,
