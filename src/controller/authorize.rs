@@ -1,4 +1,4 @@
-//! As whom an object acts, and whether it may: the one place where that is decided.
+//! The identity as which an object acts, and whether it may: the one place where that is decided.
 
 use std::{fmt, sync::Arc};
 

@@ -48,7 +48,7 @@ pub struct Manner {
 pub trait Step<M: Managed>: Send {
     /// How it behaves.
     fn manner(&self) -> Manner;
-    /// As whom and where it is sent.
+    /// The client by which it is sent: as whom, and where.
     fn cloud(&self) -> &Cloud;
     /// Whether it takes somebody away, be it by weight 0, or moves instances: then caches are not enough right before it.
     fn takes_away(&self) -> bool {
@@ -461,7 +461,7 @@ impl<K: Ord + Clone + Display> Calls<K> {
     }
 }
 
-/// Notes which job or scaling activity carries out what was accepted.
+/// Notes the job or scaling activity that carries out the accepted part of the operation.
 fn followed<M: Managed>(
     pass: &mut Pass<'_, M>,
     id: &str,

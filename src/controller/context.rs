@@ -77,7 +77,7 @@ impl Context {
     ///
     /// # Errors
     ///
-    /// Those of the request, and one that says that there was no answer in time.
+    /// The errors of the request, and one that says that there was no answer in time.
     pub async fn ask<T>(
         &self,
         request: impl Future<Output = Result<T, kube::Error>>,

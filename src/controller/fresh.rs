@@ -5,10 +5,10 @@
 //! the two sees the other one's. The objects that are read go into the registry, which never takes an older version for
 //! a newer one.
 //!
-//! Objects whose own group this is are found by a field selector, in one short list. Objects that *name* a server group
-//! are not: the API server selects by no list. So the kind is listed as a whole, metadata only, and objects that turn
-//! out to be newer than what is known are read. Such lists are joined ([decision
-//! 14](../../docs/decisions/0014-joined-lists.md)).
+//! The objects that have a group for their own are found by a field selector, in one short list. Objects that *name* a
+//! server group are not: the API server selects by no list. So the kind is listed as a whole, metadata only, and
+//! objects that turn out to be newer than what is known are read. Such lists are joined
+//! ([decision 14](../../docs/decisions/0014-joined-lists.md)).
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -38,7 +38,7 @@ const PAGE: u32 = 100;
 const PAGE_OF_METADATA: u32 = 500;
 
 impl Context {
-    /// Reads anew who is on these groups, and who names them.
+    /// Reads anew the objects on these groups, and those that name them.
     ///
     /// # Errors
     ///
@@ -93,7 +93,7 @@ impl Context {
         Ok(())
     }
 
-    /// Compares what is known of a whole kind with what there is, and reads what is newer.
+    /// Compares the registry of a whole kind with a list of it, and reads the objects that are newer there.
     ///
     /// # Errors
     ///

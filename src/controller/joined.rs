@@ -1,10 +1,10 @@
-//! Lists that are joined: whoever asks while one is under way is served by the next.
+//! Lists that are joined: those who ask while one is under way are served by the next.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use tokio::sync::Mutex;
 
-/// Lists of one kind. Whoever asks while one is under way is served by the next, together with all who wait for that.
+/// Lists of one kind. Those who ask while one is under way are all served by the next.
 #[derive(Debug, Default)]
 pub struct Joined {
     begun: AtomicU64,

@@ -11,7 +11,7 @@ use server_group_core::{
 use super::{managed::Managed, pass::Pass, record::Operation, turns::adds};
 
 impl<M: Managed> Pass<'_, M> {
-    /// Takes in what became of accepted additions by `action`, and returns those that the list may not show yet.
+    /// Takes in the outcome of accepted additions by `action`, and returns those that the list may not show yet.
     pub fn notice_arrivals(
         &mut self,
         action: &str,
@@ -38,7 +38,7 @@ impl<M: Managed> Pass<'_, M> {
         seen.lagging
     }
 
-    /// Awaits the effect of `operation` from now on, which the cloud carried out: a list may not show it yet.
+    /// Awaits, from now on, the effect of `operation`, which the cloud carried out: a list may not show it yet.
     pub fn await_arrival(&mut self, operation: &Operation<M::Key>) {
         let (now, names) = (self.ctx.now(), &operation.names);
         let arrivals = &mut self.memory.arrivals;

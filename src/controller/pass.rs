@@ -220,8 +220,8 @@ impl<'c, M: Managed> Pass<'c, M> {
         );
         let memory = &mut self.memory;
         self.resumes_from = memory.waits_since.take();
-        // Status says what was seen last, also after a restart: as long as a write of it does not get through, it is to be
-        // looked at anew.
+        // Status says what was seen last, also after a restart. As long as no write of it gets through, the object is
+        // to be looked at anew.
         let remembered = memory.last_seen.replace(now.clone());
         let before = self.object.last_seen().or(remembered);
         if before.is_some_and(|before| before != now) {

@@ -3,7 +3,7 @@
 //! Objects that a person waits for go before the regular look for drift; within each, regions, accounts and namespaces
 //! take turns, and a namespace is served first come, first served. One object of a group is at work at a time (S6). The
 //! number at work is limited in all, and to a share of that for one account or region: one that does not answer keeps
-//! nobody else waiting (L2), not even the other regions of its account. An object that waits, for whatever it be, has
+//! nobody else waiting (L2), not even the other regions of its account. An object that waits, for whatever reason, has
 //! no place.
 
 use std::{
@@ -34,7 +34,8 @@ pub const PLACES: Places = Places {
     together: 20,
 };
 
-/// How often in a row somebody who waits goes first while the regular look waits too: drift has to be found as well.
+/// How often in a row an object that somebody waits for goes first while the regular look waits too: drift has to be
+/// found as well.
 const ASKED_IN_A_ROW: u32 = 4;
 
 /// A kind of object that has passes.
@@ -201,7 +202,8 @@ impl Queue {
         }
     }
 
-    /// The same after somebody changed what the object asks for: whatever it waited for, it is looked at anew.
+    /// As [`Queue::wake`], after somebody changed what the object asks for: whatever it waited for, it is looked at
+    /// anew.
     pub fn changed(&mut self, key: &Key, takes: Takes, level: Level) {
         self.wake(key, takes, level);
         if let Some(entry) = self.entries.get_mut(key)

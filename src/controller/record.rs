@@ -91,7 +91,7 @@ impl Display for Reference {
 pub struct Settled<K> {
     /// Until when, by the cloud's clock.
     pub until: Timestamp,
-    /// Whom they name.
+    /// The members or attachments that they name.
     pub names: BTreeSet<K>,
 }
 

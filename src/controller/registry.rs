@@ -53,9 +53,9 @@ struct Entry<M: Object> {
     text: Box<[u8]>,
     takes: Takes,
     naming: Box<[GroupId]>,
-    /// A hash that changes with everything a person says that a pass depends on.
+    /// A hash of everything that a pass depends on, as far as a person says it.
     asks: u64,
-    /// A hash that changes with everything that the objects on the same group depend on.
+    /// A hash of everything that the objects on the same group depend on.
     claims: u64,
     /// Whether nobody has looked at it since somebody changed it.
     fresh: bool,
@@ -87,14 +87,14 @@ impl Left {
     }
 }
 
-/// The former knowledge of an object that cannot be read any more.
+/// The last state of an object that cannot be read any more.
 #[derive(Debug)]
 pub struct Before {
-    /// The object as it could be read, if it could: that is gone.
+    /// The object as it was when it could be read, if it could: that is gone.
     pub readable: Option<Gone>,
 }
 
-/// The meaning of a newer version of an object for others.
+/// The effect of a newer version of an object on others.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct News {
     /// Its name.

@@ -141,8 +141,8 @@ impl<M: Managed> Pass<'_, M> {
             }
         }
         mentioned.extend(followed.into_keys());
-        // Answers are kept as long as status speaks of the operation: one that ended is not followed again because the
-        // write of its end did not get through.
+        // Answers are kept as long as status speaks of the operation: one that ended must not be followed again because
+        // the write of its end did not get through.
         self.turn.answered.retain(|id| mentioned.contains(id));
         self.turn.settled.retain(|id, _| mentioned.contains(id));
         let references = &mut self.turn.references;
@@ -210,8 +210,8 @@ impl<M: Managed> Pass<'_, M> {
         let releasing = self.deleting();
         self.turn.lingering.retain(|_, until| *until > now);
         let memory = &mut self.memory;
-        // Additions that were accepted may be listed yet. A release waits for them as long as lists lag, not as long as
-        // calls land.
+        // Additions that were accepted may still come into the list. A release waits for them as long as lists lag, not
+        // as long as calls land.
         let lag = match releasing {
             true => self.ctx.timing.listing_lag,
             false => self.ctx.timing.linger,
@@ -236,8 +236,8 @@ impl<M: Managed> Pass<'_, M> {
         self.due = next;
     }
 
-    /// The registered keys that a deleted object has to release yet. Those that are handed over leave the ledger with this
-    /// pass, and one that keeps coming back is left to whoever brings it.
+    /// The registered keys that a deleted object has yet to release. Keys that are handed over leave the ledger with
+    /// this pass, and a key that keeps coming back is left to whoever brings it.
     pub fn left_to_release(
         &self,
         hand_over: &BTreeSet<M::Key>,

@@ -14,8 +14,8 @@ const SHOWN: usize = 50;
 
 /// Shows a plan. Keys come in their own order, so equal plans have equal hashes.
 ///
-/// The hash is SHA-256 over one line for each change: `add KEY` or `add KEY WEIGHT`, then `remove KEY`, then `update
-/// KEY WEIGHT`. Entries that are removed later, because their replacements do not serve yet, count as removed.
+/// The hash is SHA-256 over one line for each change: `add KEY` or `add KEY WEIGHT`, then `remove KEY`, then
+/// `update KEY WEIGHT`. Entries that are removed later, because their replacements do not serve yet, count as removed.
 pub fn for_status<'k, K: Display + 'k>(
     add: impl IntoIterator<Item = (&'k K, Option<Weight>)>,
     remove: impl IntoIterator<Item = &'k K>,

@@ -151,7 +151,7 @@ async fn attach(
     Ok(())
 }
 
-/// Makes those of one family; returns the attachments that the cloud accepted.
+/// Makes the attachments of one family; returns those that the cloud accepted.
 async fn attach_family(
     pass: &mut Pass<'_, ScalingGroupAttachment>,
     group: &Group,

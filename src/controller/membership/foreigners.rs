@@ -79,7 +79,7 @@ pub(super) async fn foreigners(
     candidates.into_iter().filter_map(known).collect()
 }
 
-/// Which scaling group an instance comes from.
+/// The scaling group that an instance comes from.
 enum Origin {
     /// One that is attached to this server group, or that an object names for it.
     Attached,
