@@ -101,7 +101,7 @@ impl<M: Managed> Pass<'_, M> {
         self.memory.parking.any(held, is)
     }
 
-    /// The first few entries that the cloud refused to let go of a deleted object's, with its words.
+    /// The first few entries of a deleted object that the cloud refused to let go, with its words.
     #[must_use]
     pub fn parked_leavers(&self) -> String {
         let named = named(&self.record.parked);

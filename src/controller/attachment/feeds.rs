@@ -43,8 +43,8 @@ impl Fed<'_> {
     }
 }
 
-/// Looks at the server groups that `world` has a surplus attachment to, and does not leave out. One that cannot be read is
-/// missing in what this returns, which holds its detach; and a release as a whole.
+/// Looks at the server groups that `world` has a surplus attachment to and does not leave out. A group that cannot be
+/// read is missing in the result, which holds its detach, and a release as a whole.
 pub(super) async fn feeds(
     pass: &mut Pass<'_, ScalingGroupAttachment>,
     group: &Group,
