@@ -11,9 +11,9 @@ pub enum Change {
     Reweighed,
     /// Members were sent weight 0, to be removed later.
     Drained,
-    /// Server groups were attached.
+    /// Server groups, vServer groups or load balancers were attached.
     Attached,
-    /// Server groups were detached.
+    /// The same were detached.
     Detached,
     /// Members or attachments that were already there are now kept.
     Adopted,

@@ -124,7 +124,7 @@ impl Context {
                 continue;
             }
             let api = Api::<Sent<M>>::namespaced(self.client.clone(), &name.namespace);
-            // One that has gone since is none that was there before.
+            // An object that is gone by now is missing in the next list.
             if let Some(object) = self.ask(api.get_opt(&name.name)).await? {
                 self.saw_sent(object);
             }

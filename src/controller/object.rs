@@ -55,7 +55,7 @@ pub trait Object:
     fn group(&self) -> GroupId;
     /// The groups that it names besides, in spec, ledger or open operation.
     fn other_groups(&self) -> BTreeSet<GroupId>;
-    /// Everything it names that needs a grant. While it is deleted, what it lists needs none.
+    /// Everything it names that needs a grant. While it is deleted, the servers of a membership need none.
     fn names<'a>(&'a self, namespace: &'a str) -> grant::Request<'a>;
 
     /// Ledger and id of the open operation, as they are written in status. One that settled is not open.

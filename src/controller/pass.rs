@@ -99,7 +99,7 @@ pub struct Pass<'c, M: Managed> {
     looked: Mutex<Looked>,
     /// The group as it was seen last; `None` until it was observed.
     pub seen: Option<Seen<M::Key>>,
-    /// Whether anything was sent in this pass, or is under way on the group.
+    /// Whether the cloud accepted anything in this pass, or anything is under way on the group.
     pub moving: bool,
     /// When the last look was asked for, since the start of the process.
     pub looked_at: Option<Duration>,

@@ -59,7 +59,7 @@ struct Entry<M: Object> {
     claims: u64,
     /// Whether nobody has looked at it since somebody changed it.
     fresh: bool,
-    /// Whether it may not act: a change of its account may be what it waits for.
+    /// Whether it is stalled: a change of its account may be what it waits for.
     denied: bool,
     list: u64,
     /// The operation that this process began, and wrote into its status last.

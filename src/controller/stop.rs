@@ -8,7 +8,7 @@ use crate::cloud;
 /// Why a pass failed.
 #[derive(Debug)]
 pub enum Stop {
-    /// The object, its account, or the leader is not what the plan was made for. Look again at once.
+    /// The object, its account, or the leader is not what the plan was made for. Look again soon.
     Superseded(&'static str),
     /// The object is gone.
     Gone,

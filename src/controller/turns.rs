@@ -84,7 +84,7 @@ pub struct GroupMemory {
     pub leaving: BTreeMap<String, Leaving>,
     /// The answered operations that settled without an answer, and until when they may land, by the cloud's clock.
     pub settled: BTreeMap<CallId, Timestamp>,
-    /// Operations of objects that act on other groups, for whose end a forced call on this one waits, and since when.
+    /// Operations of other objects, on this group or another one, for whose end a forced call on this one waits, and since when.
     pub waited_for: BTreeMap<CallId, Duration>,
     /// Whether the group had rows when it was last seen: then an empty list is read again (S5).
     pub had_rows: bool,
@@ -177,7 +177,7 @@ impl GroupMemory {
     }
 
     /// Notes that the cloud agreed to `action` at `now`. Members that it removes count as leaving until a view lacks
-    /// them; members that it puts there again do not.
+    /// them; members that any other action names do not.
     pub fn agreed(&mut self, action: &str, names: Vec<String>, now: Duration, linger: Duration) {
         if !removes(action) {
             self.stayed(&names);

@@ -88,7 +88,7 @@ pub struct Plan {
     /// Like `detach`, but never by force: other objects list the instances that would leave, so these change hands; or the
     /// server group is gone.
     pub leave: BTreeSet<AttachmentKey>,
-    /// Listed and attached at another weight: detached without force, and attached again by a later pass.
+    /// Listed and attached at another weight: detached without force, and attached again.
     pub swap: BTreeSet<AttachmentKey>,
     /// Listed and already attached.
     pub adopt: BTreeSet<AttachmentKey>,

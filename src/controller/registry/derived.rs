@@ -50,7 +50,7 @@ pub(super) fn claims<M: Object>(object: &M) -> u64 {
     hasher.finish()
 }
 
-/// Whether somebody changed the object, or asked for a look, and status does not say that it was seen.
+/// Whether somebody changed the object, or deleted it, and status does not say that this was seen.
 pub(super) fn waits_for_a_look<M: Object>(object: &M) -> bool {
     let generation = object.meta().generation.unwrap_or_default();
     let seen = object
