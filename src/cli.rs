@@ -119,7 +119,23 @@ pub fn main() -> ExitCode {
     }
 }
 
+/// Keeps the memory of this process, which has keys in it, out of core dumps and from other processes of the same user.
+#[cfg(target_os = "linux")]
+fn keep_memory_private() -> anyhow::Result<()> {
+    use rustix::process::{DumpableBehavior, set_dumpable_behavior};
+    set_dumpable_behavior(DumpableBehavior::NotDumpable)
+        .context("the kernel does not keep this process from being dumped")
+}
+
+/// Other systems are for development.
+#[cfg(not(target_os = "linux"))]
+#[expect(clippy::unnecessary_wraps, reason = "it may fail elsewhere")]
+fn keep_memory_private() -> anyhow::Result<()> {
+    Ok(())
+}
+
 fn run(flags: Run) -> anyhow::Result<()> {
+    keep_memory_private()?;
     telemetry::start(&flags.log_level)
         .with_context(|| format!("--log-level {:?} is not a filter", flags.log_level))?;
     let runtime = tokio::runtime::Builder::new_multi_thread()

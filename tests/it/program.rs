@@ -3,6 +3,7 @@
 use std::{
     io::{BufRead, BufReader, Read},
     net::TcpListener,
+    os::unix::process::ExitStatusExt as _,
     path::PathBuf,
     process::{Child, Command, Output, Stdio},
     sync::mpsc,
@@ -210,6 +211,40 @@ fn an_api_server_that_does_not_answer_is_waited_for_unready() {
     );
     assert!(get(&address, "/healthz").starts_with("HTTP/1.1 200"));
     assert!(get(&address, "/readyz").starts_with("HTTP/1.1 503"));
+}
+
+/// Its memory has keys in it.
+#[test]
+fn a_crash_leaves_no_core_dump() {
+    let folder = std::env::temp_dir().join(format!("no-core-dump-{}", std::process::id()));
+    std::fs::create_dir_all(&folder).unwrap();
+    let dumps = |script: &str, words: Option<&str>| {
+        let mut command = Command::new("sh");
+        let script = format!("ulimit -c unlimited 2>/dev/null; {script}");
+        command.args(["-c", &script]).current_dir(&folder);
+        let mut running = match words {
+            Some(words) => says(&mut command, words).0,
+            None => Running(command.spawn().unwrap()),
+        };
+        let id = running.0.id().to_string();
+        let aborted = Command::new("kill").args(["-ABRT", &id]).status().unwrap();
+        assert!(aborted.success());
+        running.0.wait().unwrap().core_dumped()
+    };
+    let program = env!("CARGO_BIN_EXE_server-group-operator");
+    let config = file("no-core-dump", UNREACHABLE);
+    let ours = format!(
+        "exec {program} run --listen {} --kubeconfig {}",
+        free_address(),
+        config.display()
+    );
+    // Where nothing is ever dumped, ours is not either.
+    println!(
+        "another process is dumped: {}",
+        dumps("exec sleep 60", None)
+    );
+    assert!(!dumps(&ours, Some("waiting")), "there are keys in it");
+    std::fs::remove_dir_all(folder).unwrap();
 }
 
 #[tokio::test(flavor = "multi_thread")]
