@@ -80,15 +80,7 @@ pub(super) async fn observe(
     } else {
         parsed.clone()
     };
-    let ledger = pass.record.ledger.clone();
-    let exclusive = pass.object.spec.ownership == Ownership::Exclusive;
-    let wanted = |key: &AttachmentKey| match (desired.get(key), attached.get(key)) {
-        (Some(_), None) => true,
-        (Some(weight), Some(now)) => weight.is_some() && now.is_some() && now != weight,
-        (None, now) => (ledger.holds(key) || exclusive) && now.is_some(),
-    };
-    pass.end_trials(None, wanted);
-    let parked = pass.parked_now(wanted);
+    let parked = parked(pass, &desired, &attached);
     let presence =
         |key: &AttachmentKey| Presence::of(desired.contains_key(key), attached.contains_key(key));
     let (contended, awaited) = pass.notice_returns(begun, idle, presence);
@@ -104,7 +96,7 @@ pub(super) async fn observe(
         desired,
         attached,
         view_permits_removal: true,
-        ledger,
+        ledger: pass.record.ledger.clone(),
         age: age(&pass.object),
         others,
         unsettled,
@@ -151,6 +143,23 @@ async fn settled(
     let unsettled = pass.settle(operations, shown, idle, begun);
     let unsettled = unsettled.iter().filter_map(|name| name.parse().ok());
     Ok((unsettled.collect(), idle))
+}
+
+/// The entries that are left alone for now, of those about which there is something to do; the others are forgotten (S8).
+fn parked(
+    pass: &mut Pass<'_, ScalingGroupAttachment>,
+    desired: &Parsed,
+    attached: &Attached,
+) -> BTreeSet<AttachmentKey> {
+    let ledger = pass.record.ledger.clone();
+    let exclusive = pass.object.spec.ownership == Ownership::Exclusive;
+    let wanted = |key: &AttachmentKey| match (desired.get(key), attached.get(key)) {
+        (Some(_), None) => true,
+        (Some(weight), Some(now)) => weight.is_some() && now.is_some() && now != weight,
+        (None, now) => (ledger.holds(key) || exclusive) && now.is_some(),
+    };
+    pass.end_trials(None, wanted);
+    pass.parked_now(wanted)
 }
 
 /// Looks at the server groups that a forced detach would take instances out of. Notes whether everything that was seen

@@ -6,7 +6,7 @@ use server_group_core::{
     arrivals::Arrival,
     attachment::AttachmentKey,
     contention::Presence,
-    membership::{Wish, World, is_unfinished, resolve::resolve},
+    membership::{Drain, Wish, World, is_unfinished, resolve::resolve},
     product::Product,
     reason::Reason,
     server::{Row, Rows, ServerKey, ServerKind, State, meant_by},
@@ -84,14 +84,7 @@ pub(super) async fn observe(
     let (awaited, contended) = notice(pass, group, &desired, &rows, idle, begun);
     let in_flight = pass.may_still_change(&unsettled);
     let draining = draining::update(pass, group, &rows, &desired, &in_flight);
-    let ledger = pass.record.ledger.clone();
-    let exclusive = pass.object.spec.ownership == Ownership::Exclusive;
-    let unfinished = |key: &ServerKey| {
-        let (goes, drains) = (exclusive || ledger.holds(key), draining.contains_key(key));
-        is_unfinished(desired.get(key), rows.get(key), goes, drains)
-    };
-    pass.end_trials(Some(add_action(group.product)), unfinished);
-    let parked = pass.parked_now(unfinished);
+    let parked = parked(pass, group, &desired, &rows, &draining);
     let others = neighbours.iter();
     let others = others.map(|other| claimant(pass.ctx, other, &rows));
     let others = others.chain(pass.unclear_claims()).collect();
@@ -102,7 +95,7 @@ pub(super) async fn observe(
         policy: parsed.policy,
         desired,
         view_permits_removal: false,
-        ledger,
+        ledger: pass.record.ledger.clone(),
         age: age(&pass.object),
         others,
         unsettled,
@@ -158,6 +151,24 @@ fn desired(
         let problems = unclear.iter().map(parse::unclear).collect();
         Stop::because(Reason::InvalidSpec, parse::invalid(problems).to_string())
     })
+}
+
+/// The entries that are left alone for now, of those about which there is something to do; the others are forgotten (S8).
+fn parked(
+    pass: &mut Pass<'_, ServerGroupMembership>,
+    group: &Group,
+    desired: &BTreeMap<ServerKey, Wish>,
+    rows: &Rows,
+    draining: &BTreeMap<ServerKey, Drain>,
+) -> BTreeSet<ServerKey> {
+    let ledger = pass.record.ledger.clone();
+    let exclusive = pass.object.spec.ownership == Ownership::Exclusive;
+    let unfinished = |key: &ServerKey| {
+        let (goes, drains) = (exclusive || ledger.holds(key), draining.contains_key(key));
+        is_unfinished(desired.get(key), rows.get(key), goes, drains)
+    };
+    pass.end_trials(Some(add_action(group.product)), unfinished);
+    pass.parked_now(unfinished)
 }
 
 /// Counts a view towards the outcome of changes that the cloud accepted (S8). Returns the members that the list may not
