@@ -238,7 +238,7 @@ async fn of_two_exclusive_objects_one_waits_for_the_drain_that_the_other_began()
 async fn beyond_its_end(rest: Value, reason: &str) {
     let (stage, group) = three("drain-beyond", Product::Clb).await;
     // Long enough to be told to rest before it is over.
-    let seconds = 5000;
+    let seconds = 3600;
     list(&stage, group, 3, seconds, json!({})).await;
     stage.reason::<Membership>("web", "Converged").await;
     list(&stage, group, 2, seconds, json!({})).await;

@@ -216,7 +216,7 @@ fn an_api_server_that_does_not_answer_is_waited_for_unready() {
 /// Its memory has keys in it.
 #[test]
 fn a_crash_leaves_no_core_dump() {
-    let folder = std::env::temp_dir().join(format!("no-core-dump-{}", std::process::id()));
+    let folder = std::env::temp_dir().join(format!("core-dumps-of-{}", std::process::id()));
     std::fs::create_dir_all(&folder).unwrap();
     let dumps = |script: &str, words: Option<&str>| {
         let mut command = Command::new("sh");
