@@ -13,6 +13,7 @@ use crate::{
     api::crds,
     cloud::{Endpoints, Environment, Signature, Transport, TransportConfig},
     leader::thread::LeaseThread,
+    permissions::Manifests,
     run::{Candidate, Operator, gethostname},
     telemetry,
     timing::Timing,
@@ -34,6 +35,8 @@ enum Command {
     Run(Box<Run>),
     /// Prints the custom resource definitions as YAML: `server-group-operator crds | kubectl apply --server-side -f -`.
     Crds(Crds),
+    /// Prints the smallest RAM policy under which the objects in these manifests can be looked after.
+    Permissions(Permissions),
 }
 
 /// The flags of `run`. Each has an environment variable.
@@ -91,6 +94,28 @@ struct Crds {
     write: Option<std::path::PathBuf>,
 }
 
+/// The flags of `permissions`.
+#[derive(Debug, Args)]
+struct Permissions {
+    /// Manifests: YAML of one or more documents; - for standard input. May be repeated.
+    #[arg(short = 'f', long = "file", value_name = "FILE", required = true)]
+    files: Vec<std::path::PathBuf>,
+    /// The CloudAccount whose policy it is [default: the only one that the objects use].
+    #[arg(long, value_name = "NAME")]
+    account: Option<String>,
+    /// How the policy is written.
+    #[arg(long, default_value = "json")]
+    format: Format,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum Format {
+    /// As RAM takes it.
+    Json,
+    /// For people.
+    Yaml,
+}
+
 #[derive(Clone, Copy, Debug, ValueEnum)]
 enum SignatureFlag {
     /// ACS3-HMAC-SHA256.
@@ -108,6 +133,7 @@ pub fn main() -> ExitCode {
     let outcome = match Cli::parse().command {
         Command::Run(flags) => run(*flags),
         Command::Crds(flags) => print_crds(&flags),
+        Command::Permissions(flags) => print_permissions(&flags),
     };
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
@@ -248,6 +274,33 @@ fn print_crds(flags: &Crds) -> anyhow::Result<()> {
             }
             None => write!(std::io::stdout(), "---\n{yaml}").context("cannot print")?,
         }
+    }
+    Ok(())
+}
+
+fn print_permissions(flags: &Permissions) -> anyhow::Result<()> {
+    let mut manifests = Manifests::default();
+    for file in &flags.files {
+        let text = match file.to_str() {
+            Some("-") => std::io::read_to_string(std::io::stdin()),
+            _ => std::fs::read_to_string(file),
+        };
+        let text = text.with_context(|| format!("cannot read {}", file.display()))?;
+        let read = manifests.read(&text);
+        read.with_context(|| format!("{} is not as it should be", file.display()))?;
+    }
+    let account = manifests.account(flags.account.as_deref())?;
+    let policy = manifests.policy(account)?;
+    let text = match flags.format {
+        Format::Json => serde_json::to_string_pretty(&policy)? + "\n",
+        Format::Yaml => serde_saphyr::to_string(&policy)?,
+    };
+    write!(std::io::stdout(), "{text}").context("cannot print")?;
+    if let Some(role) = manifests.assumed_role(account) {
+        _ = writeln!(
+            std::io::stderr(),
+            "this is for the role {role}; the keys of the account's source need sts:AssumeRole on it, and nothing else"
+        );
     }
     Ok(())
 }

@@ -119,6 +119,22 @@ fn crds_prints_what_can_be_applied() {
     assert_eq!(text.matches("kind: CustomResourceDefinition").count(), 3);
 }
 
+#[test]
+fn permissions_prints_a_policy_for_manifests() {
+    let examples = concat!(env!("CARGO_MANIFEST_DIR"), "/deploy/examples");
+    let account = format!("{examples}/account.yaml");
+    let web = format!("{examples}/clb/1-forty-five.yaml");
+    let mut command = program();
+    command.args(["permissions", "-f", &account, "-f", &web]);
+    let output = command.output().unwrap();
+    assert!(output.status.success(), "{output:?}");
+    let policy: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(policy["Version"], "1");
+    let (code, text) = ended(program().args(["permissions", "-f", &account]));
+    assert_eq!(code, 1);
+    assert!(text.contains("no ServerGroupMembership"), "{text}");
+}
+
 /// A running program that ends with the test.
 struct Running(Child);
 
