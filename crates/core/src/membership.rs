@@ -368,6 +368,13 @@ impl World {
         !self.desired.contains_key(key) && (self.owns(key) || stranger)
     }
 
+    /// Whether `key`, which nobody here lists, is another object's or goes to one: it stands in for no member of ours.
+    fn is_anothers(&self, key: &ServerKey) -> bool {
+        let leaving = self.purpose == Purpose::Release;
+        self.ledger.holds(key)
+            && claim::unlisted(key, &self.age, leaving, &self.others) != Unlisted::Ours
+    }
+
     /// The weight that a listed member should have, if any: the listed one, else the one from before a drain.
     fn weight_for(&self, key: &ServerKey, wish: &Wish) -> Option<Weight> {
         let before = self.draining.get(key).map(|drain| drain.weight);
@@ -403,7 +410,7 @@ impl World {
             if self.serves(key, row) {
                 serving.total += 1;
                 serving.desired += usize::from(self.desired.contains_key(key));
-                serving.surplus += usize::from(self.is_surplus(key));
+                serving.surplus += usize::from(self.is_surplus(key) && !self.is_anothers(key));
             }
         }
         serving

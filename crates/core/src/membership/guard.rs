@@ -214,9 +214,15 @@ fn floor_stands(world: &World, batch: &[ServerKey]) -> Result<(), Violation> {
             server: None,
         });
     }
+    // A member that goes to another object stands in for none of ours.
+    let leaving = world.purpose == Purpose::Release;
+    let stays_ours = |key: &ServerKey| {
+        world.ledger.holds(key)
+            && goes_to_another(key, &world.age, leaving, &world.others).is_none()
+    };
     let counts = |key: &ServerKey| {
         world.desired.contains_key(key)
-            || world.ledger.holds(key)
+            || stays_ours(key)
             || world.foreigners.get(key) == Some(&Foreigner::Stranger)
     };
     let before = serving.iter().filter(|key| counts(key)).count();
