@@ -58,8 +58,10 @@ impl<M: Managed> Pass<'_, M> {
         begun: Duration,
     ) -> BTreeSet<M::Key> {
         let (now, gap) = (self.ctx.now(), self.ctx.timing.stranger_gap);
-        let looked = self.memory.strangers.look(strangers, begun, now, gap);
-        let (confirmed, due) = looked;
+        let removed = &self.turn.removed;
+        let removed_at = |key: &M::Key| removed.get(&key.to_string()).copied();
+        let known = &mut self.memory.strangers;
+        let (confirmed, due) = known.look(strangers, removed_at, begun, now, gap);
         if let Some(due) = due {
             self.wake_at(due);
         }

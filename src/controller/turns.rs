@@ -82,6 +82,8 @@ pub struct GroupMemory {
     pub missing: BTreeMap<String, Missing>,
     /// Members that a call may still take; whoever sent it.
     pub leaving: BTreeMap<String, Leaving>,
+    /// When the cloud last agreed to remove a member: one that is back since is another one.
+    pub removed: BTreeMap<String, Duration>,
     /// The answered operations that settled without an answer, and until when they may land, by the cloud's clock.
     pub settled: BTreeMap<CallId, Timestamp>,
     /// Operations of other objects, on this group or another one, for whose end a forced call on this one waits, and since when.
@@ -183,7 +185,9 @@ impl GroupMemory {
             self.stayed(&names);
             return;
         }
+        self.removed.retain(|_, at| now < *at + linger);
         for name in names {
+            self.removed.insert(name.clone(), now);
             self.leaving.entry(name).or_insert(Leaving {
                 until: now + linger,
                 answered: Some(now),

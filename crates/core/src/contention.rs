@@ -156,9 +156,13 @@ impl<K> Default for Strangers<K> {
 impl<K: Ord + Clone> Strangers<K> {
     /// Takes in the `strangers` of the view that was asked for at `begun`. Returns those that have been strangers ever
     /// since one `gap` earlier, and when the next one will have been.
+    ///
+    /// `removed_at` tells when the cloud last agreed to remove one, whoever asked for that: one that is back, however soon,
+    /// is another stranger.
     pub fn look(
         &mut self,
         strangers: &BTreeSet<K>,
+        removed_at: impl Fn(&K) -> Option<Duration>,
         begun: Duration,
         now: Duration,
         gap: Duration,
@@ -166,7 +170,9 @@ impl<K: Ord + Clone> Strangers<K> {
         self.0.retain(|key, _| strangers.contains(key));
         let (mut confirmed, mut due) = (BTreeSet::new(), None);
         for key in strangers {
-            let since = *self.0.entry(key.clone()).or_insert(begun);
+            let since = self.0.entry(key.clone()).or_insert(begun);
+            *since = removed_at(key).map_or(*since, |removed| removed.max(*since));
+            let since = *since;
             if begun >= since + gap {
                 confirmed.insert(key.clone());
             } else {
@@ -288,7 +294,9 @@ mod tests {
     fn a_stranger_is_one_that_two_views_far_enough_apart_show_and_all_between_them() {
         let (mut strangers, gap) = (Strangers::default(), at(60));
         let one = BTreeSet::from([1]);
-        let mut look = |who: &BTreeSet<u8>, begun| strangers.look(who, at(begun), at(begun), gap);
+        let nobody = |_: &u8| None;
+        let mut look =
+            |who: &BTreeSet<u8>, begun| strangers.look(who, nobody, at(begun), at(begun), gap);
         assert_eq!(look(&one, 0), (BTreeSet::new(), Some(at(60))));
         assert_eq!(look(&one, 59), (BTreeSet::new(), Some(at(60))));
         assert_eq!(look(&one, 60), (one.clone(), None));
@@ -296,5 +304,17 @@ mod tests {
         assert_eq!(look(&one, 62), (BTreeSet::new(), Some(at(122))));
         assert_eq!(look(&one, 121).0, BTreeSet::new());
         assert_eq!(look(&one, 122).0, one);
+    }
+
+    /// Another object had just removed it, and it was put back before anybody looked.
+    #[test]
+    fn a_stranger_that_comes_back_between_two_views_is_another_one() {
+        let (mut strangers, gap) = (Strangers::default(), at(60));
+        let one = BTreeSet::from([1]);
+        let removed = |_: &u8| Some(at(61));
+        strangers.look(&one, |_| None, at(0), at(0), gap);
+        let looked = strangers.look(&one, removed, at(62), at(62), gap);
+        assert_eq!(looked, (BTreeSet::new(), Some(at(121))));
+        assert_eq!(strangers.look(&one, removed, at(121), at(121), gap).0, one);
     }
 }
