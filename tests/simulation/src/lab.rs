@@ -339,11 +339,13 @@ impl Lab {
             Todo::Arrive(arriving) => self.arrive(*arriving),
             Todo::Answer(sender, reply, change) => {
                 let heard = !matches!(reply, Reply::Broken);
+                let refused =
+                    matches!(&reply, Reply::Cloud(answer) if !answer.status().is_success());
                 if sender.send(reply).is_ok()
                     && heard
                     && let Some(name) = change
                 {
-                    self.oracles.answered(&name, self.clock.now());
+                    self.oracles.answered(&name, refused, self.clock.now());
                 }
             }
             Todo::Land(arriving) => {

@@ -337,8 +337,13 @@ impl Oracles {
     }
 
     /// The answer to a changing call has reached its replica.
-    pub fn answered(&mut self, name: &Name, now: Duration) {
+    pub fn answered(&mut self, name: &Name, refused: bool, now: Duration) {
         for (group, flights) in &mut self.flights {
+            // A refusal says nothing about an earlier call with the same token.
+            if refused {
+                flights.retain(|flight| flight.name != *name);
+                continue;
+            }
             let same: Vec<_> = flights
                 .iter()
                 .filter(|flight| flight.name == *name)
