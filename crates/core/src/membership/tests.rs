@@ -889,3 +889,15 @@ fn a_member_is_unfinished_until_it_is_there_as_listed_or_gone() {
         assert_eq!(found, expected, "{wanted:?} {present:?} {goes} {drains}");
     }
 }
+
+/// It stayed in the group, and an old member left although the new one in its place did not come (S3).
+#[test]
+fn a_member_that_goes_to_another_object_stands_in_for_none_of_ours() {
+    let text = "want c d; have a b c; own a b; parked d; other ns/o 9 enforcing lists a c holds c";
+    let world = world(text);
+    let planned = plan(&world);
+    assert!(planned.remove.is_empty(), "{}", told(&planned));
+    assert_eq!(planned.held[&key("b")], Hold::WaitsForReplacement);
+    let removal = guard::removal(&world, &[key("b")]);
+    assert_eq!(removal.unwrap_err().rule, "S3");
+}
