@@ -227,7 +227,10 @@ impl Election {
             {
                 return Ok(Look::Deposed);
             }
-            let ours = self.record(current.as_ref());
+            // A term that ended, as on a machine that was suspended, is followed by another one, also where nobody else led
+            // in between: what a pass saw in the one before is too old to act on.
+            let lapsed = self.leadership.permit(Duration::ZERO).is_err();
+            let ours = self.record(current.as_ref(), lapsed);
             let written = match current {
                 Some(_) => {
                     self.leases
@@ -287,12 +290,13 @@ impl Election {
         }
     }
 
-    /// The record with us as holder; it carries the version that was read, so that a race has one winner.
-    fn record(&self, current: Option<&Lease>) -> Lease {
+    /// The record with us as holder; it carries the version that was read, so that a race has one winner. If our term has
+    /// `lapsed`, or it was another's, a new one begins.
+    fn record(&self, current: Option<&Lease>, lapsed: bool) -> Lease {
         let before = current
             .and_then(|lease| lease.spec.clone())
             .unwrap_or_default();
-        let kept = before.holder_identity.as_deref() == Some(&self.identity);
+        let kept = before.holder_identity.as_deref() == Some(&self.identity) && !lapsed;
         let now = MicroTime(self.timing.wall_now());
         let transitions = before.lease_transitions.unwrap_or_default() + i32::from(!kept);
         let seconds = self.timing.lease_duration.as_secs().max(1);
