@@ -14,8 +14,8 @@ use server_group_core::{
 
 use crate::{
     api::{CloudAccount, Mode, Ownership, ScalingGroupAttachment, ServerGroupMembership},
-    cloud::{add_action, attachment_action, list_action, remove_action, weight_action},
-    controller::{attachment, membership},
+    cloud::{add_action, attachment_action, list_action, remove_action, service, weight_action},
+    controller::{attachment, membership, object::Object},
 };
 
 /// A policy as RAM takes it.
@@ -150,25 +150,8 @@ impl Manifests {
     }
 }
 
-/// An object that acts as an account.
-trait HasAccount {
-    fn account(&self) -> &str;
-}
-
-impl HasAccount for ServerGroupMembership {
-    fn account(&self) -> &str {
-        &self.spec.account_name
-    }
-}
-
-impl HasAccount for ScalingGroupAttachment {
-    fn account(&self) -> &str {
-        &self.spec.account_name
-    }
-}
-
-fn of<'m, M: HasAccount>(objects: &'m [M], account: &'m str) -> impl Iterator<Item = &'m M> {
-    let uses = move |object: &&M| object.account() == account;
+fn of<'m, M: Object>(objects: &'m [M], account: &'m str) -> impl Iterator<Item = &'m M> {
+    let uses = move |object: &&M| object.account_name() == account;
     objects.iter().filter(uses)
 }
 
@@ -202,7 +185,7 @@ impl Needs {
         let spec = &object.spec;
         let parsed = membership::parse::parse(spec).map_err(|invalid| invalid.to_string())?;
         let product = parsed.product;
-        let service = service(product);
+        let service = service(product).name();
         self.allow(service, list_action(product), ANY);
         match product {
             // A vServer group has no state of its own; its load balancer tells why a change is refused.
@@ -229,11 +212,9 @@ impl Needs {
         // resource, which a vServer group does not name.
         let group = match product {
             Product::Clb => format!("acs:slb:{}:*:loadbalancer/*", spec.region_id),
-            product => format!(
+            Product::Alb | Product::Nlb | Product::Gwlb => format!(
                 "acs:{}:{}:*:servergroup/{}",
-                self::service(product),
-                spec.region_id,
-                spec.server_group.id
+                service, spec.region_id, spec.server_group.id
             ),
         };
         self.allow(service, add_action(product), &group);
@@ -275,13 +256,11 @@ impl Needs {
 
     /// A call that moves instances looks at the group that they join or leave first.
     fn fed_group(&mut self, key: &AttachmentKey, looks_at_state: bool, looks_at_members: bool) {
-        let (product, _) = match key {
-            AttachmentKey::ServerGroup { product, id, .. } => (*product, id),
-            AttachmentKey::VServerGroup { id, .. } | AttachmentKey::LoadBalancer { id } => {
-                (Product::Clb, id)
-            }
-        };
-        let service = service(product);
+        // The default group of a load balancer is CLB's as well.
+        let product = key
+            .server_group()
+            .map_or(Product::Clb, |(product, _)| product);
+        let service = service(product).name();
         if looks_at_state && product != Product::Clb {
             self.allow(service, "ListServerGroups", ANY);
         }
@@ -308,16 +287,6 @@ impl Needs {
             version: "1",
             statement: statement.collect(),
         }
-    }
-}
-
-/// The first word of the product's actions.
-const fn service(product: Product) -> &'static str {
-    match product {
-        Product::Clb => "slb",
-        Product::Alb => "alb",
-        Product::Nlb => "nlb",
-        Product::Gwlb => "gwlb",
     }
 }
 
