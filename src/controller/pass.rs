@@ -30,6 +30,7 @@ use super::{
     record::{Operation, Record},
     report::{Report, Seen},
     shown_plan,
+    sight::Sight,
     signals::Signal,
     stop::Stop,
     turns::{CallId, GroupId, Turn},
@@ -427,16 +428,19 @@ impl<'c, M: Managed> Pass<'c, M> {
         unreadable.iter().map(Unreadable::claims).collect()
     }
 
-    /// Why the claims of some object on one of these groups are not known, if so: this version cannot read the object.
-    /// Then nothing may be removed, and if that holds anything, this is why.
-    pub fn unclear_on(&self, groups: &BTreeSet<GroupId>) -> Option<Judged> {
+    /// Whether everybody's claims on these groups are known. If not, because this version cannot read an object, nothing may
+    /// be removed, and `sight` tells why if that keeps anything.
+    pub fn claims_are_clear(&self, groups: &BTreeSet<GroupId>, sight: &mut Sight) -> bool {
         let mut found = groups.iter().flat_map(|group| self.unreadable_on(group));
-        let (_, object) = found.next()?;
+        let Some((_, object)) = found.next() else {
+            return true;
+        };
         let words = format!(
             "this version of the operator cannot read {}, which names the same group: nothing is removed until it can",
             object.name()
         );
-        Some(Judged::because(Reason::Conflict, words))
+        sight.unread = Some(Judged::because(Reason::Conflict, words));
+        false
     }
 
     fn uid(&self) -> String {

@@ -191,9 +191,7 @@ async fn see_fed_groups(
         .map(|key| fed_group(&pass.object.spec.region_id, key))
         .collect();
     concerned.insert(pass.object.group());
-    let unclear = pass.unclear_on(&concerned).filter(|_| young);
-    world.view_permits_removal = young && unclear.is_none();
-    sight.unread = unclear.or(sight.unread.take());
+    world.view_permits_removal = young && pass.claims_are_clear(&concerned, sight);
 }
 
 /// Whether an activity of another object's call runs: that object may not be able to follow it any more.

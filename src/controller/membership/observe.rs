@@ -200,13 +200,7 @@ fn permits_removal(
 ) -> bool {
     let young = pass.ctx.now().saturating_sub(begun) < pass.ctx.timing.view_age_max;
     let concerned = BTreeSet::from([pass.object.group()]);
-    if !young {
-        return false;
-    }
-    let unclear = pass.unclear_on(&concerned);
-    let clear = unclear.is_none();
-    sight.unread = unclear.or(sight.unread.take());
-    clear
+    young && pass.claims_are_clear(&concerned, sight)
 }
 
 /// Counts a view towards the settling of calls that are open on the group. Returns the members that are named by calls
