@@ -401,13 +401,23 @@ impl World {
         }
     }
 
+    /// The members that count as serving.
     fn serving(&self) -> Serving {
+        self.count(Self::serves)
+    }
+
+    /// The members that the view shows as serving, those that a late call may still take among them.
+    fn shown(&self) -> Serving {
+        self.count(Self::shows_serving)
+    }
+
+    fn count(&self, serves: impl Fn(&Self, &ServerKey, &Row) -> bool) -> Serving {
         let mut serving = Serving {
             wanted: self.wanted(),
             ..Serving::default()
         };
         for (key, row) in &self.rows {
-            if self.serves(key, row) {
+            if serves(self, key, row) {
                 serving.total += 1;
                 serving.desired += usize::from(self.desired.contains_key(key));
                 serving.surplus += usize::from(self.is_surplus(key) && !self.is_anothers(key));
@@ -460,13 +470,13 @@ fn objection(
     let row = world.rows.get(key);
     let stops_serving = row.is_some_and(|row| world.serves(key, row));
     let may_serve = row.is_some_and(|row| world.shows_serving(key, row));
-    let silences = change.leads_out() || matches!(change, Change::Reweigh(0));
     match change {
         Change::Add | Change::Adopt if world.ledger.holds(key) => None,
         Change::Add | Change::Adopt => (!take(room)).then_some(Hold::LedgerFull),
         Change::Reweigh(0) if stops_serving => budget.silence(),
         Change::Drain(_) | Change::Remove if stops_serving => budget.remove(),
-        _ if silences && may_serve => budget.lose_what_is_not_counted(),
+        Change::Reweigh(0) if may_serve => budget.silence_what_is_not_counted(),
+        Change::Drain(_) | Change::Remove if may_serve => budget.remove_what_is_not_counted(),
         Change::Reweigh(_) | Change::Restore(_) | Change::Drain(_) | Change::Remove => None,
     }
 }
@@ -499,8 +509,12 @@ fn take(room: &mut usize) -> bool {
 }
 
 /// How many members may stop serving in this plan (S3, S4).
+///
+/// A late call may have taken a member or not, so both counts have to allow what leaves: the members that surely serve
+/// have to be enough, and whoever serves after all needs a replacement like everybody else.
 struct Budget {
     replaced: usize,
+    replaced_as_shown: usize,
     above_floor: usize,
     floor_stands: bool,
 }
@@ -510,6 +524,7 @@ impl Budget {
         let serving = world.serving();
         Self {
             replaced: serving.replaced(world.dip()),
+            replaced_as_shown: world.shown().replaced(world.dip()),
             above_floor: serving.above(world.floor()),
             floor_stands: serving.total >= world.floor(),
         }
@@ -517,7 +532,7 @@ impl Budget {
 
     /// Removes one more member that serves.
     fn remove(&mut self) -> Option<Hold> {
-        if self.replaced == 0 {
+        if self.replaced == 0 || self.replaced_as_shown == 0 {
             return Some(Hold::WaitsForReplacement);
         }
         if self.above_floor == 0 {
@@ -525,17 +540,30 @@ impl Budget {
         }
         self.above_floor -= 1;
         self.replaced -= 1;
+        self.replaced_as_shown -= 1;
         None
     }
 
-    /// Loses one more member that may serve but does not count: the others have to be enough without it.
-    fn lose_what_is_not_counted(&self) -> Option<Hold> {
-        (!self.floor_stands).then_some(Hold::LastServing)
+    /// Removes one more member that may serve but does not count: the others have to be enough without it.
+    fn remove_what_is_not_counted(&mut self) -> Option<Hold> {
+        if self.replaced_as_shown == 0 {
+            return Some(Hold::WaitsForReplacement);
+        }
+        if !self.floor_stands {
+            return Some(Hold::LastServing);
+        }
+        self.replaced_as_shown -= 1;
+        None
     }
 
     /// Sets one more listed member to weight 0.
     fn silence(&mut self) -> Option<Hold> {
         (!take(&mut self.above_floor)).then_some(Hold::LastServing)
+    }
+
+    /// Sets one more listed member to weight 0 that may serve but does not count.
+    fn silence_what_is_not_counted(&self) -> Option<Hold> {
+        (!self.floor_stands).then_some(Hold::LastServing)
     }
 }
 

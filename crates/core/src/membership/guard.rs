@@ -4,7 +4,7 @@
 
 use std::fmt;
 
-use super::World;
+use super::{Row, World};
 use crate::{
     claim::{self, Foreigner},
     guard::goes_to_another,
@@ -180,19 +180,17 @@ pub fn reweigh(world: &World, weights: &[(ServerKey, Weight)]) -> Result<(), Vio
 
 /// S3 and S4: checks that enough members would still serve afterwards.
 fn floor_stands(world: &World, batch: &[ServerKey]) -> Result<(), Violation> {
-    let serving: Vec<_> = world
-        .rows
-        .iter()
-        .filter(|(key, row)| world.serves(key, row))
-        .map(|(key, _)| key)
-        .collect();
     let stops = |key: &ServerKey| batch.contains(key);
+    let of_rows = |serves: &dyn Fn(&ServerKey, &Row) -> bool| -> Vec<&ServerKey> {
+        let rows = world.rows.iter();
+        rows.filter(|(key, row)| serves(key, row))
+            .map(|(key, _)| key)
+            .collect()
+    };
+    let serving = of_rows(&|key, row| world.serves(key, row));
     // A member that a late call may take does not count as serving, and yet it may be the last one that serves.
-    let mut shown = world
-        .rows
-        .iter()
-        .filter(|(key, row)| world.shows_serving(key, row));
-    if !shown.any(|(key, _)| stops(key)) {
+    let shown = of_rows(&|key, row| world.shows_serving(key, row));
+    if !shown.iter().any(|key| stops(key)) {
         return Ok(());
     }
     let wanted = world
@@ -225,21 +223,24 @@ fn floor_stands(world: &World, batch: &[ServerKey]) -> Result<(), Violation> {
             || stays_ours(key)
             || world.foreigners.get(key) == Some(&Foreigner::Stranger)
     };
-    let before = serving.iter().filter(|key| counts(key)).count();
-    let after = serving
-        .iter()
-        .filter(|key| counts(key) && !stops(key))
-        .count();
     let dip = if world.quota_reached {
         world.policy.max_unavailable.rounded_down(wanted)
     } else {
         0
     };
-    if after < wanted.saturating_sub(dip).min(before) {
-        return Err(Violation {
-            rule: "S3",
-            server: None,
-        });
+    // Whether the late call landed is not known: enough have to serve if it did, and if it did not.
+    for serving in [serving, shown] {
+        let before = serving.iter().filter(|key| counts(key)).count();
+        let after = serving
+            .iter()
+            .filter(|key| counts(key) && !stops(key))
+            .count();
+        if after < wanted.saturating_sub(dip).min(before) {
+            return Err(Violation {
+                rule: "S3",
+                server: None,
+            });
+        }
     }
     Ok(())
 }

@@ -372,6 +372,16 @@ fn who_may_be_taken_by_a_late_call_is_not_removed_as_if_it_served_nobody() {
 }
 
 #[test]
+fn who_may_be_taken_by_a_late_call_needs_a_replacement_all_the_same() {
+    check(
+        "want b c; have a c; own a c; late a",
+        "add b; hold a WaitsForReplacement",
+    );
+    check("want b c; have a b c; own a b c; late a", "remove a");
+    check("release; have a b; own a; late a", "remove a");
+}
+
+#[test]
 fn what_was_accepted_is_not_sent_again_while_the_list_lags() {
     check("want a b; have b; own a b; awaited a", "hold a InFlight");
     check("want b; have a b; own a b; awaited a", "hold a InFlight");
