@@ -5,7 +5,10 @@ use std::{collections::VecDeque, time::Duration};
 use server_group_sim::audit::Entry;
 
 use super::{JUST_NOW, Landing, Oracles, facts::id_of};
-use crate::{effect::Effect, plan::Name};
+use crate::{
+    effect::Effect,
+    plan::{Name, Object},
+};
 
 /// The first try after a refusal that may pass by itself, less what a call may take.
 const PARKED: Duration = Duration::from_secs(25);
@@ -19,6 +22,8 @@ const MINUTE: Duration = Duration::from_secs(60);
 #[derive(Clone, Debug)]
 pub(super) struct Refused {
     replica: usize,
+    /// Whose intent it was: each object finds out for itself.
+    owner: Object,
     /// When the call had left.
     left: Duration,
     at: Duration,
@@ -30,18 +35,22 @@ impl Oracles {
         if !effect.action.starts_with("Add") {
             return;
         }
-        let mut facts = self.facts.values();
-        let edited = facts
-            .find(|fact| fact.intends(effect))
-            .map(|owner| owner.edited);
+        let mut facts = self.facts.iter();
+        let Some((owner, edited)) = facts
+            .find(|(_, fact)| fact.intends(effect))
+            .map(|(owner, fact)| (owner.clone(), fact.edited))
+        else {
+            return;
+        };
         for id in &effect.members {
             let key = (effect.asks.clone(), id.clone());
-            let Some(refused) = self.refused.get(&key) else {
+            let refused = self.refused.get(&key);
+            let Some(refused) = refused.filter(|refused| refused.owner == owner) else {
                 continue;
             };
             *self.asked.entry("S8").or_default() += 1;
             // Another process knows of it from status alone, and tries once; so does one whose object was edited since.
-            let knew = edited.is_some_and(|edited| edited + JUST_NOW < refused.left);
+            let knew = edited + JUST_NOW < refused.left;
             let same = refused.replica == name.replica && knew;
             if same && left < refused.at + PARKED {
                 let text = format!(
@@ -57,8 +66,10 @@ impl Oracles {
     /// Notes what was refused.
     pub(super) fn note_refusals(&mut self, landing: &Landing<'_>, entry: &Entry) {
         let code = entry.code.as_deref().unwrap_or_default();
+        let mut facts = self.facts.iter();
         if let [member] = &entry.names[..]
             && BAD_MEMBER.contains(&code)
+            && let Some((owner, _)) = facts.find(|(_, fact)| fact.intends(landing.effect))
         {
             let key = (landing.effect.asks.clone(), id_of(member).to_owned());
             let replica = landing.name.replica;
@@ -66,6 +77,7 @@ impl Oracles {
                 key,
                 Refused {
                     replica,
+                    owner: owner.clone(),
                     left: landing.left,
                     at: landing.at,
                 },
