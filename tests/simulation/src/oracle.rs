@@ -69,7 +69,8 @@ struct Flight {
 /// What the rules need to know.
 #[derive(Default)]
 pub struct Oracles {
-    broken: Option<String>,
+    /// What was broken: by one effect, often more than one rule.
+    broken: Vec<String>,
     /// How often each rule was asked.
     pub asked: BTreeMap<&'static str, usize>,
     /// How often something beyond our control explained what looked like a breach.
@@ -134,12 +135,18 @@ impl Oracles {
     /// The first rule that was broken, and how.
     #[must_use]
     pub fn broken(&self) -> Option<&str> {
-        self.broken.as_deref()
+        self.broken.first().map(String::as_str)
+    }
+
+    /// All that was broken until the schedule ended, the first one first.
+    #[must_use]
+    pub fn all_broken(&self) -> &[String] {
+        &self.broken
     }
 
     /// Says that a rule is broken.
     pub fn breaks(&mut self, how: String) {
-        self.broken.get_or_insert(how);
+        self.broken.push(how);
     }
 
     fn ask(&mut self, rule: &'static str) {

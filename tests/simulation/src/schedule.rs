@@ -1,6 +1,9 @@
 //! One schedule from beginning to end.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
 
 use serde_json::Value;
 
@@ -41,6 +44,8 @@ pub struct Schedule {
 pub struct Outcome {
     /// The rule that was broken, and how.
     pub broken: Option<String>,
+    /// The names of all rules that the same effect broke.
+    pub rules: BTreeSet<String>,
     /// What happened besides.
     pub plan: Vec<Happening>,
     /// What happened, for a person.
@@ -65,8 +70,13 @@ impl Outcome {
     /// The name of the rule that was broken.
     #[must_use]
     pub fn rule(&self) -> Option<&str> {
-        self.broken.as_deref()?.split(':').next()
+        self.broken.as_deref().map(rule_of)
     }
+}
+
+/// The name of the rule that a text begins with.
+fn rule_of(how: &str) -> &str {
+    how.split(':').next().unwrap_or_default()
 }
 
 impl Schedule {
@@ -136,11 +146,14 @@ impl Schedule {
             at_end(&mut lab);
         }
         let broken = lab.oracles.broken().map(ToOwned::to_owned);
+        let rules = lab.oracles.all_broken().iter();
+        let rules = rules.map(|how| rule_of(how).to_owned()).collect();
         if broken.is_some() {
             lab.tell_state();
         }
         Outcome {
             broken,
+            rules,
             plan: lab.troubles.happened().to_vec(),
             effects: lab.effects,
             simulated: lab.now(),

@@ -299,18 +299,14 @@ pub fn hunt(rule: &str, schedules: &[Schedule], threads: usize) -> Hunt {
     };
     for some in schedules.chunks(8 * threads) {
         for (schedule, outcome) in play_all(some, threads).found {
-            match outcome.rule() {
-                Some(broken) if broken == rule => {
-                    let before = some.iter().position(|one| one.seed == schedule.seed);
-                    hunt.played += 1 + before.unwrap_or_default();
-                    hunt.found = true;
-                    return hunt;
-                }
-                other => {
-                    let other = other.unwrap_or_default().to_owned();
-                    *hunt.others.entry(other).or_default() += 1;
-                }
+            if outcome.rules.contains(rule) {
+                let before = some.iter().position(|one| one.seed == schedule.seed);
+                hunt.played += 1 + before.unwrap_or_default();
+                hunt.found = true;
+                return hunt;
             }
+            let other = outcome.rule().unwrap_or_default().to_owned();
+            *hunt.others.entry(other).or_default() += 1;
         }
         hunt.played += some.len();
     }
