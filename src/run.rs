@@ -34,6 +34,7 @@ use crate::{
         sources::Sources,
         turns::Turns,
         unreadable::{Sent, tell_unreadable},
+        upkeep::{Bell, keep_accounts},
         watch::{watch_accounts, watch_objects},
     },
     leader::{Election, Leadership, Lost},
@@ -127,6 +128,7 @@ impl Operator {
             transport,
             timing,
             namespace,
+            operator_namespace,
             election,
             ..
         } = self;
@@ -169,6 +171,8 @@ impl Operator {
             turns: Turns::default(),
             orphans: Orphans::default(),
             unreadable: Notify::new(),
+            upkeep: Bell::default(),
+            installation: operator_namespace,
             kubernetes: Semaphore::new(KUBERNETES_REQUESTS_MAX),
             instance: gethostname(),
         });
@@ -194,6 +198,7 @@ impl Operator {
             ready.one_more(),
         ));
         house.spawn(tell_unreadable(Arc::clone(&ctx), leads.subscribe()));
+        house.spawn(keep_accounts(Arc::clone(&ctx), leads.subscribe()));
         let caches = async {
             ready.all().await;
             readiness.set(true);
@@ -211,7 +216,7 @@ impl Operator {
             ended = lead(&ctx, election, &ready, &leads, &finish, stop) => ended,
             () = passes => Ok(()),
             ended = house.join_next() => {
-                panicked(ended.expect("there are four"));
+                panicked(ended.expect("there are five"));
                 Ok(())
             }
             () = caches => Ok(()),

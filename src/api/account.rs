@@ -1,5 +1,6 @@
 //! `CloudAccount`: as whom objects act, and who may.
 
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use kube::{CustomResource, KubeSchema};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -15,6 +16,7 @@ use super::credentials::{AssumeRole, Credentials};
     plural = "cloudaccounts",
     shortname = "ca",
     category = "alicloud",
+    status = "CloudAccountStatus",
     derive = "PartialEq",
     doc = "As whom objects act in the cloud, and who may use that on what. Nothing is allowed that no grant allows.",
     printcolumn(
@@ -23,6 +25,23 @@ use super::credentials::{AssumeRole, Credentials};
         json_path = ".spec.credentials.type"
     ),
     printcolumn(name = "Network", type_ = "string", json_path = ".spec.network"),
+    printcolumn(
+        name = "Ready",
+        type_ = "string",
+        json_path = ".status.conditions[?(@.type=='Ready')].status"
+    ),
+    printcolumn(
+        name = "Reason",
+        type_ = "string",
+        json_path = ".status.conditions[?(@.type=='Ready')].reason"
+    ),
+    printcolumn(name = "Account", type_ = "string", json_path = ".status.accountId"),
+    printcolumn(
+        name = "Message",
+        type_ = "string",
+        json_path = ".status.conditions[?(@.type=='Ready')].message",
+        priority = 1
+    ),
     printcolumn(
         name = "Age",
         type_ = "date",
@@ -44,6 +63,48 @@ pub struct CloudAccountSpec {
     #[schemars(length(max = 200))]
     #[x_kube(merge_strategy = ListMerge::Map(vec!["name".into()]))]
     pub grants: Option<Vec<Grant>>,
+}
+
+/// Whether the account works, as whom objects act, and who uses it. The operator writes it, and nobody else may.
+#[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq)]
+#[serde(rename_all = "camelCase")]
+pub struct CloudAccountStatus {
+    /// Generation of the spec that was looked at last; -1 until somebody has looked.
+    #[serde(default = "super::schema::never_observed")]
+    pub observed_generation: i64,
+    /// `Ready` always, `Reconciling` and `Stalled` only while true.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 8))]
+    #[x_kube(merge_strategy = ListMerge::Map(vec!["type".into()]))]
+    pub conditions: Vec<Condition>,
+    /// Id of the cloud account that the credentials lead to, as the cloud says (`GetCallerIdentity`).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 64))]
+    pub account_id: Option<String>,
+    /// The user or role as which objects act, as the cloud says. Never a key.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 512))]
+    pub arn: Option<String>,
+    /// Who uses the account: one entry for each installation of the operator.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 100))]
+    #[x_kube(merge_strategy = ListMerge::Map(vec!["installation".into()]))]
+    pub used_by: Vec<UsedBy>,
+    /// What went wrong last with the credentials, also after that has passed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 1024))]
+    pub last_error: Option<String>,
+}
+
+/// The objects of one installation that use the account.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct UsedBy {
+    /// Namespace in which the operator runs.
+    #[schemars(length(max = 63))]
+    pub installation: String,
+    /// How many objects use it. Brought up to date at most once in 30 seconds.
+    pub objects: i64,
 }
 
 /// Which endpoints are used.

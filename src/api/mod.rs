@@ -12,7 +12,7 @@ pub mod membership;
 mod schema;
 pub mod status;
 
-pub use account::{CloudAccount, CloudAccountSpec, Grant, NetworkType};
+pub use account::{CloudAccount, CloudAccountSpec, CloudAccountStatus, Grant, NetworkType, UsedBy};
 pub use attachment::{
     AttachedServerGroup, AttachedServerGroupType, AttachmentCounts, AttachmentRemoval,
     ScalingGroupAttachment, ScalingGroupAttachmentSpec, ScalingGroupAttachmentStatus,
@@ -33,6 +33,9 @@ pub const GROUP: &str = "servergroup.alicloud.dev";
 
 /// Keeps a deleted object until what it registered is released.
 pub const FINALIZER: &str = "servergroup.alicloud.dev/release";
+
+/// Keeps a deleted account until no object of an installation needs it any more; the installation's namespace follows.
+pub const ACCOUNT_FINALIZER: &str = "servergroup.alicloud.dev/used-by-";
 
 /// Set by users to any value: look now.
 pub const RECONCILE_AT: &str = "servergroup.alicloud.dev/reconcile-at";

@@ -88,6 +88,8 @@ pub struct Answer {
 pub struct Identity {
     /// Id of the cloud account.
     pub account_id: String,
+    /// The user or role.
+    pub arn: String,
 }
 
 impl Cloud {
@@ -216,6 +218,8 @@ impl Cloud {
         #[serde(rename_all = "PascalCase")]
         struct Reply {
             account_id: String,
+            #[serde(default)]
+            arn: String,
         }
         let call = Call::new(
             Service::Sts,
@@ -226,6 +230,7 @@ impl Cloud {
         let reply: Reply = reply::decode(GET_CALLER_IDENTITY, self.send(&call).await?)?;
         Ok(Identity {
             account_id: reply.account_id,
+            arn: reply.arn,
         })
     }
 

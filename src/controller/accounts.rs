@@ -5,6 +5,7 @@ use std::{
     sync::Arc,
 };
 
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use kube::ResourceExt;
 use parking_lot::Mutex;
 use server_group_core::grant::Grant;
@@ -25,6 +26,16 @@ pub struct Account {
     pub identity: Arc<Identity>,
     /// The grants: who may do what.
     pub grants: Vec<Grant>,
+    /// The object itself, for those who write it.
+    pub object: CloudAccount,
+}
+
+impl Account {
+    /// The version of the object, as a number.
+    #[must_use]
+    pub const fn version(&self) -> u64 {
+        self.version
+    }
 }
 
 impl From<&CloudAccount> for Account {
@@ -43,6 +54,13 @@ impl From<&CloudAccount> for Account {
                 },
             }),
             grants: grants.map(in_core).collect(),
+            object: CloudAccount {
+                metadata: ObjectMeta {
+                    managed_fields: None,
+                    ..account.metadata.clone()
+                },
+                ..account.clone()
+            },
         }
     }
 }
@@ -79,6 +97,11 @@ impl Accounts {
             .known
             .get(name)
             .map(|(account, _)| Arc::clone(account))
+    }
+
+    /// The names of all accounts.
+    pub fn names(&self) -> Vec<String> {
+        self.0.lock().known.keys().cloned().collect()
     }
 
     /// Takes in a version of an account. Returns whether it is new, another account of the same name, or has changed.

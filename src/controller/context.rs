@@ -9,7 +9,7 @@ use tokio::{
     time::Instant,
 };
 
-use super::{accounts, identity, joined, memory, open, registry, signals, sources, turns};
+use super::{accounts, identity, joined, memory, open, registry, signals, sources, turns, upkeep};
 use crate::{
     api::{ScalingGroupAttachment, ServerGroupMembership},
     cloud::Transport,
@@ -60,6 +60,10 @@ pub struct Context {
     pub orphans: open::Orphans,
     /// Rings when an object was seen that cannot be read.
     pub unreadable: Notify,
+    /// Rings when something changed that concerns the upkeep of accounts.
+    pub upkeep: upkeep::Bell,
+    /// The operator's own namespace, by which its installation is told from others.
+    pub installation: String,
     /// Requests to Kubernetes that may be under way at once: with more, its flow control turns some away.
     pub kubernetes: Semaphore,
     /// The name of this process in events, which is the pod's in a cluster.

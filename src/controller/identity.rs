@@ -21,7 +21,7 @@ const KNOWN_MAX: usize = 1000;
 /// for a while that grows with failures in a row: however many objects use a broken account, they cost one call then.
 #[derive(Debug, Default)]
 pub struct Identities {
-    known: Mutex<HashMap<String, String>>,
+    known: Mutex<HashMap<String, cloud::Identity>>,
     /// By key and by where it is asked: one endpoint out of reach keeps nobody waiting for another.
     asking: Mutex<HashMap<Asking, Arc<tokio::sync::Mutex<Option<Failed>>>>>,
 }
@@ -40,19 +40,19 @@ struct Failed {
 }
 
 impl Identities {
-    /// The id of the cloud account that `cloud` acts in, which signs with this `key`.
+    /// Who the cloud takes `cloud` for, which signs with this `key`.
     ///
     /// # Errors
     ///
     /// The credentials cannot be had, or the cloud does not take them, or did not a short while ago.
-    pub async fn account_id(
+    pub async fn of(
         &self,
         cloud: &Cloud,
         key: String,
         timing: &Timing,
-    ) -> Result<String, cloud::Error> {
+    ) -> Result<cloud::Identity, cloud::Error> {
         let asking = (key, cloud.region().to_owned(), cloud.network());
-        let ask = async || Ok(cloud.get_caller_identity().await?.account_id);
+        let ask = async || cloud.get_caller_identity().await;
         self.known_or(asking, timing, ask).await
     }
 
@@ -65,11 +65,11 @@ impl Identities {
         &self,
         asking: Asking,
         timing: &Timing,
-        ask: impl AsyncFnOnce() -> Result<String, cloud::Error>,
-    ) -> Result<String, cloud::Error> {
+        ask: impl AsyncFnOnce() -> Result<cloud::Identity, cloud::Error>,
+    ) -> Result<cloud::Identity, cloud::Error> {
         let known = |key: &str| self.known.lock().get(key).cloned();
-        if let Some(account) = known(&asking.0) {
-            return Ok(account);
+        if let Some(identity) = known(&asking.0) {
+            return Ok(identity);
         }
         let begun = Instant::now();
         let turn = Arc::clone(
@@ -78,8 +78,8 @@ impl Identities {
                 .or_default(),
         );
         let mut failed = turn.lock().await;
-        if let Some(account) = known(&asking.0) {
-            return Ok(account);
+        if let Some(identity) = known(&asking.0) {
+            return Ok(identity);
         }
         if let Some(failed) = &*failed
             && (failed.at >= begun || begun < failed.until)
@@ -87,10 +87,10 @@ impl Identities {
             return Err(failed.error.clone());
         }
         match ask().await {
-            Ok(account) => {
+            Ok(identity) => {
                 self.asking.lock().remove(&asking);
-                within(&mut self.known.lock()).insert(asking.0, account.clone());
-                Ok(account)
+                within(&mut self.known.lock()).insert(asking.0, identity.clone());
+                Ok(identity)
             }
             Err(error) => {
                 let failures = failed.as_ref().map_or(1, |failed| failed.failures + 1);
@@ -199,10 +199,14 @@ mod tests {
         let asked = asked.load(Ordering::SeqCst);
         assert!((12..most).contains(&asked), "{asked} calls");
         tokio::time::advance(timing.backoff_max).await;
-        let good = async || Ok("1".into());
-        let account = identities.known_or(asking(Network::Vpc), &timing, good);
-        assert_eq!(account.await.unwrap(), "1");
-        assert_eq!(ask().await.unwrap(), "1", "known from now on");
+        let owner = || cloud::Identity {
+            account_id: "1".into(),
+            arn: "acs:ram::1:user/a".into(),
+        };
+        let good = async || Ok(owner());
+        let identity = identities.known_or(asking(Network::Vpc), &timing, good);
+        assert_eq!(identity.await.unwrap(), owner());
+        assert_eq!(ask().await.unwrap(), owner(), "known from now on");
         identities.doubt("key");
         ask().await.unwrap_err();
     }

@@ -4,6 +4,7 @@
 //! [`attachment`] are its steps for the two kinds, [`pass`] is what they share, and `server_group_core` decides.
 //! Why a pass was triggered is never looked at.
 
+pub mod account_status;
 pub mod accounts;
 pub mod announce;
 pub mod apply;
@@ -52,6 +53,7 @@ pub mod sources;
 pub mod stop;
 pub mod turns;
 pub mod unreadable;
+pub mod upkeep;
 pub mod version;
 pub mod waiting;
 pub mod watch;

@@ -28,6 +28,9 @@ impl Context {
 
     fn tell<M: Managed>(&self, news: News) {
         self.orphans.take(news.orphaned);
+        if news.uses {
+            self.upkeep.ring();
+        }
         if news.claims {
             self.wake_others::<M>(&news.takes, &news.name);
         }
@@ -49,6 +52,7 @@ impl Context {
         self.orphans.take(open);
         self.forget::<M>(&uid, &takes.group);
         self.wake_others::<M>(&takes, &name);
+        self.upkeep.ring();
         self.signals.send(Signal::Gone(key::<M>(name)));
     }
 

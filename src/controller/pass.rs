@@ -277,7 +277,8 @@ impl<'c, M: Managed> Pass<'c, M> {
         let key = cloud.access_key_id().await?;
         let identities = &self.ctx.identities;
         self.key_id = Some(key.clone());
-        let account = identities.account_id(&cloud, key, &self.ctx.timing).await?;
+        let identity = identities.of(&cloud, key, &self.ctx.timing).await?;
+        let account = identity.account_id;
         match &self.record.cloud_account_id {
             Some(known) if *known != account => Err(Stop::because(
                 Reason::AccountChanged,

@@ -232,6 +232,7 @@ async fn conclude<M: Pipeline>(
         && let Some(key) = &pass.key_id
     {
         pass.ctx.identities.doubt(key);
+        pass.ctx.upkeep.doubt(pass.object.account_name());
     }
     let report = pass.report(judged.verdict, judged.message);
     match pass.write(&report).await {

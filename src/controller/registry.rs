@@ -18,7 +18,7 @@ use parking_lot::Mutex;
 
 use super::{
     known::Known,
-    object::{Facts, Object, name_of},
+    object::{Facts, Object, is_held, name_of},
     open::Open,
     queue::{Level, Name, Takes},
     turns::GroupId,
@@ -37,7 +37,7 @@ struct Inner<M: Object> {
     on: BTreeMap<GroupId, Vec<Name>>,
     /// By the groups that they name besides.
     naming: BTreeMap<GroupId, Vec<Name>>,
-    of_account: BTreeMap<Arc<str>, BTreeSet<Name>>,
+    of_account: BTreeMap<Arc<str>, OfAccount>,
     /// The objects that this version cannot read.
     unreadable: BTreeMap<Name, Left>,
     /// One copy of the name of each account, region and namespace.
@@ -47,6 +47,10 @@ struct Inner<M: Object> {
 }
 
 #[derive(Debug)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "each may hold without the others"
+)]
 struct Entry<M: Object> {
     facts: Facts,
     version: u64,
@@ -61,12 +65,33 @@ struct Entry<M: Object> {
     fresh: bool,
     /// Whether it is stalled: a change of its account may be what it waits for.
     denied: bool,
+    /// Whether its deletion waits for us.
+    held: bool,
     list: u64,
     /// The operation that this process began, and wrote into its status last.
     began: Option<Box<str>>,
     /// Whether its status speaks of a call that is open or may still land.
     calls: bool,
     parsed: Weak<Known<M>>,
+}
+
+/// The objects that use one account.
+#[derive(Debug, Default)]
+struct OfAccount {
+    names: BTreeSet<Name>,
+    /// How many of them hold our finalizer.
+    held: usize,
+}
+
+/// Who uses an account.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Users {
+    /// How many objects use it.
+    pub objects: usize,
+    /// How many of them have something to release, or may have: they hold our finalizer.
+    pub held: usize,
+    /// The region of one of them.
+    pub region: Option<Arc<str>>,
 }
 
 /// An object that cannot be read, and is left alone.
@@ -105,6 +130,8 @@ pub struct News {
     pub asks: Option<Level>,
     /// Whether what it claims from the others on its group changed.
     pub claims: bool,
+    /// Whether its account is used by more or fewer objects than before, or held by more or fewer.
+    pub uses: bool,
     /// The open calls of an object that had its name before and is gone.
     pub orphaned: Vec<(GroupId, Open)>,
 }
@@ -330,7 +357,33 @@ impl<M: Object> Registry<M> {
     /// The objects that use an account.
     pub fn found_of_account(&self, account: &str) -> Vec<Found> {
         let inner = self.0.lock();
-        inner.found(inner.of_account.get(account).into_iter().flatten())
+        let users = inner.of_account.get(account).into_iter();
+        inner.found(users.flat_map(|users| &users.names))
+    }
+
+    /// Who uses an account.
+    pub fn users_of(&self, account: &str) -> Users {
+        let inner = self.0.lock();
+        let unreadable = inner.unreadable.values().map(|left| &left.object);
+        let unreadable = unreadable.filter(|object| object.account() == account);
+        let unreadable: Vec<_> = unreadable.map(Unreadable::is_held).collect();
+        let users = inner.of_account.get(account);
+        let one = users.and_then(|users| inner.objects.get(users.names.first()?));
+        Users {
+            objects: unreadable.len() + users.map_or(0, |users| users.names.len()),
+            held: unreadable.iter().filter(|held| **held).count()
+                + users.map_or(0, |users| users.held),
+            region: one.map(|entry| Arc::clone(&entry.takes.region)),
+        }
+    }
+
+    /// The first of the objects that use an account and hold our finalizer, at most so many.
+    pub fn holding(&self, account: &str, most: usize) -> Vec<Name> {
+        let inner = self.0.lock();
+        let users = inner.of_account.get(account).into_iter();
+        let names = users.flat_map(|users| &users.names);
+        let holding = names.filter(|name| inner.objects.get(*name).is_some_and(|one| one.held));
+        holding.take(most).cloned().collect()
     }
 
     /// Every object.
@@ -359,7 +412,7 @@ impl<M: Object> Inner<M> {
                     return None;
                 }
                 began = entry.began.take();
-                Some((entry.asks, entry.claims))
+                Some((entry.asks, entry.claims, entry.held))
             }
             _ => None,
         };
@@ -378,11 +431,12 @@ impl<M: Object> Inner<M> {
             name: name.clone(),
             takes: entry.takes.clone(),
             asks: match before {
-                Some((before, _)) if before == entry.asks => None,
+                Some((before, ..)) if before == entry.asks => None,
                 Some(_) => Some(Level::Asked),
                 None => Some(level),
             },
-            claims: before.is_none_or(|(_, before)| before != entry.claims),
+            claims: before.is_none_or(|(_, before, _)| before != entry.claims),
+            uses: before.is_none_or(|(.., before)| before != entry.held),
             orphaned: gone.map_or_else(Vec::new, |gone| gone.open),
         };
         self.index(&name, &entry);
@@ -408,6 +462,7 @@ impl<M: Object> Inner<M> {
             claims: claims(&object),
             fresh: waits_for_a_look(&object),
             denied: denied(&object),
+            held: is_held(&object),
             list: self.list,
             began: None,
             calls: object.speaks_of_calls(),
@@ -462,11 +517,15 @@ impl<M: Object> Inner<M> {
         for group in &left {
             leave(&mut self.naming, group, name);
         }
+        let held_before = before.is_some_and(|before| before.held);
         if before.is_none() {
             enter(&mut self.on, &entry.takes.group, name);
-            let of_account = self.of_account.entry(entry.takes.account.clone());
-            of_account.or_default().insert(name.clone());
         }
+        let of_account = self.of_account.entry(entry.takes.account.clone());
+        let of_account = of_account.or_default();
+        of_account.names.insert(name.clone());
+        of_account.held += usize::from(entry.held);
+        of_account.held -= usize::from(held_before);
     }
 
     fn forget(&mut self, name: &Name) -> Option<Gone> {
@@ -476,9 +535,10 @@ impl<M: Object> Inner<M> {
             leave(&mut self.naming, group, &name);
         }
         leave(&mut self.on, &entry.takes.group, &name);
-        if let Some(names) = self.of_account.get_mut(&entry.takes.account) {
-            names.remove(&name);
-            if names.is_empty() {
+        if let Some(users) = self.of_account.get_mut(&entry.takes.account) {
+            users.names.remove(&name);
+            users.held -= usize::from(entry.held);
+            if users.names.is_empty() {
                 self.of_account.remove(&entry.takes.account);
             }
         }

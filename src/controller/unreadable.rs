@@ -21,7 +21,7 @@ use super::{
     Context, change::Change, events, managed::Managed, object::age_of, open::Open, queue::Name,
     turns::GroupId,
 };
-use crate::api::{ScalingGroupAttachment, ServerGroupMembership, status::Phase};
+use crate::api::{FINALIZER, ScalingGroupAttachment, ServerGroupMembership, status::Phase};
 
 /// An object as the API server sends it.
 #[derive(Clone, Debug)]
@@ -172,6 +172,20 @@ impl Unreadable {
         })
     }
 
+    /// The account that it names.
+    #[must_use]
+    pub fn account(&self) -> String {
+        self.spec("accountName")
+            .unwrap_or_else(crate::api::default_account)
+    }
+
+    /// Whether its deletion waits for us.
+    #[must_use]
+    pub fn is_held(&self) -> bool {
+        let held = self.metadata.finalizers.iter().flatten();
+        held.into_iter().any(|finalizer| finalizer == FINALIZER)
+    }
+
     /// One text in its spec.
     #[must_use]
     pub fn spec(&self, field: &str) -> Option<String> {
@@ -238,8 +252,7 @@ impl Context {
     pub fn unreadable_on<M: Managed>(&self, group: &GroupId) -> Vec<Unreadable> {
         let mut found = M::registry(self).unreadable_about(group.id());
         found.retain(|object| {
-            let account = object.spec("accountName");
-            let account = account.unwrap_or_else(crate::api::default_account);
+            let account = object.account();
             let region = object.spec("regionId").unwrap_or_default();
             let namespace = object.name().namespace;
             let mut request = grant::Request {

@@ -52,6 +52,7 @@ pub async fn watch_accounts(api: Api<Sent<CloudAccount>>, ctx: Arc<Context>, fil
             if ctx.accounts.learn(&account) {
                 changed(&account.name_any());
             }
+            ctx.upkeep.ring();
         }
         // Nobody acts as an account whose grants are not known.
         Event::InitApply(Sent::Unreadable(account)) | Event::Apply(Sent::Unreadable(account)) => {

@@ -7,6 +7,7 @@
     reason = "tests may unwrap, and helpers count as tests"
 )]
 
+mod accounts;
 mod admission;
 mod asked;
 mod attachment;

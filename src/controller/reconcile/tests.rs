@@ -31,6 +31,7 @@ use crate::{
         signals::Signals,
         sources::Sources,
         turns::Turns,
+        upkeep::Bell,
     },
     leader::Leadership,
     timing::Timing,
@@ -142,6 +143,8 @@ fn context(objects: &Objects, simulator: &Simulator) -> Context {
         turns: Turns::default(),
         orphans: Orphans::default(),
         unreadable: Notify::new(),
+        upkeep: Bell::default(),
+        installation: "ns".into(),
         kubernetes: Semaphore::new(KUBERNETES_REQUESTS_MAX),
         instance: "test".into(),
     }

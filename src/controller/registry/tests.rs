@@ -197,6 +197,45 @@ fn objects_are_found_by_group_and_account_in_order() {
 }
 
 #[test]
+fn who_uses_an_account_and_who_holds_on_to_it_is_counted() {
+    let registry = Memberships::default();
+    let held = || json!({"metadata": {"finalizers": ["servergroup.alicloud.dev/release"]}});
+    let counted = || {
+        let users = registry.users_of("default");
+        (users.objects, users.held)
+    };
+    assert_eq!(counted(), (0, 0));
+    assert!(registry.learn(membership("a", 1, json!({}))).unwrap().uses);
+    assert!(registry.learn(membership("b", 2, held())).unwrap().uses);
+    assert_eq!(counted(), (2, 1));
+    assert!(registry.learn(membership("a", 3, held())).unwrap().uses);
+    assert!(!registry.learn(membership("a", 4, held())).unwrap().uses);
+    assert_eq!(counted(), (2, 2));
+    assert_eq!(registry.holding("default", 1), [name("a")]);
+    registry.learn(membership("a", 5, json!({})));
+    assert_eq!(registry.holding("default", 2), [name("b")]);
+    registry.forget(&membership("b", 2, held()));
+    assert_eq!(counted(), (1, 0));
+    registry.forget(&membership("a", 5, json!({})));
+    assert_eq!(counted(), (0, 0));
+}
+
+#[test]
+fn an_object_that_cannot_be_read_holds_on_to_its_account_too() {
+    let registry = Memberships::default();
+    registry.learn(membership("a", 1, json!({})));
+    let mut newer = serde_json::to_value(membership("a", 2, json!({}))).unwrap();
+    newer["metadata"]["finalizers"] = json!(["servergroup.alicloud.dev/release"]);
+    newer["spec"]["servers"] = json!("all");
+    match serde_json::from_value::<Sent<ServerGroupMembership>>(newer).unwrap() {
+        Sent::Unreadable(object) => _ = registry.learn_unreadable(*object),
+        Sent::Readable(_) => panic!("it can be read"),
+    }
+    let users = registry.users_of("default");
+    assert_eq!((users.objects, users.held), (1, 1));
+}
+
+#[test]
 fn attachments_are_found_by_what_they_name_in_spec_ledger_and_open_operation() {
     let registry = Attachments::default();
     let found = |id: &str| registry.naming(&group("GWLB", id), "").len();
