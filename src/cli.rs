@@ -73,6 +73,17 @@ struct Run {
         value_name = "NAMESPACE"
     )]
     operator_namespace: Option<String>,
+    /// Namespace whose objects are looked after; may be repeated, or several separated by commas [default: all].
+    ///
+    /// Rights in these namespaces are enough then. Accounts are read everywhere.
+    #[arg(
+        long = "namespace",
+        env = "SERVER_GROUP_OPERATOR_NAMESPACE",
+        value_delimiter = ',',
+        value_parser = namespace_name,
+        value_name = "NAMESPACE"
+    )]
+    namespaces: Vec<String>,
     /// Whether replicas elect a leader. Turn it off only where there is never more than one.
     #[arg(long, env = "SERVER_GROUP_OPERATOR_LEADER_ELECT", default_value_t = true, action = clap::ArgAction::Set, value_name = "BOOL")]
     leader_elect: bool,
@@ -178,6 +189,16 @@ fn run(flags: Run) -> anyhow::Result<()> {
     })
 }
 
+/// A namespace as Kubernetes names them. Source: Kubernetes, DNS label names.
+fn namespace_name(name: &str) -> Result<String, String> {
+    let word = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
+    let ends = !name.starts_with('-') && !name.ends_with('-');
+    match (1..=63).contains(&name.len()) && name.chars().all(word) && ends {
+        true => Ok(name.to_owned()),
+        false => Err("a namespace has 1 to 63 lower case letters, digits and -".to_owned()),
+    }
+}
+
 async fn operator(flags: Run, lease: &Handle) -> anyhow::Result<Operator> {
     let timing = Timing::production();
     let config = kubernetes(flags.kubeconfig.as_deref(), &timing).await?;
@@ -198,6 +219,7 @@ async fn operator(flags: Run, lease: &Handle) -> anyhow::Result<Operator> {
             flags.listen
         )
     })?;
+    let namespaces = flags.namespaces;
     let namespace = flags
         .operator_namespace
         .or_else(|| std::env::var("POD_NAMESPACE").ok())
@@ -225,7 +247,7 @@ async fn operator(flags: Run, lease: &Handle) -> anyhow::Result<Operator> {
         transport,
         environment: Environment::of_process(),
         timing,
-        namespace: None,
+        namespaces,
         operator_namespace: namespace,
         election,
         probes: Some(probes),

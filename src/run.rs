@@ -26,14 +26,14 @@ use crate::{
         events::chain,
         identity::Identities,
         joined::Joined,
-        managed::Managed,
         memory::Memories,
         open::Orphans,
         registry::Registry,
+        scope::Scope,
         signals::Signals,
         sources::Sources,
         turns::Turns,
-        unreadable::{Sent, tell_unreadable},
+        unreadable::tell_unreadable,
         upkeep::{Bell, keep_accounts},
         watch::{watch_accounts, watch_objects},
     },
@@ -52,8 +52,8 @@ pub struct Operator {
     pub environment: Environment,
     /// Durations and clocks.
     pub timing: Timing,
-    /// The only namespace whose objects are looked at; `None` = all.
-    pub namespace: Option<String>,
+    /// The namespaces whose objects are looked after; none = all.
+    pub namespaces: Vec<String>,
     /// Where the Secrets of accounts are.
     pub operator_namespace: String,
     /// Where the lease lives; `None` = no election, for runs of a single replica.
@@ -127,14 +127,15 @@ impl Operator {
             client,
             transport,
             timing,
-            namespace,
+            namespaces,
             operator_namespace,
             election,
             ..
         } = self;
+        let scopes = Scope::of(&namespaces);
         tokio::select! {
             biased;
-            () = wait_for_kubernetes(&client, &timing, readiness) => {}
+            () = wait_for_kubernetes(&client, &scopes, &timing, readiness) => {}
             () = stop.cancelled() => return Ok(()),
         }
         let (leadership, election) = match election {
@@ -162,7 +163,7 @@ impl Operator {
             accounts: Accounts::default(),
             memberships: Registry::default(),
             attachments: Registry::default(),
-            namespace: namespace.clone(),
+            scopes,
             membership_lists: Joined::default(),
             attachment_lists: Joined::default(),
             membership_memories: Memories::default(),
@@ -180,23 +181,24 @@ impl Operator {
         let leads = watch::channel(false).0;
         // The caches fill before the election is won: a replica that waits is ready to take over.
         let ready = Ready::default();
-        let namespace = namespace.as_deref();
         let mut house = JoinSet::new();
         house.spawn(watch_accounts(
             Api::all(ctx.client.clone()),
             Arc::clone(&ctx),
             ready.one_more(),
         ));
-        house.spawn(watch_objects::<ServerGroupMembership>(
-            watched(&ctx.client, namespace),
-            Arc::clone(&ctx),
-            ready.one_more(),
-        ));
-        house.spawn(watch_objects::<ScalingGroupAttachment>(
-            watched(&ctx.client, namespace),
-            Arc::clone(&ctx),
-            ready.one_more(),
-        ));
+        for scope in ctx.scopes.clone() {
+            house.spawn(watch_objects::<ServerGroupMembership>(
+                scope.clone(),
+                Arc::clone(&ctx),
+                ready.one_more(),
+            ));
+            house.spawn(watch_objects::<ScalingGroupAttachment>(
+                scope,
+                Arc::clone(&ctx),
+                ready.one_more(),
+            ));
+        }
         house.spawn(tell_unreadable(Arc::clone(&ctx), leads.subscribe()));
         house.spawn(keep_accounts(Arc::clone(&ctx), leads.subscribe()));
         let caches = async {
@@ -216,7 +218,7 @@ impl Operator {
             ended = lead(&ctx, election, &ready, &leads, &finish, stop) => ended,
             () = passes => Ok(()),
             ended = house.join_next() => {
-                panicked(ended.expect("there are five"));
+                panicked(ended.expect("there are some"));
                 Ok(())
             }
             () = caches => Ok(()),
@@ -327,11 +329,16 @@ async fn finished(leads: &watch::Sender<bool>) {
 }
 
 /// Waits until the API server answers and knows the three kinds; says what is missing, unready meanwhile.
-async fn wait_for_kubernetes(client: &Client, timing: &Timing, readiness: &Readiness) {
+async fn wait_for_kubernetes(
+    client: &Client,
+    scopes: &[Scope],
+    timing: &Timing,
+    readiness: &Readiness,
+) {
     readiness.set(false);
     let mut complained: Option<Instant> = None;
     loop {
-        let Err(missing) = kinds_are_served(client, timing).await else {
+        let Err(missing) = kinds_are_served(client, scopes, timing).await else {
             return;
         };
         if complained.is_none_or(|at| at.elapsed() >= timing.complain_every) {
@@ -342,13 +349,20 @@ async fn wait_for_kubernetes(client: &Client, timing: &Timing, readiness: &Readi
     }
 }
 
-async fn kinds_are_served(client: &Client, timing: &Timing) -> Result<(), String> {
-    served::<CloudAccount>(client, timing).await?;
-    served::<ServerGroupMembership>(client, timing).await?;
-    served::<ScalingGroupAttachment>(client, timing).await
+async fn kinds_are_served(
+    client: &Client,
+    scopes: &[Scope],
+    timing: &Timing,
+) -> Result<(), String> {
+    served(Api::<CloudAccount>::all(client.clone()), timing).await?;
+    for scope in scopes {
+        served(scope.api::<ServerGroupMembership>(client), timing).await?;
+        served(scope.api::<ScalingGroupAttachment>(client), timing).await?;
+    }
+    Ok(())
 }
 
-async fn served<K>(client: &Client, timing: &Timing) -> Result<(), String>
+async fn served<K>(api: Api<K>, timing: &Timing) -> Result<(), String>
 where
     K: Resource<DynamicType = ()>
         + CustomResourceExt
@@ -356,7 +370,6 @@ where
         + serde::de::DeserializeOwned
         + std::fmt::Debug,
 {
-    let api = Api::<K>::all(client.clone());
     let one = ListParams::default().limit(1);
     match tokio::time::timeout(timing.kubernetes_deadline, api.list_metadata(&one)).await {
         Ok(Ok(_)) => Ok(()),
@@ -405,14 +418,6 @@ impl Ready {
             }
             notified.await;
         }
-    }
-}
-
-/// The objects of one namespace, or of all.
-fn watched<M: Managed>(client: &Client, namespace: Option<&str>) -> Api<Sent<M>> {
-    match namespace {
-        Some(namespace) => Api::namespaced(client.clone(), namespace),
-        None => Api::all(client.clone()),
     }
 }
 

@@ -9,7 +9,9 @@ use tokio::{
     time::Instant,
 };
 
-use super::{accounts, identity, joined, memory, open, registry, signals, sources, turns, upkeep};
+use super::{
+    accounts, identity, joined, memory, open, registry, scope, signals, sources, turns, upkeep,
+};
 use crate::{
     api::{ScalingGroupAttachment, ServerGroupMembership},
     cloud::Transport,
@@ -42,8 +44,8 @@ pub struct Context {
     pub memberships: registry::Registry<ServerGroupMembership>,
     /// Attachments as last seen or written.
     pub attachments: registry::Registry<ScalingGroupAttachment>,
-    /// The only namespace whose objects are looked at; `None` = all.
-    pub namespace: Option<String>,
+    /// Whose objects are looked after.
+    pub scopes: Vec<scope::Scope>,
     /// Lists of memberships that are under way.
     pub membership_lists: joined::Joined,
     /// Lists of attachments that are under way.

@@ -26,8 +26,8 @@ use kube::{
 use serde::de::DeserializeOwned;
 
 use super::{
-    Context, managed::Managed, object::name_of, registry::Gone, turns::GroupId, unreadable::Sent,
-    version::number,
+    Context, managed::Managed, object::name_of, registry::Gone, scope::Scope, turns::GroupId,
+    unreadable::Sent, version::number,
 };
 use crate::api::{CloudAccount, ScalingGroupAttachment, ServerGroupMembership};
 
@@ -78,10 +78,21 @@ impl Context {
 
     /// Lists the objects whose own group this is.
     async fn list_on<M: Managed>(&self, group: &GroupId) -> Result<(), kube::Error> {
+        let lists = self.scopes.iter();
+        let lists = lists.map(|scope| self.list_on_in::<M>(scope, group));
+        try_join_all(lists).await.map(drop)
+    }
+
+    async fn list_on_in<M: Managed>(
+        &self,
+        scope: &Scope,
+        group: &GroupId,
+    ) -> Result<(), kube::Error> {
         let selector = format!("{}={}", M::GROUP_FIELD, group.id());
         let params = ListParams::default().limit(PAGE).fields(&selector);
         let (mut uids, mut version) = (BTreeSet::new(), 0);
-        pages(self, params, listed(self.objects::<M>()), |page| {
+        let api = scope.api::<Sent<M>>(&self.client);
+        pages(self, params, listed(api), |page| {
             version = number(page.metadata.resource_version.as_deref());
             for object in page.items {
                 uids.insert(object.uid().unwrap_or_default());
@@ -89,7 +100,7 @@ impl Context {
             }
         })
         .await?;
-        self.left_out::<M>(M::registry(self).forget_on(group, &uids, version));
+        self.left_out::<M>(M::registry(self).forget_on(scope, group, &uids, version));
         Ok(())
     }
 
@@ -99,9 +110,14 @@ impl Context {
     ///
     /// As [`Context::read_others`].
     pub async fn compare<M: Managed>(&self) -> Result<(), kube::Error> {
+        let lists = self.scopes.iter().map(|scope| self.compare_in::<M>(scope));
+        try_join_all(lists).await.map(drop)
+    }
+
+    async fn compare_in<M: Managed>(&self, scope: &Scope) -> Result<(), kube::Error> {
         let params = ListParams::default().limit(PAGE_OF_METADATA);
         let (mut listed, mut version) = (BTreeMap::new(), 0);
-        let api = self.objects::<M>();
+        let api = scope.api::<Sent<M>>(&self.client);
         pages(
             self,
             params,
@@ -130,7 +146,7 @@ impl Context {
             }
         }
         let listed = listed.into_keys().collect();
-        self.left_out::<M>(registry.forget_but(&listed, version));
+        self.left_out::<M>(registry.forget_but(scope, &listed, version));
         Ok(())
     }
 
@@ -161,13 +177,6 @@ impl Context {
         self.accounts.keep(&names, version);
         self.compare::<ServerGroupMembership>().await?;
         self.compare::<ScalingGroupAttachment>().await
-    }
-
-    fn objects<M: Managed>(&self) -> Api<Sent<M>> {
-        match &self.namespace {
-            Some(namespace) => Api::namespaced(self.client.clone(), namespace),
-            None => Api::all(self.client.clone()),
-        }
     }
 }
 

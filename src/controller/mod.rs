@@ -45,6 +45,7 @@ pub mod record;
 pub mod registry;
 pub mod report;
 pub mod scaling_activity;
+pub mod scope;
 pub mod settling;
 pub mod shown_plan;
 pub mod sight;

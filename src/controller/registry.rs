@@ -21,6 +21,7 @@ use super::{
     object::{Facts, Object, is_held, name_of},
     open::Open,
     queue::{Level, Name, Takes},
+    scope::Scope,
     turns::GroupId,
     unreadable::Unreadable,
     version::number,
@@ -42,8 +43,10 @@ struct Inner<M: Object> {
     unreadable: BTreeMap<Name, Left>,
     /// One copy of the name of each account, region and namespace.
     names: BTreeSet<Arc<str>>,
-    /// The number of the list that is being read, or was read last.
+    /// The number of the list that was begun last, whatever its scope.
     list: u64,
+    /// The number of the list of each scope that is being read, or was read last.
+    lists: BTreeMap<Scope, u64>,
 }
 
 #[derive(Debug)]
@@ -170,6 +173,7 @@ impl<M: Object> Default for Registry<M> {
             unreadable: BTreeMap::new(),
             names: BTreeSet::new(),
             list: 0,
+            lists: BTreeMap::new(),
         }))
     }
 }
@@ -248,17 +252,23 @@ impl<M: Object> Registry<M> {
         same.then(|| inner.forget(&name)).flatten()
     }
 
-    /// Begins a list: objects that it lacks at its end are gone.
-    pub fn begin_list(&self) {
-        self.0.lock().list += 1;
+    /// Begins a list of a scope: objects of the scope that it lacks at its end are gone.
+    pub fn begin_list(&self, scope: &Scope) {
+        let mut inner = self.0.lock();
+        inner.list += 1;
+        let number = inner.list;
+        inner.lists.insert(scope.clone(), number);
     }
 
     /// Ends the list. Returns the objects that it lacks, which are forgotten.
-    pub fn end_list(&self) -> Vec<Gone> {
+    pub fn end_list(&self, scope: &Scope) -> Vec<Gone> {
         let mut inner = self.0.lock();
-        let list = inner.list;
-        inner.unreadable.retain(|_, left| left.list >= list);
-        let lacks = inner.objects.iter().filter(|(_, entry)| entry.list < list);
+        let list = inner.lists.get(scope).copied().unwrap_or_default();
+        inner
+            .unreadable
+            .retain(|name, left| left.list >= list || !scope.holds(name));
+        let objects = inner.objects.iter();
+        let lacks = objects.filter(|(name, entry)| entry.list < list && scope.holds(name));
         let lacks: Vec<_> = lacks.map(|(name, _)| name.clone()).collect();
         lacks.iter().filter_map(|name| inner.forget(name)).collect()
     }
@@ -273,21 +283,29 @@ impl<M: Object> Registry<M> {
         entry.is_some_and(|entry| entry.facts.uid == uid && entry.version >= version)
     }
 
-    /// Forgets the objects that a whole list of this version lacks: those that are not among `uids` and no newer than
-    /// the list.
-    pub fn forget_but(&self, uids: &BTreeSet<String>, version: u64) -> Vec<Gone> {
+    /// Forgets the objects of a scope that a whole list of this version lacks: those that are not among `uids` and no
+    /// newer than the list.
+    pub fn forget_but(&self, scope: &Scope, uids: &BTreeSet<String>, version: u64) -> Vec<Gone> {
         let mut inner = self.0.lock();
-        inner
-            .unreadable
-            .retain(|_, left| left.version() > version || uids.contains(left.uid()));
-        let names: Vec<_> = inner.objects.keys().cloned().collect();
+        inner.unreadable.retain(|name, left| {
+            left.version() > version || uids.contains(left.uid()) || !scope.holds(name)
+        });
+        let names = inner.objects.keys().filter(|name| scope.holds(name));
+        let names: Vec<_> = names.cloned().collect();
         inner.forget_lacking(&names, uids, version)
     }
 
     /// As [`Registry::forget_but`], with a list of the objects whose own group this is.
-    pub fn forget_on(&self, group: &GroupId, uids: &BTreeSet<String>, version: u64) -> Vec<Gone> {
+    pub fn forget_on(
+        &self,
+        scope: &Scope,
+        group: &GroupId,
+        uids: &BTreeSet<String>,
+        version: u64,
+    ) -> Vec<Gone> {
         let mut inner = self.0.lock();
-        let names = inner.on.get(group).cloned().unwrap_or_default();
+        let mut names = inner.on.get(group).cloned().unwrap_or_default();
+        names.retain(|name| scope.holds(name));
         inner.forget_lacking(&names, uids, version)
     }
 

@@ -32,6 +32,7 @@ use super::{
     operation::hex,
     pace::backoff,
     registry::Users,
+    scope::Scope,
 };
 use crate::{
     api::{ACCOUNT_FINALIZER, CloudAccount},
@@ -153,17 +154,18 @@ fn due_looks(
     due
 }
 
-/// Whether an account is this installation's business: of several that look after one namespace each, only those whose
+/// Whether an account is this installation's business: of several that look after some namespaces each, only those whose
 /// objects use it, or may, write its status.
 fn concerns(ctx: &Context, name: &str) -> bool {
-    let Some(namespace) = ctx.namespace.as_deref() else {
+    if ctx.scopes.iter().any(Scope::is_everywhere) {
         return true;
-    };
+    }
     let Some(account) = ctx.accounts.get(name) else {
         return false;
     };
     let mut granted = account.grants.iter().flat_map(|grant| &grant.namespaces);
-    granted.any(|granted| granted == "*" || granted == namespace)
+    let ours = |namespace: &str| ctx.scopes.iter().any(|scope| scope.covers(namespace));
+    granted.any(|granted| granted == "*" || ours(granted))
         || account
             .object
             .finalizers()

@@ -10,7 +10,7 @@ use kube::{
 use serde::de::DeserializeOwned;
 use tokio::time::Instant;
 
-use super::{Context, events::chain, managed::Managed, pace, unreadable::Sent};
+use super::{Context, events::chain, managed::Managed, pace, scope::Scope, unreadable::Sent};
 use crate::{
     api::{CloudAccount, ScalingGroupAttachment, ServerGroupMembership},
     timing::Timing,
@@ -19,11 +19,12 @@ use crate::{
 /// Objects in a page of a list: an object may have 330 KB.
 const PAGE: u32 = 100;
 
-/// Keeps the objects of one kind up to date, for ever; `filled` is told whenever a list is complete.
-pub async fn watch_objects<M: Managed>(api: Api<Sent<M>>, ctx: Arc<Context>, filled: impl Fn()) {
+/// Keeps the objects of one kind in one scope up to date, for ever; `filled` is told whenever a list is complete.
+pub async fn watch_objects<M: Managed>(scope: Scope, ctx: Arc<Context>, filled: impl Fn()) {
     let registry = M::registry(&ctx);
+    let api = scope.api::<Sent<M>>(&ctx.client);
     follow::<M>(api, &ctx, |event| match event {
-        Event::Init => registry.begin_list(),
+        Event::Init => registry.begin_list(&scope),
         Event::InitApply(object) | Event::Apply(object) => ctx.saw_sent(object),
         Event::Delete(object) => {
             if let Some(gone) = registry.forget(&object) {
@@ -31,7 +32,7 @@ pub async fn watch_objects<M: Managed>(api: Api<Sent<M>>, ctx: Arc<Context>, fil
             }
         }
         Event::InitDone => {
-            for gone in registry.end_list() {
+            for gone in registry.end_list(&scope) {
                 ctx.gone::<M>(gone);
             }
             filled();

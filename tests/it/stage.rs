@@ -322,7 +322,10 @@ impl Stage {
             transport,
             environment,
             timing,
-            namespace: (!self.everywhere).then(|| self.namespace.clone()),
+            namespaces: match self.everywhere {
+                true => Vec::new(),
+                false => vec![self.namespace.clone()],
+            },
             operator_namespace: self.home.clone(),
             election: self.candidate.map(|identity| {
                 let here = || (Handle::current(), client);

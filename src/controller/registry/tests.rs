@@ -47,6 +47,10 @@ fn merge(into: &mut Value, from: Value) {
     }
 }
 
+fn everywhere() -> Scope {
+    Scope::of(&[]).remove(0)
+}
+
 fn name(name: &str) -> Name {
     Name {
         namespace: "ns".into(),
@@ -110,16 +114,49 @@ fn an_object_made_anew_under_its_name_is_another_one_whatever_its_version() {
 }
 
 #[test]
+fn what_a_list_of_one_namespace_lacks_is_gone_from_there_alone() {
+    let registry = Memberships::default();
+    let [here, there] = &Scope::of(&["ns".into(), "other".into()])[..] else {
+        panic!("they are two");
+    };
+    let elsewhere = || {
+        membership(
+            "a",
+            1,
+            json!({"metadata": {"namespace": "other", "uid": "far"}}),
+        )
+    };
+    let uids = |gone: Vec<Gone>| gone.into_iter().map(|gone| gone.uid).collect::<Vec<_>>();
+    registry.begin_list(here);
+    registry.begin_list(there);
+    registry.learn(membership("b", 1, json!({})));
+    registry.learn(elsewhere());
+    assert!(registry.end_list(here).is_empty() && registry.end_list(there).is_empty());
+    registry.begin_list(there);
+    registry.begin_list(here);
+    assert_eq!(uids(registry.end_list(there)), ["far"]);
+    registry.learn(membership("b", 1, json!({})));
+    assert!(registry.end_list(here).is_empty());
+    registry.learn(elsewhere());
+    let none = BTreeSet::new();
+    let group = group("CLB", "rsp-1");
+    assert_eq!(uids(registry.forget_on(there, &group, &none, 1)), ["far"]);
+    registry.learn(elsewhere());
+    assert_eq!(uids(registry.forget_but(here, &none, 1)), ["uid-b"]);
+    assert_eq!(uids(registry.forget_but(there, &none, 1)), ["far"]);
+}
+
+#[test]
 fn what_a_list_lacks_is_gone() {
     let registry = Memberships::default();
     for name in ["a", "b", "c"] {
         registry.learn(membership(name, 1, json!({})));
     }
-    registry.begin_list();
+    registry.begin_list(&everywhere());
     registry.learn(membership("a", 1, json!({})));
     registry.learn(membership("c", 2, json!({})));
     let gone: Vec<_> = registry
-        .end_list()
+        .end_list(&everywhere())
         .into_iter()
         .map(|gone| gone.uid)
         .collect();
@@ -368,9 +405,12 @@ fn a_whole_list_forgets_what_it_lacks_unless_that_is_newer() {
     let listed = BTreeSet::from(["uid-a".to_owned()]);
     let names =
         |gone: Vec<Gone>| -> Vec<_> { gone.iter().map(|gone| gone.name.to_string()).collect() };
-    let gone = registry.forget_on(&group("CLB", "rsp-1"), &listed, 8);
+    let gone = registry.forget_on(&everywhere(), &group("CLB", "rsp-1"), &listed, 8);
     assert_eq!(names(gone), ["ns/b"], "c was made after the list");
-    assert_eq!(names(registry.forget_but(&listed, 8)), ["ns/d"]);
+    assert_eq!(
+        names(registry.forget_but(&everywhere(), &listed, 8)),
+        ["ns/d"]
+    );
     assert!(registry.knows(&name("c"), "uid-c", 9));
     assert!(!registry.knows(&name("c"), "uid-c", 10));
     assert!(!registry.knows(&name("c"), "another", 9));
@@ -446,8 +486,8 @@ fn an_object_that_cannot_be_read_takes_the_place_of_the_version_before_it() {
     assert!(news.asks.is_some(), "it is looked at again");
     assert!(registry.unreadable_about("rsp-1").is_empty());
     registry.learn_unreadable(unreadable(5)).unwrap();
-    registry.begin_list();
-    registry.end_list();
+    registry.begin_list(&everywhere());
+    registry.end_list(&everywhere());
     assert!(
         registry.unreadable_about("rsp-1").is_empty(),
         "a list lacks it"

@@ -218,7 +218,7 @@ fn operator(
             _ => None,
         }),
         timing,
-        namespace: None,
+        namespaces: Vec::new(),
         operator_namespace: HOME.to_owned(),
         election: start.elects.then(|| Candidate {
             namespace: HOME.to_owned(),
