@@ -35,7 +35,7 @@ use crate::{
         turns::Turns,
         unreadable::tell_unreadable,
         upkeep::{Bell, keep_accounts},
-        watch::{watch_accounts, watch_objects},
+        watch::{watch_accounts, watch_namespaces, watch_objects},
     },
     leader::{Election, Leadership, Lost},
     probes::{self, Readiness},
@@ -181,26 +181,7 @@ impl Operator {
         let leads = watch::channel(false).0;
         // The caches fill before the election is won: a replica that waits is ready to take over.
         let ready = Ready::default();
-        let mut house = JoinSet::new();
-        house.spawn(watch_accounts(
-            Api::all(ctx.client.clone()),
-            Arc::clone(&ctx),
-            ready.one_more(),
-        ));
-        for scope in ctx.scopes.clone() {
-            house.spawn(watch_objects::<ServerGroupMembership>(
-                scope.clone(),
-                Arc::clone(&ctx),
-                ready.one_more(),
-            ));
-            house.spawn(watch_objects::<ScalingGroupAttachment>(
-                scope,
-                Arc::clone(&ctx),
-                ready.one_more(),
-            ));
-        }
-        house.spawn(tell_unreadable(Arc::clone(&ctx), leads.subscribe()));
-        house.spawn(keep_accounts(Arc::clone(&ctx), leads.subscribe()));
+        let mut house = keep_house(&ctx, &ready, &leads);
         let caches = async {
             ready.all().await;
             readiness.set(true);
@@ -224,6 +205,32 @@ impl Operator {
             () = caches => Ok(()),
         }
     }
+}
+
+/// What goes on besides passes, for as long as the process does: the caches, and what is told of them.
+fn keep_house(ctx: &Arc<Context>, ready: &Ready, leads: &watch::Sender<bool>) -> JoinSet<()> {
+    let mut house = JoinSet::new();
+    house.spawn(watch_accounts(
+        Api::all(ctx.client.clone()),
+        Arc::clone(ctx),
+        ready.one_more(),
+    ));
+    house.spawn(watch_namespaces(Arc::clone(ctx), ready.one_more()));
+    for scope in ctx.scopes.clone() {
+        house.spawn(watch_objects::<ServerGroupMembership>(
+            scope.clone(),
+            Arc::clone(ctx),
+            ready.one_more(),
+        ));
+        house.spawn(watch_objects::<ScalingGroupAttachment>(
+            scope,
+            Arc::clone(ctx),
+            ready.one_more(),
+        ));
+    }
+    house.spawn(tell_unreadable(Arc::clone(ctx), leads.subscribe()));
+    house.spawn(keep_accounts(Arc::clone(ctx), leads.subscribe()));
+    house
 }
 
 /// Goes on with the panic of a task, if that is how it ended.

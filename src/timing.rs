@@ -70,6 +70,12 @@ pub struct Timing {
     pub job_patience: Duration,
     /// Until a parked member is tried again (S8).
     pub parked_retry: Duration,
+    /// How soon a look at an account follows on what it is about: what comes together is looked at together.
+    pub account_together: Duration,
+    /// How often the number of objects that use an account is brought up to date at most.
+    pub account_numbers: Duration,
+    /// How often an account that works is looked at.
+    pub account_look: Duration,
     /// The quick beat at first.
     pub quick_beat_min: Duration,
     /// The quick beat at last.
@@ -126,6 +132,9 @@ impl Timing {
             return_window: Duration::from_hours(1),
             job_patience: Duration::from_mins(15),
             parked_retry: Duration::from_hours(1),
+            account_together: Duration::from_secs(1),
+            account_numbers: Duration::from_secs(30),
+            account_look: Duration::from_mins(5),
             quick_beat_min: Duration::from_secs(2),
             quick_beat_max: Duration::from_secs(30),
             backoff_min: Duration::from_secs(1),
@@ -164,6 +173,9 @@ impl Timing {
             return_window: fast(whole.return_window),
             job_patience: fast(whole.job_patience),
             parked_retry: fast(whole.parked_retry),
+            account_together: fast(whole.account_together),
+            account_numbers: fast(whole.account_numbers),
+            account_look: fast(whole.account_look),
             quick_beat_min: fast(whole.quick_beat_min),
             quick_beat_max: fast(whole.quick_beat_max),
             backoff_min: fast(whole.backoff_min),

@@ -1,5 +1,7 @@
 //! `CloudAccount`: as whom objects act, and who may.
 
+use std::collections::BTreeMap;
+
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use kube::{CustomResource, KubeSchema};
 use schemars::JsonSchema;
@@ -63,6 +65,53 @@ pub struct CloudAccountSpec {
     #[schemars(length(max = 200))]
     #[x_kube(merge_strategy = ListMerge::Map(vec!["name".into()]))]
     pub grants: Option<Vec<Grant>>,
+}
+
+/// Labels of namespaces. Everything that is asked has to hold; a selector that asks nothing is refused.
+#[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, Default, PartialEq, Eq)]
+#[serde(rename_all = "camelCase")]
+#[x_kube(validation = Rule::new("(has(self.matchLabels) && self.matchLabels.size() > 0) || (has(self.matchExpressions) && self.matchExpressions.size() > 0)")
+    .message("a selector that asks nothing would match every namespace: write namespaces: ['*'] if that is meant"))]
+pub struct NamespaceSelector {
+    /// Labels that the namespace has, each with this value.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(extend("maxProperties" = 20))]
+    pub match_labels: Option<BTreeMap<String, String>>,
+    /// Conditions on its labels.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 20))]
+    pub match_expressions: Option<Vec<LabelCondition>>,
+}
+
+/// A condition on one label.
+#[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq, Eq)]
+#[serde(rename_all = "camelCase")]
+#[x_kube(validation = Rule::new("self.operator in ['In', 'NotIn'] ? has(self.values) && self.values.size() > 0 : !has(self.values) || self.values.size() == 0")
+    .message("In and NotIn need values; Exists and DoesNotExist take none")
+    .field_path(".values"))]
+pub struct LabelCondition {
+    /// The label's key.
+    #[schemars(length(min = 1, max = 317))]
+    pub key: String,
+    /// `In` or `NotIn` the values; `Exists` or `DoesNotExist`. As everywhere in Kubernetes, a namespace without the label is `NotIn`.
+    pub operator: LabelOperator,
+    /// The values that `In` and `NotIn` compare with.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 50), inner(length(max = 63)))]
+    pub values: Option<Vec<String>>,
+}
+
+/// How a label is compared.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub enum LabelOperator {
+    /// It has one of the values.
+    In,
+    /// It has none of the values, or is absent.
+    NotIn,
+    /// It is there.
+    Exists,
+    /// It is absent.
+    DoesNotExist,
 }
 
 /// Whether the account works, as whom objects act, and who uses it. The operator writes it, and nobody else may.
@@ -137,6 +186,9 @@ pub struct Grant {
         )
     )]
     pub namespaces: Option<Vec<String>>,
+    /// Namespaces with these labels may use it too: a namespace that is named or selected suffices.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub namespace_selector: Option<NamespaceSelector>,
     /// Regions, or `*`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(

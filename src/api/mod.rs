@@ -12,7 +12,10 @@ pub mod membership;
 mod schema;
 pub mod status;
 
-pub use account::{CloudAccount, CloudAccountSpec, CloudAccountStatus, Grant, NetworkType, UsedBy};
+pub use account::{
+    CloudAccount, CloudAccountSpec, CloudAccountStatus, Grant, LabelCondition, LabelOperator,
+    NamespaceSelector, NetworkType, UsedBy,
+};
 pub use attachment::{
     AttachedServerGroup, AttachedServerGroupType, AttachmentCounts, AttachmentRemoval,
     ScalingGroupAttachment, ScalingGroupAttachmentSpec, ScalingGroupAttachmentStatus,

@@ -18,7 +18,6 @@ use server_group_core::{claim::Claimant, purpose::Purpose, reason::Reason, verdi
 
 use super::{
     Context,
-    accounts::Account,
     authorize::{self, Access},
     change::Change,
     ended::{Judged, Wait, Waits},
@@ -350,7 +349,8 @@ impl<'c, M: Managed> Pass<'c, M> {
         let read = try_join(self.ctx.read_others(groups), account);
         let ((), account) = read.await.map_err(Stop::Kubernetes)?;
         let account = account.and_then(Sent::readable);
-        authorize::check(account.as_ref().map(Account::from).as_ref(), &self.object)
+        let account = account.map(|account| self.ctx.accounts.read(&account));
+        authorize::check(account.as_ref(), &self.object)
             .map_err(|_| Stop::Superseded("the grant is gone"))?;
         self.still_wanted()?;
         if groups

@@ -145,6 +145,12 @@ pub async fn reconcile<M: Pipeline>(ctx: &Context, name: &Name, work: Work) -> N
         }
         Ok(Concluded::Waits(Wait::Groups(groups))) => Next::With(groups),
         Ok(Concluded::Gone) => gone(pass, name),
+        Err(stop) if stop.is_forbidden() && pass.is_left_without_rights().await => {
+            match pass.let_go().await {
+                Ok(_) => gone(pass, name),
+                Err(stop) => Next::After(after(&mut pass, &stop), Level::Sweep),
+            }
+        }
         Err(stop) => {
             // An object that somebody changed meanwhile is looked at soon. A failure waits like every other failure.
             let level = match stop {

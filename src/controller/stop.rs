@@ -25,6 +25,14 @@ impl Stop {
     }
 }
 
+impl Stop {
+    /// Whether Kubernetes does not let us.
+    #[must_use]
+    pub fn is_forbidden(&self) -> bool {
+        matches!(self, Self::Kubernetes(kube::Error::Api(status)) if status.is_forbidden())
+    }
+}
+
 impl From<cloud::Error> for Judged {
     fn from(error: cloud::Error) -> Self {
         Self::because(reason_for(error.kind), status_text(&error))

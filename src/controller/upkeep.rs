@@ -5,10 +5,12 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
+    panic::AssertUnwindSafe,
     sync::Arc,
     time::Duration,
 };
 
+use futures::FutureExt;
 use kube::{
     Api, ResourceExt,
     api::{Patch, PatchParams, PostParams},
@@ -39,12 +41,6 @@ use crate::{
     cloud::{self, Cloud},
 };
 
-/// How often the number of users is brought up to date at most.
-const NUMBERS: Duration = Duration::from_secs(30);
-/// How soon a look follows on what it is about: what comes together is looked at together.
-const TOGETHER: Duration = Duration::from_secs(1);
-/// How often credentials that work are tried again.
-const REGULARLY: Duration = Duration::from_mins(5);
 /// Where STS is asked if neither an object nor a grant names a region.
 const ANYWHERE: &str = "cn-hangzhou";
 /// Failures in a row from which on what may pass by itself is told.
@@ -107,12 +103,12 @@ pub async fn keep_accounts(ctx: Arc<Context>, mut leads: watch::Receiver<bool>) 
         tokio::select! {
             biased;
             Some(ended) = looks.join_next() => {
-                let (name, upkeep) = ended.expect("a look does not panic");
+                let (name, upkeep) = ended.expect("a panic is caught within");
                 accounts.insert(name, Some(upkeep));
             }
             () = ctx.upkeep.rung.notified() => {
                 // As many of these may come at once as there are objects.
-                tokio::time::sleep(TOGETHER).await;
+                tokio::time::sleep(ctx.timing.account_together).await;
             }
             () = tokio::time::sleep_until(next), if accounts.values().any(Option::is_some) => {}
         }
@@ -185,10 +181,25 @@ fn users_of(ctx: &Context, account: &str) -> Users {
     }
 }
 
-async fn look(ctx: Arc<Context>, name: String, mut upkeep: Upkeep) -> (String, Upkeep) {
-    let users = users_of(&ctx, &name);
+/// Looks at one account. A mistake of ours about one must not take the others along.
+async fn look(ctx: Arc<Context>, name: String, upkeep: Upkeep) -> (String, Upkeep) {
+    let look = AssertUnwindSafe(look_at(&ctx, &name, upkeep)).catch_unwind();
+    let upkeep = look.await.unwrap_or_else(|_| {
+        let again_in = ctx.timing.backoff_max;
+        tracing::error!(account = %name, "the look at the account panicked: please report this; trying again in {again_in:?}");
+        Upkeep {
+            due: ctx.now() + again_in,
+            refused: 1,
+            ..Upkeep::default()
+        }
+    });
+    (name, upkeep)
+}
+
+async fn look_at(ctx: &Context, name: &str, mut upkeep: Upkeep) -> Upkeep {
+    let users = users_of(ctx, name);
     upkeep.users = (users.objects, users.held);
-    let next = match tend(&ctx, &name, &users, &mut upkeep).await {
+    let next = match tend(ctx, name, &users, &mut upkeep).await {
         Ok(next) => {
             upkeep.refused = 0;
             next
@@ -201,7 +212,7 @@ async fn look(ctx: Arc<Context>, name: String, mut upkeep: Upkeep) -> (String, U
         }
     };
     upkeep.due = ctx.now() + next;
-    (name, upkeep)
+    upkeep
 }
 
 /// Holds the account or lets it go, and says in its status how it stands. Returns when to look again.
@@ -216,7 +227,7 @@ async fn tend(
         hold_or_let_go(ctx, &account, users.held > 0).await?;
     }
     let Some(account) = ctx.accounts.get(name) else {
-        return Ok(REGULARLY);
+        return Ok(ctx.timing.account_look);
     };
     upkeep.version = account.version();
     let object = &account.object;
@@ -225,7 +236,7 @@ async fn tend(
     let mut next = match &identity {
         Ok(_) => {
             upkeep.failures = 0;
-            REGULARLY
+            ctx.timing.account_look
         }
         Err(_) => {
             upkeep.failures = upkeep.failures.saturating_add(1);
@@ -251,9 +262,10 @@ async fn tend(
     }
     if let (Some(before), Some(written)) = (before, upkeep.written)
         && differ_in_numbers_alone(before, &told)
-        && ctx.now() < written + NUMBERS
+        && ctx.now() < written + ctx.timing.account_numbers
     {
-        next = next.min((written + NUMBERS).saturating_sub(ctx.now()));
+        let due = written + ctx.timing.account_numbers;
+        next = next.min(due.saturating_sub(ctx.now()));
         return Ok(next);
     }
     upkeep.written = Some(ctx.now());

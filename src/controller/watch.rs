@@ -3,6 +3,7 @@
 use std::{fmt::Debug, sync::Arc, time::Duration};
 
 use futures::StreamExt;
+use k8s_openapi::api::core::v1::Namespace;
 use kube::{
     Api, Resource, ResourceExt,
     runtime::{WatchStreamExt, utils::Backoff, watcher, watcher::Event},
@@ -10,7 +11,10 @@ use kube::{
 use serde::de::DeserializeOwned;
 use tokio::time::Instant;
 
-use super::{Context, events::chain, managed::Managed, pace, scope::Scope, unreadable::Sent};
+use super::{
+    Context, accounts::Selects, events::chain, managed::Managed, pace, scope::Scope,
+    unreadable::Sent,
+};
 use crate::{
     api::{CloudAccount, ScalingGroupAttachment, ServerGroupMembership},
     timing::Timing,
@@ -70,6 +74,38 @@ pub async fn watch_accounts(api: Api<Sent<CloudAccount>>, ctx: Arc<Context>, fil
             for name in ctx.accounts.end_list() {
                 changed(&name);
             }
+            filled();
+        }
+    })
+    .await;
+}
+
+/// Keeps the labels of namespaces up to date, from the moment a grant selects by them, and wakes the objects that use an
+/// account whose grants that changed. `filled` is told once the labels are known, or nobody has to know them.
+pub async fn watch_namespaces(ctx: Arc<Context>, filled: impl Fn()) {
+    let mut selects = ctx.accounts.selects();
+    // The sender lives as long as the context.
+    let known = selects.wait_for(|selects| *selects != Selects::Unknown);
+    if known.await.is_ok_and(|selects| *selects == Selects::No) {
+        filled();
+        _ = selects.wait_for(|selects| *selects == Selects::Yes).await;
+    }
+    let changed = |names: Vec<String>| {
+        for name in names {
+            ctx.account_changed::<ServerGroupMembership>(&name);
+            ctx.account_changed::<ScalingGroupAttachment>(&name);
+        }
+    };
+    let namespaces = Api::<Sent<Namespace>>::all(ctx.client.clone());
+    follow::<Namespace>(namespaces, &ctx, |event| match event {
+        Event::Init => ctx.accounts.begin_namespaces(),
+        Event::InitApply(namespace) | Event::Apply(namespace) => {
+            let labels = namespace.labels().clone();
+            changed(ctx.accounts.learn_namespace(&namespace.name_any(), labels));
+        }
+        Event::Delete(namespace) => changed(ctx.accounts.forget_namespace(&namespace.name_any())),
+        Event::InitDone => {
+            changed(ctx.accounts.end_namespaces());
             filled();
         }
     })

@@ -1,5 +1,6 @@
 //! The writes of a pass to Kubernetes: status, always with the version it was read with (S2), and its finalizer.
 
+use k8s_openapi::api::core::v1::Namespace;
 use kube::{
     Api, Client, ResourceExt,
     api::{Patch, PatchParams, PostParams},
@@ -7,7 +8,12 @@ use kube::{
 use serde_json::json;
 
 use super::{
-    ended::Ended, managed::Managed, object::is_held, pass::Pass, report::Report, stop::Stop,
+    ended::Ended,
+    managed::Managed,
+    object::{is_held, name_of},
+    pass::Pass,
+    report::Report,
+    stop::Stop,
 };
 use crate::api::FINALIZER;
 
@@ -66,6 +72,30 @@ impl<M: Managed> Pass<'_, M> {
             }
         }
         Ok(Ended::LetGo)
+    }
+
+    /// Whether nothing can be written down for a deleted object any more: its namespace is being deleted too, and the
+    /// rights in it went first. They do not come back, so what the object registered stays in the cloud.
+    pub async fn is_left_without_rights(&self) -> bool {
+        if !self.deleting() {
+            return false;
+        }
+        let namespace = self.object.namespace().unwrap_or_default();
+        let namespaces = Api::<Namespace>::all(self.ctx.client.clone());
+        let ends = match self.ctx.ask(namespaces.get_opt(&namespace)).await {
+            Ok(found) => found.is_some_and(|found| found.metadata.deletion_timestamp.is_some()),
+            Err(_) => false,
+        };
+        if ends {
+            let registered = &self.record.ledger.registered;
+            let named: Vec<_> = registered.iter().map(ToString::to_string).collect();
+            tracing::warn!(
+                object = %name_of(&self.object),
+                left = named.join(", "),
+                "the rights in a namespace that is being deleted are gone: the object goes, and what it registered stays"
+            );
+        }
+        ends
     }
 
     async fn patch_finalizers(&mut self, finalizers: Vec<String>) -> Result<(), Stop> {

@@ -1,5 +1,6 @@
 //! What an account says of itself, and that it stays for as long as objects need it.
 
+use k8s_openapi::api::core::v1::Namespace;
 use kube::{
     Api,
     api::{DeleteParams, Patch, PatchParams},
@@ -198,4 +199,111 @@ async fn an_installation_leaves_finalizers_and_numbers_of_others_alone() {
         .patch(&name, &params, &Patch::Merge(&none))
         .await
         .unwrap();
+}
+
+/// Gives the stage's namespace this label, or takes it away.
+async fn label_namespace(stage: &Stage, team: Value) {
+    let labels = json!({"metadata": {"labels": {"team": team}}});
+    let namespaces = Api::<Namespace>::all(stage.client.clone());
+    let (params, patch) = (PatchParams::default(), Patch::Merge(&labels));
+    namespaces
+        .patch(&stage.namespace, &params, &patch)
+        .await
+        .unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_grant_by_labels_holds_for_as_long_as_the_namespace_has_them() {
+    let stage = Stage::new("account-labels").await;
+    let team = format!("of-{}", stage.namespace);
+    stage
+        .grant(&[json!({
+            "name": "team", "namespaceSelector": {"matchLabels": {"team": team}}, "regions": ["*"],
+            "serverGroups": ["*"], "servers": ["*"],
+        })])
+        .await;
+    ServerGroupMembership::prepare(&stage);
+    ServerGroupMembership::put(&stage, OTHER);
+    ServerGroupMembership::list(&stage, "web", 0..2, json!({})).await;
+    stage
+        .reason::<ServerGroupMembership>("web", "NotGranted")
+        .await;
+    assert_eq!(stage.all_calls(), 0);
+    label_namespace(&stage, json!(team)).await;
+    stage
+        .reason::<ServerGroupMembership>("web", "Converged")
+        .await;
+    label_namespace(&stage, Value::Null).await;
+    stage
+        .reason::<ServerGroupMembership>("web", "NotGranted")
+        .await;
+    let calls = stage.all_calls();
+    stage.delete::<ServerGroupMembership>("web").await;
+    let deleted = |web: &ServerGroupMembership| {
+        web.metadata.deletion_timestamp.is_some()
+            && crate::stage::ready(web).is_some_and(|(reason, at)| {
+                reason == "NotGranted" && Some(at) == web.metadata.generation
+            })
+    };
+    stage.until("its deletion is seen", "web", deleted).await;
+    assert_eq!(
+        stage.all_calls(),
+        calls,
+        "nothing is called without a grant"
+    );
+    label_namespace(&stage, json!(team)).await;
+    stage.gone::<ServerGroupMembership>("web").await;
+    assert_eq!(ServerGroupMembership::present(&stage), [OTHER]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_selector_that_would_match_every_namespace_by_asking_nothing_is_refused() {
+    let stage = Stage::without_operator("account-selector").await;
+    for (selector, words) in [
+        (json!({}), "asks nothing"),
+        (json!({"matchLabels": {}}), "asks nothing"),
+        (
+            json!({"matchExpressions": [{"key": "a", "operator": "In"}]}),
+            "In and NotIn need values",
+        ),
+        (
+            json!({"matchExpressions": [{"key": "a", "operator": "Exists", "values": ["b"]}]}),
+            "Exists and DoesNotExist take none",
+        ),
+        (
+            json!({"matchExpressions": [{"key": "a", "operator": "Has"}]}),
+            "Unsupported value",
+        ),
+    ] {
+        let grants = json!({"spec": {"grants": [{"name": "a", "namespaceSelector": selector}]}});
+        let (params, patch) = (PatchParams::default(), Patch::Merge(&grants));
+        let refused = accounts(&stage)
+            .patch(&stage.account(), &params, &patch)
+            .await;
+        let refused = refused.unwrap_err().to_string();
+        assert!(refused.contains(words), "{selector}: {refused}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_operator_of_two_namespaces_looks_after_both_with_rights_in_them_alone() {
+    let mut one = Stage::without_operator("account-two").await;
+    let namespace = crate::stage::control_plane()
+        .await
+        .namespace("account-two")
+        .await
+        .unwrap();
+    let two = one.beside_with_rights(namespace).await;
+    one.start_for(&[&one.namespace.clone(), &two.namespace]);
+    ServerGroupMembership::prepare(&one);
+    ServerGroupMembership::list(&one, "web", 0..2, json!({})).await;
+    one.reason::<ServerGroupMembership>("web", "Converged")
+        .await;
+    ServerGroupMembership::list(&two, "more", 2..4, json!({})).await;
+    two.reason::<ServerGroupMembership>("more", "Converged")
+        .await;
+    assert_eq!(ServerGroupMembership::present(&one), [0, 1, 2, 3]);
+    two.delete::<ServerGroupMembership>("more").await;
+    two.gone::<ServerGroupMembership>("more").await;
+    assert_eq!(ServerGroupMembership::present(&one), [0, 1]);
 }

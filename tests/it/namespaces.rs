@@ -4,17 +4,21 @@
 //! plane of their own: on the one that the others share, namespaces stay.
 
 use control_plane::{ControlPlane, Options};
-use k8s_openapi::api::{core::v1::Namespace, events::v1::Event, rbac::v1::ClusterRoleBinding};
+use k8s_openapi::api::{
+    core::v1::Namespace,
+    events::v1::Event,
+    rbac::v1::{ClusterRoleBinding, RoleBinding},
+};
 use kube::{
     Api, Resource,
-    api::{DeleteParams, ObjectMeta, PostParams},
+    api::{DeleteParams, ListParams, ObjectMeta, Patch, PatchParams, PostParams},
 };
 use serde_json::json;
 use server_group_operator::api::{CloudAccount, ScalingGroupAttachment, ServerGroupMembership};
 use server_group_sim::{When, world::Product};
 use tokio::sync::OnceCell;
 
-use crate::stage::{Stage, install, instance, instances};
+use crate::stage::{Rights, Stage, install, instance, instances};
 
 type Membership = ServerGroupMembership;
 type Attachment = ScalingGroupAttachment;
@@ -57,10 +61,14 @@ async fn control_plane() -> &'static ControlPlane {
 
 /// A namespace with three members and an attachment registered, and nobody else who serves.
 async fn stage(released: bool) -> Stage {
+    stage_with(Rights::Everywhere, released).await
+}
+
+async fn stage_with(rights: Rights, released: bool) -> Stage {
     let control_plane = control_plane().await;
     let home = control_plane.namespace("home").await.unwrap();
     let namespace = control_plane.namespace("doomed").await.unwrap();
-    let mut stage = Stage::at(control_plane, namespace, home).await;
+    let mut stage = Stage::at(control_plane, namespace, home, rights).await;
     {
         let mut world = stage.simulator.world();
         world.create_group(Product::Clb, "rsp-web");
@@ -198,8 +206,15 @@ async fn deletion_reaches_the_objects(stage: &Stage) {
 async fn take_away(stage: &Stage, first: First) {
     let reason = if first == First::Account {
         let accounts = Api::<CloudAccount>::all(stage.client.clone());
-        let params = DeleteParams::default();
-        accounts.delete(&stage.account(), &params).await.unwrap();
+        let (name, params) = (stage.account(), DeleteParams::default());
+        accounts.delete(&name, &params).await.unwrap();
+        // It would wait for its objects: somebody takes its finalizer away.
+        let none = json!({"metadata": {"finalizers": null}});
+        let params = PatchParams::default();
+        accounts
+            .patch(&name, &params, &Patch::Merge(&none))
+            .await
+            .unwrap();
         "AccountNotFound"
     } else {
         stage.grant(&[]).await;
@@ -288,4 +303,18 @@ async fn a_namespace_ends_at_once_without_account_or_grant_when_its_objects_are_
         assert_eq!(left(&stage), (3, true), "{first:?}\n{}", stage.calls());
     })
     .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_namespace_ends_though_the_rights_in_it_went_first_and_what_was_registered_stays() {
+    let stage = stage_with(Rights::Here, true).await;
+    let bindings = Api::<RoleBinding>::namespaced(stage.client.clone(), &stage.namespace);
+    let all = ListParams::default();
+    bindings
+        .delete_collection(&DeleteParams::default(), &all)
+        .await
+        .unwrap();
+    delete_namespace(&stage).await;
+    namespace_is_gone(&stage).await;
+    assert_eq!(left(&stage), (3, true), "{}", stage.calls());
 }

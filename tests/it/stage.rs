@@ -10,6 +10,7 @@ use std::{
 };
 
 use control_plane::{ControlPlane, Patience};
+use k8s_openapi::api::rbac::v1::{Role, RoleBinding};
 use kube::{
     Api, Client, Resource, ResourceExt,
     api::{DeleteParams, ListParams, ObjectMeta, Patch, PatchParams, PostParams},
@@ -59,6 +60,8 @@ pub struct Stage {
     account: String,
     /// Whether the next operator looks at every namespace that its client shows it, and not at this one alone.
     pub everywhere: bool,
+    /// The namespaces that the operator looks after, if not this one alone.
+    namespaces: Vec<String>,
     operator_client: Client,
     operator_config: kube::Config,
     /// How the next operator signs.
@@ -118,7 +121,8 @@ pub async fn install(control_plane: &'static ControlPlane) {
             server_group_operator::telemetry::start(&filter).unwrap();
         }
     });
-    for path in ["crds", "deploy/rbac/clusterrole.yaml"] {
+    let roles = "deploy/rbac/namespaced/clusterrole.yaml";
+    for path in ["crds", "deploy/rbac/clusterrole.yaml", roles] {
         let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(path);
         tokio::task::spawn_blocking(move || control_plane.apply(&path))
             .await
@@ -145,6 +149,42 @@ pub async fn install(control_plane: &'static ControlPlane) {
     eventually("the three kinds are served", served).await;
 }
 
+/// The rights that the operator of a stage has in Kubernetes; both are those that are shipped.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Rights {
+    /// Those for some namespaces alone.
+    Here,
+    /// Those for all namespaces.
+    Everywhere,
+}
+
+/// Gives the service account in `home` the shipped rights in one namespace, and waits until they hold.
+async fn grant_rights_in(admin: &Client, namespace: &str, home: &str, operator: Client) {
+    const SHIPPED: &str = include_str!("../../deploy/rbac/namespaced/role.yaml");
+    let [role, binding] = &SHIPPED.split("\n---\n").collect::<Vec<_>>()[..] else {
+        panic!("a Role and its RoleBinding are shipped");
+    };
+    let mut role: Role = serde_saphyr::from_str(role).unwrap();
+    let mut binding: RoleBinding = serde_saphyr::from_str(binding).unwrap();
+    role.metadata.namespace = Some(namespace.to_owned());
+    binding.metadata.namespace = Some(namespace.to_owned());
+    for subject in binding.subjects.iter_mut().flatten() {
+        "operator".clone_into(&mut subject.name);
+        subject.namespace = Some(home.to_owned());
+    }
+    let params = PostParams::default();
+    let roles = Api::<Role>::namespaced(admin.clone(), namespace);
+    roles.create(&params, &role).await.unwrap();
+    let bindings = Api::<RoleBinding>::namespaced(admin.clone(), namespace);
+    bindings.create(&params, &binding).await.unwrap();
+    let objects = Api::<ServerGroupMembership>::namespaced(operator, namespace);
+    let one = ListParams::default().limit(1);
+    eventually("the rights hold", || async {
+        objects.list(&one).await.ok()
+    })
+    .await;
+}
+
 fn http_get(uri: &str) -> axum::http::Request<Vec<u8>> {
     axum::http::Request::get(uri).body(Vec::new()).unwrap()
 }
@@ -161,15 +201,29 @@ impl Stage {
     pub async fn without_operator(name: &str) -> Self {
         let control_plane = control_plane().await;
         let namespace = control_plane.namespace(name).await.unwrap();
-        Self::at(control_plane, namespace.clone(), namespace).await
+        Self::at(control_plane, namespace.clone(), namespace, Rights::Here).await
     }
 
     /// A stage on which nothing acts yet, whose operator has its service account in the namespace `home`.
-    pub async fn at(control_plane: &ControlPlane, namespace: String, home: String) -> Self {
+    pub async fn at(
+        control_plane: &ControlPlane,
+        namespace: String,
+        home: String,
+        rights: Rights,
+    ) -> Self {
+        let role = match rights {
+            Rights::Here => "server-group-operator-namespaced",
+            Rights::Everywhere => "server-group-operator",
+        };
         let access = control_plane
-            .service_account(&home, "operator", "server-group-operator")
+            .service_account(&home, "operator", role)
             .await
             .unwrap();
+        if rights == Rights::Here {
+            let client = access.client().await.unwrap();
+            let admin = control_plane.admin().client().await.unwrap();
+            grant_rights_in(&admin, &namespace, &home, client).await;
+        }
         let mut config = access.config().await.unwrap();
         config.default_retry = false;
         let operator_client = Client::try_from(config.clone()).unwrap();
@@ -187,6 +241,7 @@ impl Stage {
             namespace,
             home,
             everywhere: false,
+            namespaces: Vec::new(),
             operator_client,
             operator_config: config,
             signature: Signature::V3,
@@ -209,6 +264,7 @@ impl Stage {
             home: self.home.clone(),
             account: self.account.clone(),
             everywhere: self.everywhere,
+            namespaces: Vec::new(),
             operator_client: self.operator_client.clone(),
             operator_config: self.operator_config.clone(),
             signature: self.signature,
@@ -217,6 +273,20 @@ impl Stage {
             running: None,
             unlisted: self.unlisted.clone(),
         }
+    }
+
+    /// As [`Stage::beside`], where the operator of this stage has its rights too.
+    pub async fn beside_with_rights(&self, namespace: String) -> Self {
+        let config = self.operator_config();
+        let client = Client::try_from(config).unwrap();
+        grant_rights_in(&self.client, &namespace, &self.home, client).await;
+        self.beside(namespace).await
+    }
+
+    /// Starts an operator that looks after these namespaces.
+    pub fn start_for(&mut self, namespaces: &[&String]) {
+        self.namespaces = namespaces.iter().copied().cloned().collect();
+        self.start();
     }
 
     /// The name of the account.
@@ -324,7 +394,8 @@ impl Stage {
             timing,
             namespaces: match self.everywhere {
                 true => Vec::new(),
-                false => vec![self.namespace.clone()],
+                false if self.namespaces.is_empty() => vec![self.namespace.clone()],
+                false => self.namespaces.clone(),
             },
             operator_namespace: self.home.clone(),
             election: self.candidate.map(|identity| {
@@ -677,13 +748,13 @@ impl Stage {
         self.simulator.world().changing_calls().count()
     }
 
-    /// How many calls of any kind were made.
+    /// How many calls were made for objects: an account asks for itself whose its keys are.
     pub fn all_calls(&self) -> usize {
         self.simulator
             .world()
             .audit
             .iter()
-            .filter(|entry| entry.service != "time")
+            .filter(|entry| entry.service != "time" && entry.action != "GetCallerIdentity")
             .count()
     }
 }

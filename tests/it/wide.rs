@@ -13,7 +13,7 @@ use axum::http::{Request, Response};
 use kube::client::{Body, ClientBuilder};
 use tower::{Layer, Service};
 
-use crate::stage::{Stage, control_plane, timing};
+use crate::stage::{Rights, Stage, control_plane, timing};
 use server_group_operator::timing::Timing;
 
 /// Two namespaces, and an operator that looks at both.
@@ -27,9 +27,11 @@ pub struct Wide {
 impl Wide {
     /// Nothing acts yet.
     pub async fn without_operator(name: &str) -> Self {
-        let mut one = Stage::without_operator(name).await;
+        let control_plane = control_plane().await;
+        let first = control_plane.namespace(name).await.unwrap();
+        let mut one = Stage::at(control_plane, first.clone(), first, Rights::Everywhere).await;
         one.everywhere = true;
-        let namespace = control_plane().await.namespace(name).await.unwrap();
+        let namespace = control_plane.namespace(name).await.unwrap();
         let two = one.beside(namespace).await;
         Self { one, two }
     }

@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 
 /// One grant. An absent or empty list grants nothing; `*` grants everything.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Grant {
     /// Namespaces whose objects may use it.
     pub namespaces: Vec<String>,
