@@ -84,6 +84,9 @@ struct Run {
         value_name = "NAMESPACE"
     )]
     namespaces: Vec<String>,
+    /// Looks at everything and shows what would be done, as in Plan mode, and changes nothing: neither the cloud, nor a finalizer.
+    #[arg(long, env = "SERVER_GROUP_OPERATOR_READ_ONLY")]
+    read_only: bool,
     /// Whether replicas elect a leader. Turn it off only where there is never more than one.
     #[arg(long, env = "SERVER_GROUP_OPERATOR_LEADER_ELECT", default_value_t = true, action = clap::ArgAction::Set, value_name = "BOOL")]
     leader_elect: bool,
@@ -219,7 +222,7 @@ async fn operator(flags: Run, lease: &Handle) -> anyhow::Result<Operator> {
             flags.listen
         )
     })?;
-    let namespaces = flags.namespaces;
+    let (namespaces, read_only) = (flags.namespaces, flags.read_only);
     let namespace = flags
         .operator_namespace
         .or_else(|| std::env::var("POD_NAMESPACE").ok())
@@ -248,6 +251,7 @@ async fn operator(flags: Run, lease: &Handle) -> anyhow::Result<Operator> {
         environment: Environment::of_process(),
         timing,
         namespaces,
+        read_only,
         operator_namespace: namespace,
         election,
         probes: Some(probes),

@@ -54,6 +54,8 @@ pub struct Operator {
     pub timing: Timing,
     /// The namespaces whose objects are looked after; none = all.
     pub namespaces: Vec<String>,
+    /// Whether everything is looked at and shown, and nothing changed.
+    pub read_only: bool,
     /// Where the Secrets of accounts are.
     pub operator_namespace: String,
     /// Where the lease lives; `None` = no election, for runs of a single replica.
@@ -128,6 +130,7 @@ impl Operator {
             transport,
             timing,
             namespaces,
+            read_only,
             operator_namespace,
             election,
             ..
@@ -168,6 +171,7 @@ impl Operator {
             attachment_lists: Joined::default(),
             membership_memories: Memories::default(),
             attachment_memories: Memories::default(),
+            read_only,
             signals,
             turns: Turns::default(),
             orphans: Orphans::default(),

@@ -22,7 +22,6 @@ use super::{
     apply::Applied,
     converge::Pipeline,
     ended::{Ended, Judged},
-    object::Object,
     pass::Pass,
     report::{Counts, Seen, plain_message},
     shown_plan,
@@ -90,7 +89,7 @@ impl Pipeline for ScalingGroupAttachment {
         pass.contest(&planned.awaits, &mut planned.held, &mut planned.conflicts);
         pass.forget_absent(&planned.absent, view.begun);
         let mut counts = planned.counts;
-        if pass.object.planning() && !pass.deleting() {
+        if pass.only_plans() {
             // Changes that are only planned count neither as coming nor as going.
             counts.attaching = counts.attaching.saturating_sub(planned.attach.len());
             let going = planned.detach.len() + planned.leave.len();

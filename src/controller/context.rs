@@ -54,6 +54,8 @@ pub struct Context {
     pub membership_memories: memory::Memories<ServerKey>,
     /// Counts and waits of attachments.
     pub attachment_memories: memory::Memories<AttachmentKey>,
+    /// Whether the operator shows what it would do and changes nothing.
+    pub read_only: bool,
     /// The way to the queue.
     pub signals: signals::Signals,
     /// Turns on groups.

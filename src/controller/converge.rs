@@ -166,7 +166,7 @@ async fn act_on<M: Pipeline>(
         return Ok(pass.resting().into());
     }
     let shown = M::plan_for_status(&planned, wishes);
-    if pass.object.planning() && !pass.deleting() {
+    if pass.only_plans() {
         return Ok(pass.planned(shown).into());
     }
     if !M::is_open(view) {

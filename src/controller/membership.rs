@@ -24,7 +24,6 @@ use super::{
     apply::Applied,
     converge::Pipeline,
     ended::{Ended, Judged, Waits},
-    object::Object,
     pass::Pass,
     report::{Counts, Seen, plain_message},
     shown_plan,
@@ -101,7 +100,7 @@ impl Pipeline for ServerGroupMembership {
         pass.contest(&planned.awaits, &mut planned.held, &mut planned.conflicts);
         pass.forget_absent(&planned.absent, view.begun);
         let mut counts = planned.counts;
-        if pass.object.planning() && !pass.deleting() {
+        if pass.only_plans() {
             // Changes that are only planned count neither as coming nor as going.
             counts.joining = counts.joining.saturating_sub(planned.add.len());
             let going = planned.remove.len() + planned.drain.len();

@@ -194,6 +194,11 @@ impl<'c, M: Managed> Pass<'c, M> {
         self.object.suspended() || self.object.planning()
     }
 
+    /// Whether differences are shown and left: in `Plan` mode, or because the whole operator only reads.
+    pub fn only_plans(&self) -> bool {
+        (self.object.planning() || self.ctx.read_only) && !self.deleting()
+    }
+
     /// Whether the entries that it registered stay when it goes: because its deletion policy says so, or because it is
     /// suspended or in `Plan` mode.
     pub fn keeps_everything(&self) -> bool {
@@ -514,6 +519,9 @@ impl<'c, M: Managed> Pass<'c, M> {
     /// [`Stop::Superseded`] if there is none.
     pub fn may_start(&self) -> Result<Leave, Stop> {
         let call = self.ctx.timing.mutation_deadline;
+        if self.ctx.read_only {
+            return Err(Stop::Superseded("the operator only reads"));
+        }
         let leave = self.ctx.leadership.permit(call);
         let leave = leave.ok().filter(|leave| Some(leave.epoch()) == self.epoch);
         leave.ok_or(Stop::Superseded("not leading"))

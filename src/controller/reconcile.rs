@@ -32,8 +32,14 @@ impl<M: Managed> Pass<'_, M> {
     pub fn planned(&mut self, shown: Plan) -> Judged {
         let totals = shown.totals;
         let message = format!(
-            "to add {}, to remove {}, to update {}; nothing is changed in Plan mode",
-            totals.add, totals.remove, totals.update
+            "to add {}, to remove {}, to update {}; {}",
+            totals.add,
+            totals.remove,
+            totals.update,
+            match self.ctx.read_only {
+                true => "nothing is changed: the operator runs with --read-only",
+                false => "nothing is changed in Plan mode",
+            }
         );
         self.plan = Some(shown);
         Judged::because(Reason::Planned, message)
@@ -49,6 +55,14 @@ impl<M: Managed> Pass<'_, M> {
             Reason::Suspended
         };
         Judged::because(reason, plain_message(reason))
+    }
+
+    /// The judgement of a deleted object that has something to release, of an operator that only reads.
+    pub fn reads_only(&mut self) -> Judged {
+        self.moving = true;
+        let message = "what it registered is released once the operator runs without --read-only; the annotation \
+                       servergroup.alicloud.dev/abandon=true lets the object go and leaves it in the cloud";
+        Judged::because(Reason::Releasing, message)
     }
 
     /// The verdict, from what the plan left to do.
@@ -197,6 +211,9 @@ async fn attempt<M: Pipeline>(pass: &mut Pass<'_, M>) -> Result<Ended, Stop> {
         let nothing_to_release = pass.record.ledger.registered.is_empty() && !drained;
         if pass.abandoned() || (!open && (stays || nothing_to_release)) {
             return pass.let_go().await;
+        }
+        if pass.ctx.read_only {
+            return Ok(pass.reads_only().into());
         }
     } else {
         // Somebody may have replaced the object by one that lacks the finalizer.

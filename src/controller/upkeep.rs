@@ -224,7 +224,9 @@ async fn tend(
 ) -> Result<Duration, kube::Error> {
     if let Some(account) = ctx.accounts.get(name) {
         upkeep.version = account.version();
-        hold_or_let_go(ctx, &account, users.held > 0).await?;
+        if !ctx.read_only {
+            hold_or_let_go(ctx, &account, users.held > 0).await?;
+        }
     }
     let Some(account) = ctx.accounts.get(name) else {
         return Ok(ctx.timing.account_look);

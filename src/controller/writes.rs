@@ -49,7 +49,7 @@ impl<M: Managed> Pass<'_, M> {
     ///
     /// As [`Pass::write`].
     pub async fn hold_by_finalizer(&mut self) -> Result<(), Stop> {
-        if is_held(&self.object) || self.deleting() {
+        if is_held(&self.object) || self.deleting() || self.ctx.read_only {
             return Ok(());
         }
         let mut finalizers = self.object.finalizers().to_vec();

@@ -39,6 +39,7 @@ mod peers;
 mod plan_mode;
 mod products;
 mod program;
+mod read_only;
 mod removal;
 mod replacement;
 mod restored;

@@ -60,6 +60,8 @@ pub struct Stage {
     account: String,
     /// Whether the next operator looks at every namespace that its client shows it, and not at this one alone.
     pub everywhere: bool,
+    /// Whether the operator only reads.
+    pub read_only: bool,
     /// The namespaces that the operator looks after, if not this one alone.
     namespaces: Vec<String>,
     operator_client: Client,
@@ -241,6 +243,7 @@ impl Stage {
             namespace,
             home,
             everywhere: false,
+            read_only: false,
             namespaces: Vec::new(),
             operator_client,
             operator_config: config,
@@ -264,6 +267,7 @@ impl Stage {
             home: self.home.clone(),
             account: self.account.clone(),
             everywhere: self.everywhere,
+            read_only: false,
             namespaces: Vec::new(),
             operator_client: self.operator_client.clone(),
             operator_config: self.operator_config.clone(),
@@ -397,6 +401,7 @@ impl Stage {
                 false if self.namespaces.is_empty() => vec![self.namespace.clone()],
                 false => self.namespaces.clone(),
             },
+            read_only: self.read_only,
             operator_namespace: self.home.clone(),
             election: self.candidate.map(|identity| {
                 let here = || (Handle::current(), client);

@@ -140,6 +140,7 @@ fn context(objects: &Objects, simulator: &Simulator) -> Context {
         attachment_lists: Joined::default(),
         membership_memories: Memories::default(),
         attachment_memories: Memories::default(),
+        read_only: false,
         signals: Signals::new().0,
         turns: Turns::default(),
         orphans: Orphans::default(),

@@ -219,6 +219,7 @@ fn operator(
         }),
         timing,
         namespaces: Vec::new(),
+        read_only: false,
         operator_namespace: HOME.to_owned(),
         election: start.elects.then(|| Candidate {
             namespace: HOME.to_owned(),
