@@ -80,7 +80,25 @@ pub struct Stage {
 impl Drop for Stage {
     fn drop(&mut self) {
         self.unlisted.complain();
+        complain_of_notes(&self.simulator);
     }
+}
+
+/// Makes a test fail whose operator sent the cloud something that is wrong and was passed over.
+fn complain_of_notes(simulator: &Simulator) {
+    let world = simulator.world();
+    let noted: Vec<_> = world
+        .audit
+        .iter()
+        .filter(|call| !call.notes.is_empty())
+        .map(ToString::to_string)
+        .collect();
+    // The world is let go before a panic: others may still ask it.
+    drop(world);
+    assert!(
+        noted.is_empty() || std::thread::panicking(),
+        "the operator sent the cloud what is not documented: {noted:#?}"
+    );
 }
 
 /// A running operator; dropping it ends it as SIGKILL does.

@@ -19,7 +19,8 @@ class Simulator:
     """Its time stands still and passes only when it is told to, so that every state can be looked at."""
 
     def __init__(self, program):
-        arguments = ["--listen", "127.0.0.1:0", "--speed", "0", "--until-stdin-ends"]
+        # Strict: it has every parameter that the SDKs know.
+        arguments = ["--listen", "127.0.0.1:0", "--speed", "0", "--strict", "--until-stdin-ends"]
         # It ends with its standard input too: also if this program is killed.
         self.process = subprocess.Popen(
             [program, *arguments], stdin=subprocess.PIPE, stderr=subprocess.PIPE, text=True

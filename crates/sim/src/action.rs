@@ -130,10 +130,9 @@ pub(crate) fn with_token(
     world: &mut World,
     service: &str,
     action: &str,
-    params: BTreeMap<String, String>,
+    params: &Params,
     caller: &Caller,
 ) -> Result<Done, Refusal> {
-    let params = Params::new(params);
     world.caller.clone_from(caller);
     let token = match service {
         // CLB knows no tokens: one that is sent is a parameter too many.
@@ -158,7 +157,7 @@ pub(crate) fn with_token(
         let why = "The token was used with other parameters.";
         return Err(Refusal::new(400, code, why));
     }
-    let (body, effect) = act(world, service, action, &params).map_err(|refusal| {
+    let (body, effect) = act(world, service, action, params).map_err(|refusal| {
         if service == "nlb" {
             refusal.in_words_of_nlb()
         } else {

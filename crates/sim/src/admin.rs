@@ -154,6 +154,8 @@ pub(crate) enum Deed {
     },
     /// Makes servers that no group takes, besides those that are such already.
     BadServers { ids: Vec<String> },
+    /// Whether calls are refused for what is otherwise only noted.
+    Strict(bool),
     /// Permits all actions but these: `Action` or `service:Action`.
     Deny { actions: BTreeSet<String> },
     /// How many of the next jobs fail, or never end.
@@ -357,6 +359,7 @@ fn set(world: &mut World, deed: Deed) {
             }
         }
         Deed::BadServers { ids } => world.bad_servers.extend(ids),
+        Deed::Strict(strict) => world.strict = strict,
         Deed::Deny { actions } => world.denied = actions,
         Deed::Jobs { failing, endless } => {
             (world.failing_jobs, world.endless_jobs) = (failing, endless);

@@ -36,6 +36,8 @@ pub struct Entry {
     pub nonce: String,
     /// Members that served in each server group it touched, before and after.
     pub serving: Vec<Serving>,
+    /// What is wrong with it and the cloud passes over: a client that is meant to be correct sends nothing of the kind.
+    pub notes: Vec<String>,
     /// What a scripted fault made of it.
     pub fault: Option<String>,
 }
@@ -77,6 +79,9 @@ impl std::fmt::Display for Entry {
         }
         if self.replayed {
             write!(f, " (repeated)")?;
+        }
+        for note in &self.notes {
+            write!(f, " (noted: {note})")?;
         }
         if let Some(fault) = &self.fault {
             write!(f, " (fault: {fault})")?;

@@ -7,6 +7,7 @@ use serde_json::Value;
 use crate::{
     action,
     audit::{Entry, Serving},
+    params::Params,
     refusal::Refusal,
     signature::Caller,
     world::{LateCall, World},
@@ -31,7 +32,10 @@ pub(crate) fn carry_out(
     if entry.changes {
         world.disturb();
     }
-    let done = action::with_token(world, &entry.service, &entry.action, params, caller)?;
+    let params = Params::new(params, world.strict);
+    let done = action::with_token(world, &entry.service, &entry.action, &params, caller);
+    entry.notes = params.notes();
+    let done = done?;
     entry.acted = true;
     entry.replayed = done.replayed;
     if !done.effect.resource.is_empty() {

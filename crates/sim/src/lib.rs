@@ -1,8 +1,9 @@
 //! An HTTP server that imitates the cloud APIs; development and tests only.
 //!
-//! It behaves as the published documentation says, shares no code with the client it is used to test, and
-//! is strict: a parameter that the documentation does not know is refused. Where the documentation is
-//! silent it takes the answer that is harder for a client; `docs/simulator.md` lists those places.
+//! It behaves as the published documentation says, and shares no code with the client it is used to test. A parameter
+//! that the documentation does not know is passed over, as the cloud does, and [noted](audit::Entry::notes): tests of a client
+//! that has no such excuse look at the notes. Where the documentation is silent it takes the answer that is harder for a client;
+//! `docs/simulator.md` lists those places.
 //!
 //! ```text
 //!  request ──▶ signature ──▶ fault? ──▶ quota ──▶ token ──▶ action on the world ──▶ audit ──▶ answer
@@ -27,6 +28,7 @@ mod action;
 mod admin;
 mod attach;
 pub mod audit;
+mod backend_list;
 mod balancer;
 mod carry_out;
 mod clock;

@@ -37,6 +37,9 @@ struct Arguments {
     /// Take no more calls in a minute than the documentation allows.
     #[arg(long)]
     throttle: bool,
+    /// Refuse calls with parameters that are not documented, and do not only note them.
+    #[arg(long)]
+    strict: bool,
     /// End when standard input ends.
     #[arg(long)]
     until_stdin_ends: bool,
@@ -66,8 +69,12 @@ async fn main() -> std::io::Result<()> {
         keys,
     };
     let simulator = Simulator::start(options).await?;
-    if arguments.throttle {
-        simulator.world().rates = Rate::documented();
+    {
+        let mut world = simulator.world();
+        world.strict = arguments.strict;
+        if arguments.throttle {
+            world.rates = Rate::documented();
+        }
     }
     eprintln!(
         "simulating the cloud at {} with seed {}",

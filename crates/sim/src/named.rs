@@ -2,7 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use serde_json::Value;
+use serde_json::{Map, Value};
+
+use crate::backend_list::BackendList;
 
 type Params = BTreeMap<String, String>;
 
@@ -34,11 +36,9 @@ pub(crate) fn names(params: &Params) -> Vec<String> {
         }
     }
     for list in ["BackendServers", "OldBackendServers", "NewBackendServers"] {
-        let backends = params
-            .get(list)
-            .and_then(|text| serde_json::from_str::<Vec<Value>>(text).ok());
+        let backends = params.get(list).map(|text| rows(text));
         for backend in backends.unwrap_or_default() {
-            let field = |name: &str| match &backend[name] {
+            let field = |name: &str| match backend.get(name)? {
                 Value::String(text) => Some(text.clone()),
                 Value::Number(number) => Some(number.to_string()),
                 _ => None,
@@ -74,13 +74,18 @@ pub(crate) fn first(params: Params, count: usize) -> Params {
     let kept = params.into_iter().filter(|(name, _)| keep(name));
     kept.map(|(name, value)| match name.as_str() {
         "BackendServers" => {
-            let rows = serde_json::from_str::<Vec<Value>>(&value).unwrap_or_default();
-            let rows: Value = rows.into_iter().take(count).collect();
+            let rows = rows(&value).into_iter().take(count);
+            let rows: Value = rows.map(Value::Object).collect();
             (name, rows.to_string())
         }
         _ => (name, value),
     })
     .collect()
+}
+
+/// The backends that a text names; none if it is no list.
+fn rows(text: &str) -> Vec<Map<String, Value>> {
+    BackendList::read(text).map_or_else(|_| Vec::new(), |list| list.rows)
 }
 
 fn member(id: &str, ip: Option<&String>, port: Option<&String>) -> String {

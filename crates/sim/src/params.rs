@@ -1,4 +1,4 @@
-//! Flat parameters, read strictly: whatever no action asked for is refused, so that a misspelt name is noticed.
+//! Flat parameters, read strictly: whatever no action asked for is noted, so that a misspelt name is seen.
 
 use std::{
     cell::RefCell,
@@ -13,13 +13,18 @@ use crate::refusal::Refusal;
 pub(crate) struct Params {
     all: BTreeMap<String, String>,
     read: RefCell<BTreeSet<String>>,
+    /// Whether the call is refused for what is only noted otherwise.
+    strict: bool,
+    notes: RefCell<BTreeSet<String>>,
 }
 
 impl Params {
-    pub(crate) fn new(all: BTreeMap<String, String>) -> Self {
+    pub(crate) fn new(all: BTreeMap<String, String>, strict: bool) -> Self {
         Self {
             all,
             read: RefCell::default(),
+            strict,
+            notes: RefCell::default(),
         }
     }
 
@@ -119,17 +124,28 @@ impl Params {
         }
     }
 
-    /// Refuses what nobody asked for.
+    /// Notes what is wrong with a request and passed over by the cloud.
+    pub(crate) fn wrong(&self, code: &str, why: String) -> Result<(), Refusal> {
+        if self.strict {
+            return Err(Refusal::new(400, code, why));
+        }
+        self.notes.borrow_mut().insert(why);
+        Ok(())
+    }
+
+    /// What was noted, each once.
+    pub(crate) fn notes(self) -> Vec<String> {
+        self.notes.into_inner().into_iter().collect()
+    }
+
+    /// Notes what nobody asked for.
     pub(crate) fn nothing_else(&self) -> Result<(), Refusal> {
         let read = self.read.borrow();
-        match self.all.keys().find(|name| !read.contains(*name)) {
-            Some(name) => Err(Refusal::new(
-                400,
-                "UnsupportedParameter",
-                format!("This action has no parameter {name}."),
-            )),
-            None => Ok(()),
+        for name in self.all.keys().filter(|name| !read.contains(*name)) {
+            let why = format!("This action has no parameter {name}.");
+            self.wrong("UnsupportedParameter", why)?;
         }
+        Ok(())
     }
 
     /// Everything but the token, for comparing a repeated call with the first.

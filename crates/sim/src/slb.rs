@@ -1,9 +1,10 @@
 //! CLB (SLB 2014-05-15): vServer groups. Changes take effect at once; there are no tokens.
 
 use serde::Deserialize;
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 
 use crate::{
+    backend_list::{BackendList, number},
     group::{Group, Member, MemberKey, Product, Status, kind_of, name},
     outcome::{Effect, Outcome},
     params::Params,
@@ -15,7 +16,7 @@ use crate::{
 const BACKENDS_MAX: usize = 20;
 
 #[derive(Debug, Deserialize)]
-#[serde(rename_all = "PascalCase", deny_unknown_fields)]
+#[serde(rename_all = "PascalCase")]
 struct Raw {
     server_id: String,
     #[serde(default)]
@@ -29,6 +30,16 @@ struct Raw {
     #[serde(default)]
     description: Option<String>,
 }
+
+/// The keys of a backend.
+const KEYS: [&str; 6] = [
+    "ServerId",
+    "Type",
+    "Port",
+    "Weight",
+    "ServerIp",
+    "Description",
+];
 
 /// A backend as a call names it.
 pub(crate) struct Backend {
@@ -235,26 +246,36 @@ pub(crate) fn backends(
     list: &str,
     with_ports: bool,
 ) -> Result<Vec<Backend>, Refusal> {
-    let malformed = |why: String| Refusal::new(400, "BackendServersMalformed", why);
-    let rows: Vec<Map<String, Value>> =
-        serde_json::from_str(params.need(list)?).map_err(|error| malformed(error.to_string()))?;
-    if rows.len() > BACKENDS_MAX {
+    let text = params.need(list)?;
+    let read = BackendList::read(text).map_err(|error| malformed(error.to_string()))?;
+    if read.single_quotes {
+        let why = format!("{list} is in single quotes.");
+        params.wrong(MALFORMED, why)?;
+    }
+    if read.rows.len() > BACKENDS_MAX {
         let why = "More than 20 backend servers in one call.";
         return Err(Refusal::new(400, "TooManyBackendServers", why));
     }
     let mut backends = Vec::new();
-    for row in rows {
-        // The server takes lower-camel keys too: other clients send them.
-        let row = row.into_iter().map(|(name, value)| (capital(&name), value));
-        let raw: Raw = serde_json::from_value(Value::Object(row.collect()))
+    for row in read.rows {
+        for name in row.keys().filter(|name| !KEYS.contains(&name.as_str())) {
+            let why = format!("A backend server has no key {name}.");
+            params.wrong(MALFORMED, why)?;
+        }
+        let raw: Raw = serde_json::from_value(Value::Object(row))
             .map_err(|error| malformed(error.to_string()))?;
-        backends.push(backend(world, group, raw, with_ports)?);
+        backends.push(backend(world, params, group, raw, with_ports)?);
     }
     Ok(backends)
 }
 
-fn backend(world: &World, group: &str, raw: Raw, with_ports: bool) -> Result<Backend, Refusal> {
-    let malformed = |why: String| Refusal::new(400, "BackendServersMalformed", why);
+fn backend(
+    world: &World,
+    params: &Params,
+    group: &str,
+    raw: Raw,
+    with_ports: bool,
+) -> Result<Backend, Refusal> {
     let kind = kind_of(&raw.server_id).to_ascii_lowercase();
     if !matches!(kind.as_str(), "ecs" | "eni" | "eci")
         || raw.r#type.as_deref().unwrap_or("ecs") != kind
@@ -268,8 +289,12 @@ fn backend(world: &World, group: &str, raw: Raw, with_ports: bool) -> Result<Bac
             .filter(|port| *port > 0)
             .ok_or_else(|| malformed("Port is out of range.".into()))?,
         (true, None) => return Err(malformed("Port is missing.".into())),
-        (false, None) => 0,
-        (false, Some(_)) => return Err(malformed("A default group has no Port.".into())),
+        (false, port) => {
+            if port.is_some() {
+                params.wrong(MALFORMED, "A default group has no Port.".into())?;
+            }
+            0
+        }
     };
     let weight = match raw.weight {
         None => None,
@@ -287,7 +312,13 @@ fn backend(world: &World, group: &str, raw: Raw, with_ports: bool) -> Result<Bac
         return Err(malformed(why.into()));
     }
     let ip = match (kind.as_str(), raw.server_ip) {
-        ("ecs", _) => String::new(),
+        ("ecs", ip) => {
+            if ip.is_some() {
+                let why = "ServerIp does not go with a server of type ecs.";
+                params.wrong(MALFORMED, why.into())?;
+            }
+            String::new()
+        }
         (_, Some(ip)) => ip,
         (_, None) => world.address_of(group, &raw.server_id),
     };
@@ -298,20 +329,11 @@ fn backend(world: &World, group: &str, raw: Raw, with_ports: bool) -> Result<Bac
     })
 }
 
-fn capital(name: &str) -> String {
-    let mut letters = name.chars();
-    letters.next().map_or_else(String::new, |first| {
-        first.to_ascii_uppercase().to_string() + letters.as_str()
-    })
-}
+/// The code for a list of backends that is none.
+const MALFORMED: &str = "BackendServersMalformed";
 
-/// Numbers come as numbers or as strings.
-fn number(value: &Value) -> Option<i64> {
-    match value {
-        Value::String(text) => text.parse().ok(),
-        Value::Number(number) => number.as_i64(),
-        _ => None,
-    }
+fn malformed(why: String) -> Refusal {
+    Refusal::new(400, MALFORMED, why)
 }
 
 /// A vServer group; the default group of a load balancer is none.

@@ -91,6 +91,8 @@ pub struct World {
     pub clinging_servers: BTreeSet<String>,
     /// Servers with which a change is accepted and fails later, with all that it names.
     pub failing_servers: BTreeSet<String>,
+    /// Whether calls are refused for what is otherwise only noted: parameters and keys that are not documented.
+    pub strict: bool,
     /// Actions that the caller is not permitted.
     pub denied: BTreeSet<String>,
     /// How the next activities end; then they end well.
@@ -141,6 +143,7 @@ impl World {
             bad_servers: BTreeSet::new(),
             clinging_servers: BTreeSet::new(),
             failing_servers: BTreeSet::new(),
+            strict: false,
             denied: BTreeSet::new(),
             endings: VecDeque::new(),
             failing_jobs: 0,
@@ -331,12 +334,13 @@ impl World {
         self.audit.iter().filter(|entry| entry.changes)
     }
 
-    /// Calls that a correct client never makes: wrong signatures, names and values, and tokens used twice.
+    /// Calls that a correct client never makes: wrong signatures, names and values, and tokens used twice, whether they
+    /// were refused or only noted.
     pub fn violations(&self) -> impl Iterator<Item = &Entry> {
-        self.audit
-            .iter()
-            .filter(|entry| entry.fault.is_none())
-            .filter(|entry| entry.code.as_deref().is_some_and(is_violation))
+        self.audit.iter().filter(|entry| {
+            let code = entry.code.as_deref().filter(|_| entry.fault.is_none());
+            !entry.notes.is_empty() || code.is_some_and(is_violation)
+        })
     }
 
     /// The least number of members that ever served in `group` after a change, a transition or a late call.

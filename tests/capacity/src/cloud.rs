@@ -48,7 +48,7 @@ struct Calls {
 pub struct Counts {
     pub reads: usize,
     pub changes: usize,
-    /// Of either kind, those that were refused.
+    /// Of either kind, those that were refused, or in which something was wrong.
     pub refused: usize,
 }
 
@@ -171,7 +171,8 @@ impl Calls {
             true => self.changes += 1,
             false => self.reads += 1,
         }
-        self.refused += usize::from(call.code.is_some());
+        // What the cloud passes over is as wrong as what it refuses.
+        self.refused += usize::from(call.code.is_some() || !call.notes.is_empty());
         if !self.named.contains(&call.resource) {
             self.named.insert(call.resource.clone());
         }

@@ -338,8 +338,21 @@ impl Oracles {
                     }
                 }
             }
+            self.is_documented(landing, entry);
             self.note_refusals(landing, entry);
             self.enough_serve(landing, entry, cloud);
+        }
+    }
+
+    /// A request has nothing in it that its action does not have. The cloud passes over such things.
+    fn is_documented(&mut self, landing: &Landing<'_>, entry: &Entry) {
+        self.ask("documented");
+        if !entry.notes.is_empty() {
+            let text = format!(
+                "documented: {} was sent with {:?}",
+                landing.name, entry.notes
+            );
+            self.breaks(text);
         }
     }
 

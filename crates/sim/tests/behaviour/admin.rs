@@ -41,6 +41,7 @@ async fn everything_can_be_made_and_changed_by_deeds() {
         {"servers": {"bad": ["i-bad"], "clinging": ["i-1"], "failing": ["i-3"]}},
         {"badServers": {"ids": ["i-worse"]}},
         {"deny": {"actions": ["AttachServerGroups"]}},
+        {"strict": true},
         {"jobs": {"failing": 1, "endless": 2}},
         {"endings": ["Failed", "Vanished"]},
         {"durations": {"adding": 9.0}},
@@ -81,6 +82,7 @@ async fn everything_can_be_made_and_changed_by_deeds() {
         (1, 2, 2)
     );
     assert_eq!((world.faults.len(), world.clock_ahead), (2, 5));
+    assert!(world.strict);
     assert_eq!(
         world.rates[0].calls, 1,
         "what is given comes before what is documented"

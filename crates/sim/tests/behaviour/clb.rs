@@ -168,18 +168,43 @@ async fn other_parameters_that_are_wrong_have_the_same_code_and_another_message(
         "{}",
         r#"[{"ServerId":"i-1"}]"#,
         r#"[{"ServerId":"i-1","Port":0}]"#,
-        r#"[{"ServerId":"i-1","Port":80,"Wait":1}]"#,
+        r#"[{'ServerId':"i-1",'Port':80}]"#,
         r#"[{"ServerId":"eni-1","Type":"ecs","Port":80}]"#,
     ] {
         let answer = cloud.slb(ADD, on_web(rows)).await;
         assert_eq!(answer.refusal(), "400 BackendServersMalformed", "{rows}");
     }
+}
+
+#[tokio::test]
+async fn what_the_documentation_does_not_know_is_passed_over_and_noted() {
+    let rows = |rows: &str| on_web(rows);
     let token = json!({"VServerGroupId": "rsp-web", "BackendServers": backends(ids(1), 80, None), "ClientToken": "t"});
-    assert_eq!(
-        cloud.slb(ADD, token).await.refusal(),
-        "400 UnsupportedParameter",
-        "there is no token here"
-    );
+    for (call, note) in [
+        (
+            rows(r#"[{"ServerId":"i-1","Port":80,"nodeName":null,"Wait":1}]"#),
+            "A backend server has no key NodeName. A backend server has no key Wait.",
+        ),
+        (
+            rows("[{'ServerId':'i-1','Port':'80'}]"),
+            "BackendServers is in single quotes.",
+        ),
+        (
+            rows(r#"[{"ServerId":"i-1","Port":80,"ServerIp":"10.0.0.1"}]"#),
+            "ServerIp does not go with a server of type ecs.",
+        ),
+        (token, "This action has no parameter ClientToken."),
+    ] {
+        let cloud = web(0).await;
+        cloud.be_strict();
+        let strict = cloud.slb(ADD, call.clone()).await.refusal();
+        assert!(strict.starts_with("400 "), "{strict}");
+        assert_eq!(cloud.simulator.world().serving("rsp-web"), 0);
+        cloud.simulator.world().strict = false;
+        cloud.slb(ADD, call).await.ok();
+        assert_eq!(cloud.notes(), note);
+        assert_eq!(cloud.simulator.world().serving("rsp-web"), 1);
+    }
 }
 
 #[tokio::test]
@@ -330,10 +355,11 @@ async fn a_default_group_has_no_ports_and_writes_weights_as_text_where_they_chan
     let port = cloud
         .slb(
             "AddBackendServers",
-            on(json!([{"ServerId": "i-3", "Port": 80}])),
+            on(json!([{"ServerId": "i-3", "Port": 80, "Weight": 0}])),
         )
         .await;
-    assert_eq!(port.refusal(), "400 BackendServersMalformed");
+    port.ok();
+    assert_eq!(cloud.notes(), "A default group has no Port.");
     cloud
         .slb(
             "SetBackendServers",

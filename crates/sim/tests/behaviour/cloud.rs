@@ -42,6 +42,18 @@ impl Cloud {
         self.simulator.world().faults.push(fault);
     }
 
+    /// What is wrong with the last call and was passed over.
+    pub(crate) fn notes(&self) -> String {
+        let world = self.simulator.world();
+        let last = world.audit.last().map(|entry| entry.notes.join(" "));
+        last.unwrap_or_default()
+    }
+
+    /// From now on calls are refused for that.
+    pub(crate) fn be_strict(&self) {
+        self.simulator.world().strict = true;
+    }
+
     /// Sends a request signed with V3.
     pub(crate) async fn send(&self, request: &Request) -> Answer {
         self.attempt(request).await.expect("an answer")

@@ -284,9 +284,10 @@ async fn ports_and_types_are_those_of_the_product() {
         "400 Mismatch.ServerType"
     );
     let weight = json!([{"ServerId": "i-1", "ServerType": "Ecs", "Port": 80, "Weight": 1}]);
+    _ = alb.alb(REMOVE, on(weight)).await;
     assert_eq!(
-        alb.alb(REMOVE, on(weight)).await.refusal(),
-        "400 UnsupportedParameter",
+        alb.notes(),
+        "This action has no parameter Servers.1.Weight.",
         "removals have no weights"
     );
 }
@@ -385,9 +386,10 @@ async fn groups_and_members_show_what_their_product_shows() {
     let region = cloud
         .alb("ListServerGroups", json!({"RegionId": "cn-hangzhou"}))
         .await;
+    region.ok();
     assert_eq!(
-        region.refusal(),
-        "400 UnsupportedParameter",
+        cloud.notes(),
+        "This action has no parameter RegionId.",
         "the host decides"
     );
     let large = cloud

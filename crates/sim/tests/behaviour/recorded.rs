@@ -44,6 +44,7 @@ const NOT_TAKEN: [&str; 2] = [
 #[tokio::test]
 async fn every_recorded_request_is_understood() {
     let cloud = Cloud::new().await;
+    cloud.be_strict();
     let folder = std::env::var("WIRE_VECTORS").unwrap_or_else(|_| {
         concat!(env!("CARGO_MANIFEST_DIR"), "/../../tests/wire-vectors").to_owned()
     });

@@ -123,7 +123,7 @@ async fn the_format_of_an_older_signature_is_json_in_any_case() {
 }
 
 #[tokio::test]
-async fn a_region_that_the_older_sdks_add_to_everything_is_taken_with_their_signature_only() {
+async fn a_region_that_the_older_sdks_add_to_everything_is_wrong_with_the_newer_signature_only() {
     let cloud = Cloud::new().await;
     for (version, action) in [
         (ALB, "ListAsynJobs"),
@@ -133,8 +133,10 @@ async fn a_region_that_the_older_sdks_add_to_everything_is_taken_with_their_sign
         let call = || Request::new(version, action, &json!({"RegionId": "cn-hangzhou"}));
         let wire = call().v1(cloud.host);
         exchange(cloud.host, &wire).await.unwrap().ok();
-        let answer = cloud.send(&call()).await;
-        assert_eq!(answer.refusal(), "400 UnsupportedParameter", "{version}");
+        assert_eq!(cloud.notes(), "", "{version}");
+        cloud.send(&call()).await.ok();
+        let note = "This action has no parameter RegionId.";
+        assert_eq!(cloud.notes(), note, "{version}");
     }
 }
 
@@ -304,24 +306,50 @@ async fn methods_and_versions_that_are_not_offered_are_told_apart_from_what_is_g
 }
 
 #[tokio::test]
-async fn parameters_that_an_action_does_not_have_are_refused_and_remembered() {
-    let cloud = Cloud::new().await;
+async fn parameters_that_an_action_does_not_have_are_passed_over_and_noted() {
+    let cloud = Cloud::with(|world| {
+        for id in ["asg-1", "asg-2"] {
+            world.create_scaling_group(id, []);
+        }
+    })
+    .await;
     // The newer version's name under the older version.
     let plural = cloud
         .ess(
             "DescribeScalingGroups",
             json!({"ScalingGroupIds": ["asg-1"]}),
         )
-        .await;
-    assert_eq!(plural.refusal(), "400 UnsupportedParameter");
+        .await
+        .ok();
+    assert_eq!(plural["TotalCount"], 2, "nothing was asked for by name");
+    assert_eq!(
+        cloud.notes(),
+        "This action has no parameter ScalingGroupIds.1."
+    );
     let gap = Request {
         query: pairs(
             &json!({"RegionId": "cn-hangzhou", "ScalingGroupId.1": "asg-1", "ScalingGroupId.3": "asg-3"}),
         ),
         ..Request::new(ESS, "DescribeScalingGroups", &json!({}))
     };
-    assert_eq!(cloud.send(&gap).await.refusal(), "400 UnsupportedParameter");
+    cloud.send(&gap).await.ok();
+    assert_eq!(
+        cloud.notes(),
+        "This action has no parameter ScalingGroupId.3."
+    );
     assert_eq!(cloud.simulator.world().violations().count(), 2);
+}
+
+#[tokio::test]
+async fn who_asks_for_it_has_them_refused() {
+    let cloud = Cloud::new().await;
+    cloud.be_strict();
+    let unknown = cloud
+        .ess("DescribeScalingGroups", json!({"Scaling": "asg-1"}))
+        .await;
+    assert_eq!(unknown.refusal(), "400 UnsupportedParameter");
+    assert_eq!(cloud.notes(), "");
+    assert_eq!(cloud.simulator.world().violations().count(), 1);
 }
 
 #[tokio::test]
@@ -343,5 +371,6 @@ async fn the_newer_scaling_api_has_plural_names_and_flat_answers() {
     );
     let params = json!({"RegionId": "cn-hangzhou", "ScalingGroupId": ["asg-1"]});
     let singular = cloud.call(newer, "DescribeScalingGroups", params).await;
-    assert_eq!(singular.refusal(), "400 UnsupportedParameter");
+    singular.ok();
+    assert!(cloud.notes().contains("ScalingGroupId"));
 }
