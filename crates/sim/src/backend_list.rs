@@ -4,7 +4,7 @@ use serde_json::{Map, Value};
 
 /// The backends of such a text.
 pub(crate) struct BackendList {
-    /// Fields under their documented names.
+    /// Fields under their documented names; those that are empty are absent.
     pub rows: Vec<Map<String, Value>>,
     /// Whether texts stand in single quotes, as no JSON has them.
     pub single_quotes: bool,
@@ -23,6 +23,7 @@ impl BackendList {
         let rows = rows.into_iter().map(|row| {
             // The server takes lower-camel keys too: other clients send them.
             row.into_iter()
+                .filter(|(_, value)| !empty(value))
                 .map(|(name, value)| (capital(&name), value))
                 .collect()
         });
@@ -31,6 +32,10 @@ impl BackendList {
             single_quotes,
         })
     }
+}
+
+fn empty(value: &Value) -> bool {
+    value.is_null() || value.as_str() == Some("")
 }
 
 /// Numbers come as numbers or as strings.

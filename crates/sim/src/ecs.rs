@@ -140,7 +140,7 @@ fn page<'a>(
     most: usize,
 ) -> Result<(&'a [Value], Value), Refusal> {
     let size = params.within("MaxResults", 10, most)?.unwrap_or(10);
-    let start: usize = match params.get("NextToken").filter(|token| !token.is_empty()) {
+    let start: usize = match params.get("NextToken") {
         Some(token) => token
             .strip_prefix("page-")
             .and_then(|start| start.parse().ok())

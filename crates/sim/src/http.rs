@@ -139,6 +139,8 @@ fn admit(shared: &Shared, received: &Received) -> Result<Call, Box<Response>> {
             params.remove("RegionId");
         }
     }
+    // What is empty is absent, here for every parameter of every action.
+    params.retain(|_, value| !value.is_empty());
     let params = service.rename(params);
     let entry = Entry {
         action: signed.action,

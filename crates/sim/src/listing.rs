@@ -245,7 +245,7 @@ pub(crate) fn page(
         Product::Gwlb => params.number::<usize>("Skip")?.unwrap_or(0),
         _ => 0,
     };
-    let start = match params.get("NextToken").filter(|token| !token.is_empty()) {
+    let start = match params.get("NextToken") {
         Some(token) => token
             .strip_prefix("page-")
             .and_then(|start| start.parse::<usize>().ok())

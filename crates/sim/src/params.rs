@@ -8,7 +8,7 @@ use std::{
 
 use crate::refusal::Refusal;
 
-/// The parameters of one call.
+/// The parameters of one call. None is empty: those were left out before.
 #[derive(Debug)]
 pub(crate) struct Params {
     all: BTreeMap<String, String>,
@@ -34,9 +34,7 @@ impl Params {
     }
 
     pub(crate) fn need(&self, name: &str) -> Result<&str, Refusal> {
-        self.get(name)
-            .filter(|value| !value.is_empty())
-            .ok_or_else(|| Refusal::missing(name))
+        self.get(name).ok_or_else(|| Refusal::missing(name))
     }
 
     pub(crate) fn number<T: FromStr>(&self, name: &str) -> Result<Option<T>, Refusal> {

@@ -423,3 +423,27 @@ async fn tokens_are_of_one_product_and_action() {
     let elsewhere = cloud.nlb(ADD, call).await.ok();
     assert_ne!(elsewhere["JobId"], first["JobId"]);
 }
+
+#[tokio::test]
+async fn an_empty_parameter_is_an_absent_one() {
+    let cloud = shop(Product::Nlb, 0).await;
+    let bare = |id: &str| json!({"ServerId": id, "ServerType": "Ecs", "Port": 80, "ServerIp": "", "Description": ""});
+    let mut call = on(json!([bare("i-1"), bare("i-2")]));
+    call["ClientToken"] = json!("");
+    cloud.nlb(ADD, call).await.ok();
+    cloud.pass(2.0);
+    let listed = json!({"ServerGroupId": "sgp-1", "NextToken": "", "ServerIds": [""]});
+    let listed = cloud.nlb("ListServerGroupServers", listed).await.ok();
+    let rows = listed["Servers"].as_array().unwrap();
+    assert_eq!(rows.len(), 2);
+    assert_ne!(rows[0]["ServerIp"], rows[1]["ServerIp"]);
+    assert!(rows.iter().all(|row| row["ServerIp"] != ""));
+    cloud.nlb(REMOVE, on(json!([bare("i-1")]))).await.ok();
+    assert_eq!(
+        cloud.notes(),
+        "",
+        "a description that is empty is none that a removal does not have"
+    );
+    let nobody = json!({"ServerGroupId": "", "Servers": servers(["i-1"], Some(80))});
+    assert_eq!(cloud.nlb(ADD, nobody).await.refusal(), "400 MissingParam");
+}
