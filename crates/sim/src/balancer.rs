@@ -52,7 +52,7 @@ pub(crate) fn vserver_groups(world: &mut World, params: &Params) -> Outcome {
         })
         .map(|(name, group)| {
             json!({
-                "VServerGroupId": name, "VServerGroupName": name, "ServerCount": group.members.len(),
+                "VServerGroupId": name, "VServerGroupName": group.name(name), "ServerCount": group.members.len(),
                 "AssociatedObjects": {"Listeners": {"Listener": []}, "Rules": {"Rule": []}},
             })
         })

@@ -94,6 +94,23 @@ pub struct Member {
     pub until: Seconds,
     /// What it was given.
     pub description: String,
+    /// Whether it may be outside of the VPC: addresses of ALB alone.
+    pub remote_ip: bool,
+}
+
+impl Member {
+    /// One of this id that serves, as it is when nothing more is said of it.
+    #[must_use]
+    pub fn new(id: &str, weight: u8) -> Self {
+        Self {
+            kind: kind_of(id).to_owned(),
+            weight,
+            status: Status::Available,
+            until: 0.0,
+            description: String::new(),
+            remote_ip: false,
+        }
+    }
 }
 
 /// A server group of any product.
@@ -101,6 +118,8 @@ pub struct Member {
 pub struct Group {
     /// Whose it is.
     pub product: Product,
+    /// The name that lists show; absent = its id.
+    pub name: Option<String>,
     /// `Instance`, `Ip` or `Fc`: which servers it takes. CLB groups do not look at it.
     pub kind: String,
     /// The load balancer of a CLB group.
@@ -127,6 +146,7 @@ impl Group {
     pub fn new(product: Product) -> Self {
         Self {
             product,
+            name: None,
             kind: String::from("Instance"),
             load_balancer: String::from("lb-sim"),
             account: None,
@@ -151,6 +171,12 @@ impl Group {
             .values()
             .filter(|member| member.status == Status::Available && member.weight > 0)
             .count()
+    }
+
+    /// The name that lists show for a group of this id.
+    #[must_use]
+    pub fn name<'g>(&'g self, id: &'g str) -> &'g str {
+        self.name.as_deref().unwrap_or(id)
     }
 
     /// Ids of everything in it, each once.

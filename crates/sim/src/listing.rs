@@ -24,12 +24,12 @@ pub(crate) fn groups(world: &mut World, product: Product, params: &Params) -> Ou
     let vpc = params.get("VpcId");
     let tagged = tags(params, tags_max)?;
     params.get("ResourceGroupId");
-    // Every group's name is its id, is in the one VPC, and has no tags.
+    // Every group is in the one VPC, and has no tags.
     let fits = |id: &String, group: &Group| {
         group.product == product
             && world.sees(group.account.as_ref())
             && (ids.is_empty() || ids.contains(&id.as_str()))
-            && (names.is_empty() || names.contains(&id.as_str()))
+            && (names.is_empty() || names.contains(&group.name(id)))
             && kind.is_none_or(|kind| group.kind == kind)
             && vpc.is_none_or(|vpc| vpc == "vpc-sim")
             && !tagged
@@ -47,7 +47,7 @@ pub(crate) fn groups(world: &mut World, product: Product, params: &Params) -> Ou
 
 fn group_row(id: &str, group: &Group, now: f64) -> Value {
     let mut row = json!({
-        "ServerGroupId": id, "ServerGroupName": id, "ServerGroupStatus": group.status(now),
+        "ServerGroupId": id, "ServerGroupName": group.name(id), "ServerGroupStatus": group.status(now),
         "ServerGroupType": group.kind, "ServerCount": group.members.len(), "VpcId": "vpc-sim",
         "RelatedLoadBalancerIds": [], "Tags": [], "ResourceGroupId": "rg-sim",
     });
@@ -119,7 +119,7 @@ fn member_row(
         row["Description"] = json!(member.description);
     }
     match product {
-        Product::Alb => row["RemoteIpEnabled"] = json!(false),
+        Product::Alb => row["RemoteIpEnabled"] = json!(member.remote_ip),
         Product::Nlb => row["ZoneId"] = json!("cn-hangzhou-a"),
         _ => {}
     }

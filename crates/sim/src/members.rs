@@ -207,16 +207,17 @@ struct Server {
     key: MemberKey,
     weight: Option<u8>,
     description: Option<String>,
+    remote_ip: bool,
 }
 
 impl Server {
     fn joining(&self, until: f64) -> Member {
         Member {
-            kind: kind_of(&self.key.0).to_owned(),
-            weight: self.weight.unwrap_or(100),
             status: Status::Adding,
             until,
             description: self.description.clone().unwrap_or_default(),
+            remote_ip: self.remote_ip,
+            ..Member::new(&self.key.0, self.weight.unwrap_or(100))
         }
     }
 }
@@ -318,7 +319,7 @@ impl Call {
             (.., Some(port)) => port,
             (.., None) => return Err(Refusal::missing(&field("Port"))),
         };
-        let (mut weight, mut description) = (None, None);
+        let (mut weight, mut description, mut remote_ip) = (None, None, false);
         if product != Product::Gwlb && verb != Verb::Remove {
             weight = params.within(&field("Weight"), 0, 100)?;
             description = params.get(&field("Description")).map(str::to_owned);
@@ -326,7 +327,7 @@ impl Call {
                 return Err(Refusal::invalid(&field("Description"), why));
             }
             if product == Product::Alb && verb == Verb::Add && kind == "Ip" {
-                params.flag(&field("RemoteIpEnabled"))?;
+                remote_ip = params.flag(&field("RemoteIpEnabled"))?;
             }
         }
         let ip = match params.get(&field("ServerIp")) {
@@ -338,6 +339,7 @@ impl Call {
             key: (id, ip, port),
             weight,
             description,
+            remote_ip,
         })
     }
 }

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use crate::{
     audit::{Entry, Serving},
-    group::{Group, Member, Product, Status, kind_of},
+    group::{Group, Member, Product, Status},
     scaling::{Attachment, Ending},
     seconds::Seconds,
     world::World,
@@ -195,17 +195,10 @@ impl World {
             return;
         };
         let clb = group.product == Product::Clb;
-        let member = Member {
-            kind: kind_of(instance).to_owned(),
-            weight: attachment.weight.unwrap_or(100),
-            status: if clb {
-                Status::Available
-            } else {
-                Status::Adding
-            },
-            until: if clb { 0.0 } else { until },
-            description: String::new(),
-        };
+        let mut member = Member::new(instance, attachment.weight.unwrap_or(100));
+        if !clb {
+            (member.status, member.until) = (Status::Adding, until);
+        }
         let key = (instance.to_owned(), ip, attachment.member_port());
         match group.members.get(&key).map(|had| had.status) {
             None | Some(Status::Removing | Status::Draining) => {

@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 
 use crate::{
     backend_list::{BackendList, number},
-    group::{Group, Member, MemberKey, Product, Status, kind_of, name},
+    group::{Group, Member, MemberKey, Product, kind_of, name},
     outcome::{Effect, Outcome},
     params::Params,
     refusal::Refusal,
@@ -54,7 +54,7 @@ pub(crate) fn describe(world: &mut World, params: &Params) -> Outcome {
     params.nothing_else()?;
     let group = group(world, &id)?;
     let body = json!({
-        "VServerGroupId": id, "VServerGroupName": id, "LoadBalancerId": group.load_balancer,
+        "VServerGroupId": id, "VServerGroupName": group.name(&id), "LoadBalancerId": group.load_balancer,
         "BackendServers": rows(group), "Tags": {"Tag": []},
     });
     Ok((body, Effect::on(&id)))
@@ -86,7 +86,7 @@ pub(crate) fn remove(world: &mut World, params: &Params) -> Outcome {
 
 pub(crate) fn set(world: &mut World, params: &Params) -> Outcome {
     let id = target(params)?;
-    params.get("VServerGroupName");
+    let new_name = params.get("VServerGroupName").map(str::to_owned);
     let backends = match params.has("BackendServers") {
         true => backends(world, params, &id, "BackendServers", true)?,
         false => Vec::new(),
@@ -94,8 +94,10 @@ pub(crate) fn set(world: &mut World, params: &Params) -> Outcome {
     params.nothing_else()?;
     group(world, &id)?;
     let names = reweigh(world, &id, backends)?;
+    let group = group(world, &id)?;
+    group.name = new_name.or(group.name.take());
     let body = json!({
-        "VServerGroupId": id, "VServerGroupName": id, "BackendServers": rows(&world.groups[&id]),
+        "VServerGroupId": id, "VServerGroupName": group.name(&id), "BackendServers": rows(group),
     });
     Ok((body, Effect::change(&id, names)))
 }
@@ -159,12 +161,10 @@ pub(crate) fn enter(
     }
     let names = backends.iter().map(|backend| name(&backend.key)).collect();
     for backend in backends {
+        let weight = backend.weight.unwrap_or(100);
         let member = Member {
-            kind: kind_of(&backend.key.0).to_owned(),
-            weight: backend.weight.unwrap_or(100),
-            status: Status::Available,
-            until: 0.0,
             description: backend.description.unwrap_or_default(),
+            ..Member::new(&backend.key.0, weight)
         };
         // Of a duplicate in one call the first counts.
         group.members.entry(backend.key).or_insert(member);

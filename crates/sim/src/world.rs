@@ -216,13 +216,7 @@ impl World {
         } else {
             ip.to_owned()
         };
-        let member = Member {
-            kind: kind_of(id).to_owned(),
-            weight,
-            status: Status::Available,
-            until: 0.0,
-            description: String::new(),
-        };
+        let member = Member::new(id, weight);
         let group = self.groups.get_mut(group).expect("the group was created");
         group.members.insert((id.to_owned(), ip, port), member);
     }

@@ -8,6 +8,7 @@ mod client;
 mod cloud;
 mod ess;
 mod faults;
+mod fields;
 mod gwlb;
 mod health;
 mod identity;
