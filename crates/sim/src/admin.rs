@@ -1,5 +1,7 @@
 //! What scripts may see and do, under `/_sim/`: the same that tests do by way of the library.
 
+mod groups;
+
 use std::{
     collections::{BTreeSet, VecDeque},
     fmt::Write,
@@ -15,10 +17,11 @@ use axum::{
 use serde::Deserialize;
 use serde_json::{Value, json};
 
+use self::groups::{GroupChange, NewGroup, NewLoadBalancer, Put, put};
 use crate::{
     fault::Fault,
     shared::Shared,
-    world::{Ending, Product, Rate, World},
+    world::{Ending, Rate, World},
 };
 
 /// The audit log: JSON, or readable lines with `?text`; with `?since=N` what came after entry N.
@@ -75,40 +78,17 @@ pub(crate) async fn groups(State(shared): State<Arc<Shared>>) -> Json<Value> {
 )]
 pub(crate) enum Deed {
     /// Makes a server group with members.
-    CreateGroup {
-        product: String,
-        id: String,
-        #[serde(default)]
-        members: Vec<Put>,
-        #[serde(default)]
-        drain_seconds: Option<f64>,
-        /// `Instance`, `Ip` or `Fc`.
-        #[serde(default)]
-        r#type: Option<String>,
-        /// Of a vServer group.
-        #[serde(default)]
-        load_balancer: Option<String>,
-    },
+    CreateGroup(NewGroup),
     /// Makes a classic load balancer, and its default group under the same id.
-    CreateLoadBalancer {
-        id: String,
-        #[serde(default)]
-        members: Vec<Put>,
-    },
+    CreateLoadBalancer(NewLoadBalancer),
+    /// Makes a network interface, before it is in any group.
+    CreateInterface { id: String, addresses: Vec<String> },
     /// Changes a load balancer: `active`, `inactive`, `locked`.
     SetLoadBalancer { id: String, status: String },
     /// Deletes a server group or load balancer.
     DeleteGroup { id: String },
-    /// Changes a server group; a status of `""` gives it back to the simulator.
-    SetGroup {
-        id: String,
-        #[serde(default)]
-        status: Option<String>,
-        #[serde(default)]
-        drain_seconds: Option<f64>,
-        #[serde(default)]
-        quota: Option<usize>,
-    },
+    /// Changes a server group.
+    SetGroup(GroupChange),
     /// Puts members into a group.
     PutMembers { group: String, members: Vec<Put> },
     /// Takes members out of a group.
@@ -156,6 +136,8 @@ pub(crate) enum Deed {
     BadServers { ids: Vec<String> },
     /// Whether calls are refused for what is otherwise only noted.
     Strict(bool),
+    /// How many backends one call of CLB may name.
+    BackendsPerCall(usize),
     /// Permits all actions but these: `Action` or `service:Action`.
     Deny { actions: BTreeSet<String> },
     /// How many of the next jobs fail, or never end.
@@ -197,19 +179,6 @@ pub(crate) enum Deed {
     ReleaseHanging {},
     /// Scripts a fault.
     Fault(Fault),
-}
-
-/// A member to put.
-#[derive(Debug, Deserialize)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub(crate) struct Put {
-    id: String,
-    #[serde(default)]
-    ip: String,
-    #[serde(default)]
-    port: Option<u16>,
-    #[serde(default)]
-    weight: Option<u8>,
 }
 
 /// An attachment to make.
@@ -255,46 +224,14 @@ pub(crate) async fn act(
 
 fn carry_out(world: &mut World, deed: Deed) -> Result<(), String> {
     match deed {
-        Deed::CreateGroup {
-            product,
-            id,
-            members,
-            drain_seconds,
-            r#type,
-            load_balancer,
-        } => {
-            let product = Product::from_upper(&product)
-                .ok_or_else(|| format!("{product} is no product; use CLB, ALB, NLB or GWLB"))?;
-            let group = world.create_group(product, &id);
-            group.drain_seconds = drain_seconds.unwrap_or(group.drain_seconds);
-            group.kind = r#type.unwrap_or(group.kind.clone());
-            group.load_balancer = load_balancer.unwrap_or(group.load_balancer.clone());
-            put(world, &id, members);
-        }
-        Deed::CreateLoadBalancer { id, members } => {
-            world.create_load_balancer(&id);
-            for member in members {
-                let weight = member.weight.unwrap_or(100);
-                world.put_member(&id, &member.id, &member.ip, 0, weight);
-            }
-        }
+        Deed::CreateGroup(group) => group.make(world)?,
+        Deed::CreateLoadBalancer(balancer) => balancer.make(world),
+        Deed::CreateInterface { id, addresses } => world.create_interface(&id, addresses),
         Deed::SetLoadBalancer { id, status } => {
             named(world.load_balancers.get_mut(&id), &id)?.status = status;
         }
         Deed::DeleteGroup { id } => world.delete_group(&id),
-        Deed::SetGroup {
-            id,
-            status,
-            drain_seconds,
-            quota,
-        } => {
-            let group = named(world.groups.get_mut(&id), &id)?;
-            if let Some(status) = status {
-                group.forced_status = Some(status).filter(|status| !status.is_empty());
-            }
-            group.drain_seconds = drain_seconds.unwrap_or(group.drain_seconds);
-            group.quota = quota.unwrap_or(group.quota);
-        }
+        Deed::SetGroup(change) => change.make(world)?,
         Deed::PutMembers { group, members } => {
             named(world.groups.get(&group), &group)?;
             put(world, &group, members);
@@ -360,6 +297,7 @@ fn set(world: &mut World, deed: Deed) {
         }
         Deed::BadServers { ids } => world.bad_servers.extend(ids),
         Deed::Strict(strict) => world.strict = strict,
+        Deed::BackendsPerCall(most) => world.backends_max = most,
         Deed::Deny { actions } => world.denied = actions,
         Deed::Jobs { failing, endless } => {
             (world.failing_jobs, world.endless_jobs) = (failing, endless);
@@ -431,16 +369,4 @@ fn create_scaling_group(
 
 fn named<T>(found: Option<T>, id: &str) -> Result<T, String> {
     found.ok_or_else(|| format!("there is no {id}"))
-}
-
-fn put(world: &mut World, group: &str, members: Vec<Put>) {
-    for member in members {
-        world.put_member(
-            group,
-            &member.id,
-            &member.ip,
-            member.port.unwrap_or(6081),
-            member.weight.unwrap_or(100),
-        );
-    }
 }

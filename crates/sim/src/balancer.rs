@@ -22,7 +22,7 @@ pub(crate) fn describe(world: &mut World, params: &Params) -> Outcome {
         .collect();
     let body = json!({
         "LoadBalancerId": id, "LoadBalancerName": id, "LoadBalancerStatus": balancer.status,
-        "ModificationProtectionStatus": "NonProtection", "BackendServers": rows(world, &id, false),
+        "Address": balancer.address, "ModificationProtectionStatus": "NonProtection", "BackendServers": rows(world, &id, false),
         "ListenerPortsAndProtocol": {"ListenerPortAndProtocol": ports},
         // The documentation has it both ways, and so does the answer.
         "ListenerPortsAndProtocal": {"ListenerPortAndProtocal": ports},

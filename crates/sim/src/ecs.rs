@@ -57,7 +57,8 @@ pub(crate) fn describe_instances(world: &mut World, params: &Params) -> Outcome 
     Ok((body, Effect::default()))
 }
 
-/// All interfaces are secondary ones of one instance. Addresses with which one is in a group are its own.
+/// All interfaces are secondary ones of one instance. Addresses with which one is in a group are its own, besides those
+/// that it was made with.
 pub(crate) fn describe_network_interfaces(world: &mut World, params: &Params) -> Outcome {
     params.need("RegionId")?;
     let asked = params.at_most("NetworkInterfaceId", 100)?;
@@ -82,7 +83,7 @@ pub(crate) fn describe_network_interfaces(world: &mut World, params: &Params) ->
         .filter(|(had, _)| {
             addresses.is_empty() || had.iter().any(|ip| addresses.contains(&ip.as_str()))
         })
-        .map(|(had, id)| interface_row(&id, &had))
+        .map(|(had, id)| interface_row(&id, &world.primary_address(&id), &had))
         .collect();
     let (rows, mut body) = page(params, &all, 500)?;
     body["NetworkInterfaceSets"] = json!({"NetworkInterfaceSet": rows});
@@ -90,11 +91,10 @@ pub(crate) fn describe_network_interfaces(world: &mut World, params: &Params) ->
     Ok((body, Effect::default()))
 }
 
-fn interface_row(id: &str, addresses: &BTreeSet<String>) -> Value {
-    let first = address(id);
+fn interface_row(id: &str, first: &str, addresses: &BTreeSet<String>) -> Value {
     let set: Vec<_> = addresses
         .iter()
-        .map(|ip| json!({"PrivateIpAddress": ip, "Primary": *ip == first}))
+        .map(|ip| json!({"PrivateIpAddress": ip, "Primary": ip == first}))
         .collect();
     json!({
         "NetworkInterfaceId": id, "Type": "Secondary", "ZoneId": "cn-hangzhou-a", "PrivateIpAddress": first,
@@ -105,14 +105,16 @@ fn interface_row(id: &str, addresses: &BTreeSet<String>) -> Value {
 
 fn addresses_of(world: &World, interface: &str) -> BTreeSet<String> {
     let members = world.groups.values().flat_map(|group| group.members.keys());
+    let made = world.interfaces.get(interface).into_iter().flatten();
     members
         .filter(|(id, ip, _)| id == interface && !ip.is_empty())
         .map(|(_, ip, _)| ip.clone())
-        .chain([address(interface)])
+        .chain(made.cloned())
+        .chain([world.primary_address(interface)])
         .collect()
 }
 
-/// Whatever is in a server group or a scaling group.
+/// Whatever is in a server group or a scaling group, and interfaces that were made.
 fn known(world: &World) -> BTreeSet<String> {
     let members = world.groups.values().flat_map(|group| group.members.keys());
     let scaling = world.scaling_groups.values();
@@ -120,6 +122,7 @@ fn known(world: &World) -> BTreeSet<String> {
     members
         .map(|(id, ..)| id.clone())
         .chain(instances)
+        .chain(world.interfaces.keys().cloned())
         .collect()
 }
 

@@ -2,7 +2,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::seconds::Seconds;
+use serde_json::{Map, Value, json};
+
+use crate::{refusal::Refusal, seconds::Seconds};
 
 /// A load balancer product.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -138,6 +140,10 @@ pub struct Group {
     pub quota: usize,
     /// `Creating` and other states forced from outside.
     pub forced_status: Option<String>,
+    /// The code with which every change is refused, as while something else holds the group; absent = none is.
+    pub busy: Option<String>,
+    /// What lists show of its health check. Nothing looks at health.
+    pub health_check: Map<String, Value>,
 }
 
 impl Group {
@@ -161,6 +167,8 @@ impl Group {
                 Product::Clb | Product::Alb => 1000,
             },
             forced_status: None,
+            busy: None,
+            health_check: Map::from_iter([("HealthCheckEnabled".to_owned(), json!(false))]),
         }
     }
 
@@ -177,6 +185,17 @@ impl Group {
     #[must_use]
     pub fn name<'g>(&'g self, id: &'g str) -> &'g str {
         self.name.as_deref().unwrap_or(id)
+    }
+
+    /// Refuses a change while something else holds the group.
+    pub(crate) fn free(&self) -> Result<(), Refusal> {
+        match &self.busy {
+            Some(code) => {
+                let why = "Something else is working on the group.";
+                Err(Refusal::new(400, code, why))
+            }
+            None => Ok(()),
+        }
     }
 
     /// Ids of everything in it, each once.
@@ -201,6 +220,8 @@ impl Group {
 pub struct LoadBalancer {
     /// `active`, `inactive` or `locked`.
     pub status: String,
+    /// Where it listens.
+    pub address: String,
     /// Ports that listen, with their protocol.
     pub listeners: Vec<(u16, String)>,
     /// Whether a listener checks health; scaling groups ask for that.
@@ -211,6 +232,7 @@ impl Default for LoadBalancer {
     fn default() -> Self {
         Self {
             status: String::from("active"),
+            address: String::new(),
             listeners: vec![(80, String::from("tcp"))],
             checks_health: true,
         }

@@ -58,12 +58,14 @@ fn group_row(id: &str, group: &Group, now: f64) -> Value {
     let (drains, timeout) = (group.drain_seconds > 0.0, group.drain_seconds as i64);
     if group.product == Product::Nlb {
         row["Protocol"] = json!("TCP");
+        row["HealthCheck"] = json!(group.health_check);
         row["AnyPortEnabled"] = json!(false);
         row["ConnectionDrainEnabled"] = json!(drains);
         row["ConnectionDrainTimeout"] = json!(timeout);
     } else {
         let gwlb = group.product == Product::Gwlb;
         row["Protocol"] = json!(if gwlb { "GENEVE" } else { "HTTP" });
+        row["HealthCheckConfig"] = json!(group.health_check);
         row["ConnectionDrainConfig"] =
             json!({"ConnectionDrainEnabled": drains, "ConnectionDrainTimeout": timeout});
     }

@@ -37,6 +37,9 @@ struct Arguments {
     /// Take no more calls in a minute than the documentation allows.
     #[arg(long)]
     throttle: bool,
+    /// How many backend servers one call of CLB may name: 20 are documented, and the cloud controller manager sends 40.
+    #[arg(long, default_value_t = 20)]
+    backends_per_call: usize,
     /// Refuse calls with parameters that are not documented, and do not only note them.
     #[arg(long)]
     strict: bool,
@@ -72,6 +75,7 @@ async fn main() -> std::io::Result<()> {
     {
         let mut world = simulator.world();
         world.strict = arguments.strict;
+        world.backends_max = arguments.backends_per_call;
         if arguments.throttle {
             world.rates = Rate::documented();
         }

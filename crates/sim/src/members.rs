@@ -440,5 +440,6 @@ fn idle<'w>(world: &'w mut World, product: Product, id: &str) -> Result<&'w mut 
             "Another change to the group is running.",
         ));
     }
+    group.free()?;
     Ok(group)
 }

@@ -12,9 +12,6 @@ use crate::{
     world::World,
 };
 
-/// Backends that one call may name. Source: documentation of the four backend operations.
-const BACKENDS_MAX: usize = 20;
-
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "PascalCase")]
 struct Raw {
@@ -224,9 +221,10 @@ pub(crate) fn reweigh(
     Ok(names)
 }
 
-/// Refuses changes while the load balancer is stopped or locked.
+/// Refuses changes while something else holds the group, or the load balancer is stopped or locked.
 fn running(world: &World, id: &str) -> Result<(), Refusal> {
     let group = world.groups.get(id).expect("found by the caller");
+    group.free()?;
     let balancer = world.load_balancers.get(&group.load_balancer);
     match balancer {
         Some(balancer) if balancer.status != "active" => Err(Refusal::new(
@@ -252,8 +250,11 @@ pub(crate) fn backends(
         let why = format!("{list} is in single quotes.");
         params.wrong(MALFORMED, why)?;
     }
-    if read.rows.len() > BACKENDS_MAX {
-        let why = "More than 20 backend servers in one call.";
+    if read.rows.len() > world.backends_max {
+        let why = format!(
+            "More than {} backend servers in one call.",
+            world.backends_max
+        );
         return Err(Refusal::new(400, "TooManyBackendServers", why));
     }
     let mut backends = Vec::new();

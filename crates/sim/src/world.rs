@@ -83,6 +83,8 @@ pub struct World {
     pub scaling_groups: BTreeMap<String, ScalingGroup>,
     /// Scaling activities.
     pub activities: BTreeMap<String, Activity>,
+    /// Network interfaces that were made, with their addresses, the primary one first. Others exist too.
+    pub interfaces: BTreeMap<String, Vec<String>>,
     /// Changes of server groups that take their time.
     pub jobs: BTreeMap<String, Job>,
     /// Servers that no group takes: they do not exist, or do not run.
@@ -103,6 +105,8 @@ pub struct World {
     pub endless_jobs: u32,
     /// Attachments of one kind that a scaling group takes.
     pub attachments_max: usize,
+    /// Backends that one call of CLB may name. Source of the first value: documentation of the four backend operations.
+    pub backends_max: usize,
     /// How many calls are taken in 60 s.
     pub rates: Vec<Rate>,
     /// How long things take.
@@ -139,6 +143,7 @@ impl World {
             load_balancers: BTreeMap::new(),
             scaling_groups: BTreeMap::new(),
             activities: BTreeMap::new(),
+            interfaces: BTreeMap::new(),
             jobs: BTreeMap::new(),
             bad_servers: BTreeSet::new(),
             clinging_servers: BTreeSet::new(),
@@ -149,6 +154,7 @@ impl World {
             failing_jobs: 0,
             endless_jobs: 0,
             attachments_max: 30,
+            backends_max: 20,
             rates: Vec::new(),
             durations: Durations::default(),
             faults: Vec::new(),
@@ -191,10 +197,20 @@ impl World {
     /// Makes a classic load balancer, and its default group under the same id.
     pub fn create_load_balancer(&mut self, id: &str) -> &mut LoadBalancer {
         id.clone_into(&mut self.create_group(Product::Clb, id).load_balancer);
+        let balancer = LoadBalancer {
+            address: address(id),
+            ..LoadBalancer::default()
+        };
         self.load_balancers
             .entry(id.to_owned())
-            .insert_entry(LoadBalancer::default())
+            .insert_entry(balancer)
             .into_mut()
+    }
+
+    /// Makes a network interface with these addresses, the primary one first, before it is in any group.
+    pub fn create_interface(&mut self, id: &str, addresses: impl IntoIterator<Item = String>) {
+        self.interfaces
+            .insert(id.to_owned(), addresses.into_iter().collect());
     }
 
     /// Deletes a server group or load balancer; scaling groups forget it a while later.
@@ -391,8 +407,14 @@ impl World {
             "Ip" => id.to_owned(),
             "Fc" => String::new(),
             "Ecs" if !shows => String::new(),
-            _ => address(id),
+            _ => self.primary_address(id),
         }
+    }
+
+    /// The first address of an interface that was made, and of every other server the one that it always has.
+    pub(crate) fn primary_address(&self, id: &str) -> String {
+        let made = self.interfaces.get(id).and_then(|had| had.first());
+        made.cloned().unwrap_or_else(|| address(id))
     }
 
     /// An entry of the audit log with nothing in it yet.

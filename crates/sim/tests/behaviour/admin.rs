@@ -27,7 +27,11 @@ async fn everything_can_be_made_and_changed_by_deeds() {
     let all = json!([
         {"createGroup": {"product": "GWLB", "id": "sgp-1", "drainSeconds": 8, "members": [{"id": "i-1"}]}},
         {"createGroup": {"product": "ALB", "id": "sgp-ip", "type": "Ip"}},
-        {"createLoadBalancer": {"id": "lb-1", "members": [{"id": "i-1", "weight": 50}]}},
+        {"createLoadBalancer": {"id": "lb-1", "address": "10.9.9.9", "listeners": [], "members": [{"id": "i-1", "weight": 50}]}},
+        {"createInterface": {"id": "eni-1", "addresses": ["10.0.0.7"]}},
+        {"createGroup": {"product": "NLB", "id": "sgp-named", "name": "shop", "healthCheck": {"HealthCheckEnabled": true}}},
+        {"setGroup": {"id": "sgp-named", "busy": "Conflict.Lock"}},
+        {"backendsPerCall": 40},
         {"setLoadBalancer": {"id": "lb-1", "status": "locked"}},
         {"createGroup": {"product": "CLB", "id": "rsp-1", "loadBalancer": "lb-1"}},
         {"setGroup": {"id": "sgp-1", "status": "Configuring", "quota": 5}},
@@ -82,7 +86,14 @@ async fn everything_can_be_made_and_changed_by_deeds() {
         (1, 2, 2)
     );
     assert_eq!((world.faults.len(), world.clock_ahead), (2, 5));
-    assert!(world.strict);
+    assert!(world.strict && world.backends_max == 40);
+    let balancer = &world.load_balancers["lb-1"];
+    assert_eq!(balancer.address, "10.9.9.9");
+    assert!(balancer.listeners.is_empty() && world.interfaces.contains_key("eni-1"));
+    let named = &world.groups["sgp-named"];
+    assert_eq!(named.name.as_deref(), Some("shop"));
+    assert_eq!(named.busy.as_deref(), Some("Conflict.Lock"));
+    assert_eq!(named.health_check["HealthCheckEnabled"], true);
     assert_eq!(
         world.rates[0].calls, 1,
         "what is given comes before what is documented"

@@ -6,6 +6,7 @@ mod admin;
 mod clb;
 mod client;
 mod cloud;
+mod declared;
 mod ess;
 mod faults;
 mod fields;
