@@ -207,6 +207,8 @@ const TABLE: &[(&str, Kind)] = &[
     ("operationfailed.resourcegroupstatuscheckfail", Kind::Busy),
     ("operationfailed.resourceisconfiguring", Kind::Busy),
     ("operationfailed.servicegroupprocessing", Kind::Busy),
+    // A load balancer still has the group in use.
+    ("rspoolvipexist", Kind::Busy),
     ("serviceisconfiguring", Kind::Busy),
     ("serviceisstopping", Kind::Busy),
     ("processingsamerequest", Kind::Busy),

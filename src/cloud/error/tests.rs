@@ -205,6 +205,7 @@ fn codes_of_clb() {
             "OperationFailed.ServiceGroupProcessing",
             "VpcSystemBusy",
             "SystemBusy",
+            "RspoolVipExist",
         ],
         Kind::Busy,
     );
