@@ -1,4 +1,5 @@
-//! What `kubectl get` shows of a dozen objects, each in another state: the table in the README is what is printed here.
+//! What `kubectl get` shows of a dozen objects, each in another state: the table in docs/reasons.md is what is printed here,
+//! and the README shows some of its rows.
 
 use std::collections::BTreeSet;
 
@@ -133,7 +134,7 @@ async fn play(stage: &Stage) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_dozen_objects_in_a_dozen_states_make_the_table_of_the_readme() {
+async fn a_dozen_objects_in_a_dozen_states_make_the_table_of_the_reasons() {
     let stage = stage().await;
     play(&stage).await;
     let control_plane = control_plane().await;
@@ -151,24 +152,38 @@ async fn a_dozen_objects_in_a_dozen_states_make_the_table_of_the_readme() {
     let ours: Vec<_> = ours
         .map(|line| line.replace(&stage.namespace, "shop"))
         .collect();
-    let readme = concat!(env!("CARGO_MANIFEST_DIR"), "/README.md");
-    let readme = std::fs::read_to_string(readme).unwrap();
+    let page = |name: &str| {
+        let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR"));
+        std::fs::read_to_string(folder.join(name)).unwrap()
+    };
     // Without the age.
+    let row = |line: &str| {
+        let words: Vec<_> = line.split_whitespace().collect();
+        words[..words.len().saturating_sub(1)].join(" ")
+    };
     let rows = |text: &str| -> BTreeSet<String> {
-        let line = |line: &str| {
-            let words: Vec<_> = line.split_whitespace().collect();
-            words[..words.len().saturating_sub(1)].join(" ")
-        };
-        let rows = text.lines().map(line);
+        let rows = text.lines().map(row);
         rows.filter(|row| row.starts_with("shop ")).collect()
     };
-    let (known, printed) = (rows(&readme), rows(&ours.join("\n")));
+    let (known, printed) = (rows(&page("docs/reasons.md")), rows(&ours.join("\n")));
     let missing: Vec<_> = printed.difference(&known).collect();
     let extra: Vec<_> = known.difference(&printed).collect();
     assert!(
         missing.is_empty() && extra.is_empty(),
-        "not in the README: {missing:#?}\nonly there: {extra:#?}\nthis was printed:\n{}",
+        "not in docs/reasons.md: {missing:#?}\nonly there: {extra:#?}\nthis was printed:\n{}",
         ours.join("\n")
     );
     assert!(printed.len() >= 12);
+    // Of one kind, kubectl names neither the namespace nor the kind.
+    let readme = page("README.md");
+    let (_, shown) = readme.split_once("$ kubectl get sgm ").unwrap();
+    let kind = "servergroupmembership.servergroup.alicloud.dev";
+    let lines = shown.lines().skip(2).take_while(|line| *line != "```");
+    let shown: Vec<_> = lines
+        .map(|line| format!("shop {kind}/{}", row(line)))
+        .collect();
+    assert!(
+        shown.len() > 3 && shown.iter().all(|row| printed.contains(row)),
+        "the README shows {shown:#?}"
+    );
 }
