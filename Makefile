@@ -54,13 +54,14 @@ test: ## Check everything, as CI does; the first run also builds its tools
 	@echo; grep --invert-match '^ *0 s' $(PARTS); echo; cat .run/summary
 
 .PHONY: lint
-lint: $(CARGO_DENY) ## Format, clippy, documentation, licences and sources, what the product contains
+lint: $(CARGO_DENY) ## Format, clippy, documentation and its links, licences and sources, what the product contains
 	@$(call part,format,cargo fmt --all --check)
 	@$(call part,clippy,cargo clippy --workspace --all-targets --locked -- --deny warnings; \
 		cargo clippy --package simulation --test many --locked -- --deny warnings)
 	@# For people who work here: private items are shown, so public ones may point at them.
 	@$(call part,docs,RUSTDOCFLAGS='--deny warnings --allow rustdoc::private-intra-doc-links' \
 		cargo doc --workspace --no-deps --document-private-items --locked)
+	@$(call part,links,.ci/links)
 	@# All crates of the lock file, also those for other systems: deny reads their licences.
 	@$(call part,deny,cargo fetch --locked; $(CARGO_DENY) --offline --locked check bans licenses sources)
 	@$(call part,product without simulator,.ci/product-is-free-of server-group-sim control-plane)
