@@ -161,3 +161,34 @@ pub enum Hold {
     /// The ledger is full.
     LedgerFull,
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    /// The names between the line `begin` and the next line `end`, taken from lines of the form `before NAME after`.
+    fn names<'t>(text: &'t str, section: [&str; 2], around: [&str; 2]) -> BTreeSet<&'t str> {
+        let [begin, end] = section;
+        let rest = text.split_once(begin).unwrap().1;
+        let lines = rest.split(end).next().unwrap().lines();
+        let name = |line: &'t str| {
+            let (name, _) = line.strip_prefix(around[0])?.split_once(around[1])?;
+            name.chars().all(char::is_alphanumeric).then_some(name)
+        };
+        lines.filter_map(name).collect()
+    }
+
+    /// Compared with this file, so that a reason cannot be forgotten.
+    fn page_has_all_of(list: &str, heading: &str) {
+        let code = names(include_str!("reason.rs"), [list, "\n}"], ["    ", ","]);
+        let page = include_str!("../../../docs/reasons.md");
+        assert_eq!(names(page, [heading, "\n## "], ["| `", "` |"]), code);
+        assert!(code.len() > 5, "{code:?}");
+    }
+
+    #[test]
+    fn the_page_of_reasons_has_each_reason_and_no_other() {
+        page_has_all_of("pub enum Reason {", "\n## Reasons of Ready\n");
+        page_has_all_of("pub enum Hold {", "\n## Reasons of held\n");
+    }
+}
