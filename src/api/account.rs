@@ -1,4 +1,4 @@
-//! `CloudAccount`: as whom objects act, and who may.
+//! `CloudAccount`: with which keys objects act in the cloud, and which namespaces may use them on what.
 
 use std::collections::BTreeMap;
 
@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use super::credentials::{AssumeRole, Credentials};
 
-/// As whom objects act in the cloud, and who may use that on what.
+/// With which keys objects act in the cloud, and which namespaces may use them on what.
 #[derive(CustomResource, KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq, Eq)]
 #[kube(
     group = "servergroup.alicloud.dev",
@@ -20,7 +20,7 @@ use super::credentials::{AssumeRole, Credentials};
     category = "alicloud",
     status = "CloudAccountStatus",
     derive = "PartialEq",
-    doc = "As whom objects act in the cloud, and who may use that on what. Nothing is allowed that no grant allows.",
+    doc = "With which keys objects act in the cloud, and which namespaces may use them on what. What no grant allows is refused.",
     printcolumn(
         name = "Credentials",
         type_ = "string",
@@ -52,15 +52,15 @@ use super::credentials::{AssumeRole, Credentials};
 )]
 #[serde(rename_all = "camelCase")]
 pub struct CloudAccountSpec {
-    /// Where the keys come from.
+    /// Where the keys come from. Required.
     pub credentials: Credentials,
-    /// A role that is assumed with these keys, and as which objects then act.
+    /// A RAM role that is assumed with these keys; objects then act as this role. When absent, they act with the keys themselves.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub assume_role: Option<AssumeRole>,
-    /// Which endpoints of the cloud are used: `Public` (the default), or `Vpc` from inside one.
+    /// Which endpoints of the cloud are used: `Public` (the default), or `Vpc` for an operator that runs inside a VPC.
     #[serde(default)]
     pub network: NetworkType,
-    /// Who may use this account on what. One grant has to match an object's namespace and region and cover everything it names.
+    /// Which namespaces may use this account on what. One grant has to match an object's namespace and region and cover everything that the object names. When absent, nobody may use the account.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 200))]
     #[x_kube(merge_strategy = ListMerge::Map(vec!["name".into()]))]
@@ -159,24 +159,24 @@ pub struct UsedBy {
 /// Which endpoints are used.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub enum NetworkType {
-    /// From anywhere.
+    /// The public ones, from anywhere.
     #[default]
     Public,
-    /// From inside a VPC.
+    /// Those inside a VPC.
     Vpc,
 }
 
-/// Who may use the account on what. An absent or empty list gives nothing; `*` gives everything.
+/// Which namespaces may use the account on what. In each list, absent or empty gives nothing, and `*` gives everything.
 #[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq, Eq)]
 #[serde(rename_all = "camelCase")]
 pub struct Grant {
-    /// Name of the grant, unique in the account.
+    /// Name of the grant, unique in the account. Required. Grants are merged by name, so several pipelines can each apply one.
     #[schemars(
         length(min = 1, max = 63),
         regex(pattern = r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$")
     )]
     pub name: String,
-    /// Namespaces whose objects may use it, or `*`.
+    /// Namespaces whose objects may use the account, or `*` for all. When absent, none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(
         length(max = 200),
@@ -186,38 +186,38 @@ pub struct Grant {
         )
     )]
     pub namespaces: Option<Vec<String>>,
-    /// Namespaces with these labels may use it too: a namespace that is named or selected suffices.
+    /// Namespaces with these labels may use it too. A namespace that is named or selected suffices. When absent, none is selected.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub namespace_selector: Option<NamespaceSelector>,
-    /// Regions, or `*`.
+    /// Regions in which it may be used, such as `cn-hangzhou`, or `*` for all. When absent, none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(
         length(max = 100),
         inner(length(max = 32), regex(pattern = r"^(\*|[a-z]{2,}(-[a-z0-9]+)+)$"))
     )]
     pub regions: Option<Vec<String>>,
-    /// Server groups: ids, prefixes ending in `*`, or `*`.
+    /// Server groups that may be named: ids, prefixes that end in `*` such as `sgp-*`, or `*` for all. When absent, none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(
         length(max = 500),
         inner(length(max = 64), regex(pattern = r"^(\*|(rsp|sgp)-[a-z0-9-]*\*?)$"))
     )]
     pub server_groups: Option<Vec<String>>,
-    /// Scaling groups: ids, prefixes ending in `*`, or `*`.
+    /// Scaling groups that may be named: ids, prefixes that end in `*` such as `asg-*`, or `*` for all. When absent, none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(
         length(max = 500),
         inner(length(max = 64), regex(pattern = r"^(\*|asg-[a-z0-9-]*\*?)$"))
     )]
     pub scaling_groups: Option<Vec<String>>,
-    /// CLB load balancers: ids, prefixes ending in `*`, or `*`.
+    /// CLB load balancers that may be named: ids, prefixes that end in `*` such as `lb-*`, or `*` for all. When absent, none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(
         length(max = 500),
         inner(length(max = 64), regex(pattern = r"^(\*|lb-[a-z0-9-]*\*?)$"))
     )]
     pub load_balancers: Option<Vec<String>>,
-    /// Servers that may be registered: ids, prefixes ending in `*`, networks such as `10.0.0.0/16` for members by address, or `*`.
+    /// Servers that may be listed: ids, prefixes that end in `*` such as `i-*`, networks such as `10.0.0.0/16` for servers that are known by their address, or `*` for all. When absent, none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(
         length(max = 500),

@@ -51,7 +51,7 @@ use super::{
 #[x_kube(validation = Rule::new("has(self.serverGroups) || has(self.loadBalancers)")
     .message("serverGroups or loadBalancers is required: an absent list is no opinion, an empty one means none"))]
 pub struct ScalingGroupAttachmentSpec {
-    /// Name of the CloudAccount to act as. Cannot be changed.
+    /// Name of the CloudAccount whose keys are used; `default` when absent. Cannot be changed.
     #[serde(default = "super::default_account")]
     #[schemars(
         length(min = 1, max = 253),
@@ -59,45 +59,44 @@ pub struct ScalingGroupAttachmentSpec {
     )]
     #[x_kube(validation = Rule::new("self == oldSelf").message("accountName is immutable: make a new object instead"))]
     pub account_name: String,
-    /// Region of the scaling group, such as `cn-hangzhou`. Cannot be changed.
+    /// Region of the scaling group, such as `cn-hangzhou`. Required. Cannot be changed.
     #[schemars(length(max = 32), regex(pattern = r"^[a-z]{2,}(-[a-z0-9]+)+$"))]
     #[x_kube(validation = Rule::new("self == oldSelf").message("regionId is immutable: make a new object instead"))]
     pub region_id: String,
-    /// Id of the scaling group, `asg-…`. Cannot be changed.
+    /// Id of the scaling group, `asg-…`. Required. Cannot be changed.
     #[schemars(length(max = 64), regex(pattern = r"^asg-[a-z0-9-]+$"))]
     #[x_kube(validation = Rule::new("self == oldSelf").message("scalingGroupId is immutable: make a new object instead"))]
     pub scaling_group_id: String,
-    /// The server groups it feeds, at most 100, each once by id and port. An empty list means none, which detaches nothing unless
-    /// `removal.allowEmpty` is set; an absent one is no opinion.
+    /// The server groups that the scaling group shall feed: at most 100, each once by id and port. When absent, this object does not look after server groups at all, and what is attached stays. `[]` means none; while that leaves both lists without an entry, nothing is detached unless `removal.allowEmpty` is true. At least one of `serverGroups` and `loadBalancers` is required.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 100))]
     pub server_groups: Option<Vec<AttachedServerGroup>>,
-    /// The CLB load balancers whose default groups it feeds, at most 100, each once. An empty list means none, an absent one is no opinion.
+    /// The CLB load balancers whose default groups the scaling group shall feed: at most 100, each once. When absent, this object does not look after load balancers at all, and what is attached stays. `[]` means none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 100))]
     pub load_balancers: Option<Vec<AttachedLoadBalancer>>,
-    /// Whether instances that are already in the scaling group join a server group when it is attached.
+    /// Whether instances that run already join a server group when it is attached. False when absent: then only instances that start later join.
     #[serde(default)]
     pub force_attach: bool,
-    /// Whether the scaling group's instances leave a server group when it is detached. Held where nobody else would serve in it.
+    /// Whether the scaling group's instances leave a server group when it is detached. False when absent: then they stay in it. Not done where nobody else would serve in the server group, unless `removal.allowEmpty` is true.
     #[serde(default)]
     pub force_detach: bool,
-    /// What this object may detach: `Shared` (the default) is only what it attached or adopted; `Exclusive` is whatever no object claims too.
+    /// What this object may detach. `Shared` (the default): only what it attached, or what was attached when it first listed it. `Exclusive`: also what no object lists, of the kinds that it has a list for.
     #[serde(default)]
     pub ownership: Ownership,
-    /// How far detaching may go.
+    /// How far detaching may go. When absent, each of its fields has its default.
     #[serde(default)]
     pub removal: AttachmentRemoval,
-    /// `Enforce` (the default) carries differences out; `Plan` shows them in `status.plan` and calls nothing that changes the cloud.
+    /// `Enforce` (the default): differences between list and scaling group are carried out. `Plan`: they are shown in `status.plan`, and nothing in the cloud is changed; drift is not repaired meanwhile.
     #[serde(default)]
     pub mode: Mode,
-    /// While true nothing is started and nothing released.
+    /// True: nothing is attached, detached or repaired, and a deletion leaves everything attached. False when absent.
     #[serde(default)]
     pub suspend: bool,
-    /// What happens to what this object attached when it is deleted: `Release` (the default) detaches it, `Retain` leaves it.
+    /// What a deletion does with what this object attached. `Release` (the default): it is detached. `Retain`: it stays attached. What was attached before stays in any case.
     #[serde(default)]
     pub deletion_policy: DeletionPolicy,
-    /// How often the scaling group is compared with the list when nothing changes, in seconds, 30 to 86400; spread with jitter.
+    /// How often the scaling group is compared with the list while nothing changes, in seconds, 30 to 86400; 300 when absent. Drift is found within this time.
     #[serde(default = "super::default_interval")]
     #[schemars(range(min = 30, max = 86400))]
     pub interval_seconds: i64,
@@ -124,21 +123,21 @@ pub struct ScalingGroupAttachmentSpec {
         .field_path(".id")
 )]
 pub struct AttachedServerGroup {
-    /// The load balancer product: `ALB`, `NLB`, `GWLB`, or `CLB` for a vServer group.
+    /// The load balancer product: `ALB`, `NLB`, `GWLB`, or `CLB` for a vServer group. Required.
     #[serde(rename = "type")]
     pub type_: AttachedServerGroupType,
-    /// Id of the server group: `rsp-…` for CLB, `sgp-…` for the others.
+    /// Id of the server group: `rsp-…` for CLB, `sgp-…` for the others. Required.
     #[schemars(length(max = 64), regex(pattern = r"^(rsp|sgp)-[a-z0-9-]+$"))]
     pub id: String,
-    /// Id of the load balancer that a CLB server group belongs to, `lb-…`.
+    /// Id of the load balancer that a CLB server group belongs to, `lb-…`. Required for CLB, refused for the others.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 64), regex(pattern = r"^lb-[a-z0-9-]+$"))]
     pub load_balancer_id: Option<String>,
-    /// Port that instances serve on, 1 to 65535. Required for ALB, NLB and CLB, absent for GWLB. Changing it attaches the new one and detaches the old.
+    /// Port that instances listen on, 1 to 65535. Required for ALB, NLB and CLB, refused for GWLB. A changed port is another attachment: the new one is attached before the old one is detached.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1, max = 65535))]
     pub port: Option<i32>,
-    /// Weight that instances join with, 0 to 100. Required for ALB and NLB, absent for GWLB; for CLB the cloud's default when absent. Changing it detaches and attaches again.
+    /// Weight with which instances join, 0 to 100. Required for ALB and NLB, refused for GWLB; for CLB the cloud's default when absent. A changed weight detaches the group without force and attaches it again; instances that are in the server group already keep theirs.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 0, max = 100))]
     pub weight: Option<i32>,
@@ -148,10 +147,10 @@ pub struct AttachedServerGroup {
 #[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq, Eq)]
 #[serde(rename_all = "camelCase")]
 pub struct AttachedLoadBalancer {
-    /// Id of the load balancer, `lb-…`.
+    /// Id of the load balancer, `lb-…`. Required.
     #[schemars(length(max = 64), regex(pattern = r"^lb-[a-z0-9-]+$"))]
     pub id: String,
-    /// Weight that instances join with, 0 to 100; the cloud's default when absent. Changing it detaches and attaches again.
+    /// Weight with which instances join, 0 to 100; the cloud's default when absent. A changed weight detaches the load balancer without force and attaches it again; instances that are in its default group already keep theirs.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 0, max = 100))]
     pub weight: Option<i32>,
@@ -175,7 +174,7 @@ pub enum AttachedServerGroupType {
 #[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, Default, PartialEq, Eq)]
 #[serde(rename_all = "camelCase")]
 pub struct AttachmentRemoval {
-    /// Whether the scaling group may be left with nothing attached by this object, and a forced detach may leave a server group without anybody.
+    /// Whether an edit may leave the scaling group with nothing attached by this object, and whether a forced detach may leave a server group with nobody who serves. False when absent.
     #[serde(default)]
     pub allow_empty: bool,
 }
@@ -187,40 +186,40 @@ pub struct ScalingGroupAttachmentStatus {
     /// Generation of the spec that was looked at; -1 before the first look.
     #[serde(default = "super::schema::never_observed")]
     pub observed_generation: i64,
-    /// `Ready` and `InSync` always, `Reconciling` and `Stalled` only while true.
+    /// `Ready` and `InSync` are always there, `Reconciling` and `Stalled` only while they are True. The reasons are in docs/reasons.md.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 8))]
     #[x_kube(merge_strategy = ListMerge::Map(vec!["type".into()]))]
     pub conditions: Vec<Condition>,
-    /// How far it is, for people.
+    /// How far the scaling group is, for people.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 256))]
     pub summary: Option<String>,
-    /// How far it is, in numbers.
+    /// How far the scaling group is, in numbers.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub attachments: Option<AttachmentCounts>,
-    /// What this object may detach.
+    /// The attachments that this object may detach.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ledger: Option<Ledger>,
-    /// The change in flight.
+    /// The change that is under way, or whose outcome is not known yet. It is written before the call is sent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub operation: Option<attachment::Operation>,
-    /// What settled before that and may still land, an entry for each action.
+    /// Earlier calls that got no answer and may still take effect, an entry for each action.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 8))]
     pub settled: Vec<attachment::Settled>,
-    /// What would be changed, in `Plan` mode.
+    /// What would be changed. Only in `Plan` mode.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub plan: Option<Plan>,
-    /// Differences that are left alone: the first few, with why.
+    /// Differences that are left alone for now: the first 20, each with its reason.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 20))]
     pub held: Vec<attachment::Held>,
-    /// Server groups that the cloud refused; tried again after an hour, when the spec changes, or on request.
+    /// Attachments that the cloud refused, with its words. They are tried again after an hour, when the spec changes, or when `reconcile-at` is set.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 100))]
     pub parked: Vec<attachment::Parked>,
-    /// Value of the `reconcile-at` annotation that was handled last.
+    /// Value of the annotation `servergroup.alicloud.dev/reconcile-at` that was handled last.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 256))]
     pub last_handled_reconcile_at: Option<String>,
@@ -230,7 +229,7 @@ pub struct ScalingGroupAttachmentStatus {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct AttachmentCounts {
-    /// Server groups listed.
+    /// Server groups and load balancers listed.
     pub desired: i32,
     /// Listed and attached.
     pub attached: i32,
@@ -238,8 +237,8 @@ pub struct AttachmentCounts {
     pub attaching: i32,
     /// To be detached.
     pub detaching: i32,
-    /// Attached, and neither listed nor attached by this object.
+    /// Attached, and neither listed nor this object's.
     pub foreign: i32,
-    /// Differences that are left alone.
+    /// Differences that are left alone for now; `status.held` has the first of them.
     pub held: i32,
 }

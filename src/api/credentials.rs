@@ -1,10 +1,10 @@
-//! Where a `CloudAccount` has its keys from.
+//! Where the keys of a `CloudAccount` come from.
 
 use kube::KubeSchema;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-/// Where the keys come from. A source that fails is an error; nothing falls back to another.
+/// Where the keys come from. If the source fails, objects say `CredentialsUnavailable`; no other source is tried.
 #[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq, Eq)]
 #[serde(rename_all = "camelCase")]
 #[x_kube(
@@ -19,16 +19,16 @@ use serde::{Deserialize, Serialize};
         .field_path(".instanceRole")
 )]
 pub struct Credentials {
-    /// `Environment`: the operator's variables `ALIBABA_CLOUD_ACCESS_KEY_ID`, `ALIBABA_CLOUD_ACCESS_KEY_SECRET` and, for temporary keys, `ALIBABA_CLOUD_SECURITY_TOKEN`. `Secret`: a Secret in the operator's own namespace. `OIDC`: the role of the operator's service account (RRSA). `InstanceRole`: the role of the ECS instance that the operator runs on.
+    /// `Environment`: the variables `ALIBABA_CLOUD_ACCESS_KEY_ID`, `ALIBABA_CLOUD_ACCESS_KEY_SECRET` and, for temporary keys, `ALIBABA_CLOUD_SECURITY_TOKEN` of the operator's container. `Secret`: a Secret in the operator's own namespace. `OIDC`: the role of the operator's service account (RRSA). `InstanceRole`: the role of the ECS instance that the operator runs on. Required.
     #[serde(rename = "type")]
     pub type_: CredentialType,
-    /// Which Secret, for type `Secret`.
+    /// Which Secret has the keys. Required for type `Secret`, refused for any other.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub secret: Option<SecretSource>,
-    /// Which role, for type `OIDC`.
+    /// Which role is used, for type `OIDC`; refused for any other. When absent, all of it comes from the operator's environment.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub oidc: Option<OidcSource>,
-    /// Which role, for type `InstanceRole`.
+    /// Which role is used, for type `InstanceRole`; refused for any other. When absent, the role that the instance has.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub instance_role: Option<InstanceRoleSource>,
 }
@@ -51,7 +51,7 @@ pub enum CredentialType {
 #[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq, Eq)]
 #[serde(rename_all = "camelCase")]
 pub struct SecretSource {
-    /// Its name. It is read in the operator's own namespace, never elsewhere, again and again, so that it may be changed at any time.
+    /// Name of the Secret, in the operator's own namespace and never elsewhere. Required. The Secret is read again every ten seconds while it is used, so its keys can be replaced at any time.
     #[schemars(
         length(min = 1, max = 253),
         regex(pattern = r"^[a-z0-9]([-.a-z0-9]*[a-z0-9])?$")
@@ -59,25 +59,25 @@ pub struct SecretSource {
     pub name: String,
 }
 
-/// The role of a service account. What is absent comes from the variables that RRSA sets.
+/// The role of a service account (RRSA). A field that is absent comes from the variable that RRSA sets.
 #[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, Default, PartialEq, Eq)]
 #[serde(rename_all = "camelCase")]
 pub struct OidcSource {
-    /// The role, `acs:ram::ACCOUNT:role/NAME`; by default `ALIBABA_CLOUD_ROLE_ARN`.
+    /// ARN of the role, `acs:ram::ACCOUNT:role/NAME`; the value of `ALIBABA_CLOUD_ROLE_ARN` when absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(
         length(max = 256),
         regex(pattern = r"^acs:ram::[0-9]+:role/[A-Za-z0-9._-]+$")
     )]
     pub role_arn: Option<String>,
-    /// The identity provider, `acs:ram::ACCOUNT:oidc-provider/NAME`; by default `ALIBABA_CLOUD_OIDC_PROVIDER_ARN`.
+    /// ARN of the identity provider, `acs:ram::ACCOUNT:oidc-provider/NAME`; the value of `ALIBABA_CLOUD_OIDC_PROVIDER_ARN` when absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(
         length(max = 256),
         regex(pattern = r"^acs:ram::[0-9]+:oidc-provider/[A-Za-z0-9._-]+$")
     )]
     pub oidc_provider_arn: Option<String>,
-    /// Path of the service account's token in the operator's container; by default `ALIBABA_CLOUD_OIDC_TOKEN_FILE`. It is read again for each new set of keys.
+    /// Path of the service account's token in the operator's container; the value of `ALIBABA_CLOUD_OIDC_TOKEN_FILE` when absent. The file is read again for each new set of keys.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 1024), regex(pattern = r"^/."))]
     pub token_file: Option<String>,
@@ -87,7 +87,7 @@ pub struct OidcSource {
 #[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, Default, PartialEq, Eq)]
 #[serde(rename_all = "camelCase")]
 pub struct InstanceRoleSource {
-    /// Its name; by default the role that the instance has.
+    /// Name of the role; the role that the instance has when absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(
         length(min = 1, max = 64),
@@ -96,32 +96,32 @@ pub struct InstanceRoleSource {
     pub role_name: Option<String>,
 }
 
-/// A role that is assumed with the keys of the source, for work in another cloud account, say.
+/// A RAM role that is assumed with the keys of the source, for instance to work in another cloud account.
 #[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq, Eq)]
 #[serde(rename_all = "camelCase")]
 pub struct AssumeRole {
-    /// The role, `acs:ram::ACCOUNT:role/NAME`.
+    /// ARN of the role, `acs:ram::ACCOUNT:role/NAME`. Required.
     #[schemars(
         length(max = 256),
         regex(pattern = r"^acs:ram::[0-9]+:role/[A-Za-z0-9._-]+$")
     )]
     pub role_arn: String,
-    /// What the role's trust policy asks for, 2 to 1224 characters.
+    /// The external id that the role's trust policy asks for, 2 to 1224 characters. When absent, none is sent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(
         length(min = 2, max = 1224),
         regex(pattern = r"^[A-Za-z0-9+=,.@:/_-]+$")
     )]
     pub external_id: Option<String>,
-    /// How the session is called in the cloud's audit log, 2 to 64 characters; by default `server-group-operator`.
+    /// Name of the session in the cloud's audit log, 2 to 64 characters; `server-group-operator` when absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 2, max = 64), regex(pattern = r"^[A-Za-z0-9.@_-]+$"))]
     pub session_name: Option<String>,
-    /// How long a set of keys lasts, 900 seconds to the role's maximum; by default 3600.
+    /// How long a set of keys lasts, in seconds, 900 to the role's maximum; 3600 when absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 900, max = 43200))]
     pub duration_seconds: Option<i64>,
-    /// A RAM policy, in JSON, that narrows what the role may; at most 2048 characters.
+    /// A RAM policy in JSON that narrows what the role may, at most 2048 characters. When absent, the role may all that it may.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 2048))]
     pub policy: Option<String>,

@@ -22,7 +22,7 @@ use super::{
     category = "alicloud",
     status = "ServerGroupMembershipStatus",
     derive = "PartialEq",
-    doc = "Which servers a CLB, ALB, NLB or GWLB server group holds. The operator adds and removes members until the group matches, and repairs drift.",
+    doc = "Which servers a CLB, ALB, NLB or GWLB server group holds. The operator adds and removes members until the group matches the list, and repairs drift.",
     selectable = ".spec.serverGroup.id",
     selectable = ".spec.accountName",
     printcolumn(name = "Type", type_ = "string", json_path = ".spec.serverGroup.type"),
@@ -66,7 +66,7 @@ use super::{
         .field_path(".servers")
 )]
 pub struct ServerGroupMembershipSpec {
-    /// Name of the CloudAccount to act as. Cannot be changed.
+    /// Name of the CloudAccount whose keys are used; `default` when absent. Cannot be changed.
     #[serde(default = "super::default_account")]
     #[schemars(
         length(min = 1, max = 253),
@@ -74,32 +74,32 @@ pub struct ServerGroupMembershipSpec {
     )]
     #[x_kube(validation = Rule::new("self == oldSelf").message("accountName is immutable: make a new object instead"))]
     pub account_name: String,
-    /// Region of the server group, such as `cn-hangzhou`. Cannot be changed.
+    /// Region of the server group, such as `cn-hangzhou`. Required. Cannot be changed.
     #[schemars(length(max = 32), regex(pattern = r"^[a-z]{2,}(-[a-z0-9]+)+$"))]
     #[x_kube(validation = Rule::new("self == oldSelf").message("regionId is immutable: make a new object instead"))]
     pub region_id: String,
-    /// The server group. Cannot be changed.
+    /// The server group. Required. Cannot be changed.
     #[x_kube(validation = Rule::new("self == oldSelf").message("serverGroup is immutable: make a new object instead"))]
     pub server_group: ServerGroupRef,
-    /// The servers it holds, at most 1000, each once. An empty list means nobody, which removes nothing unless `removal.allowEmpty` is set.
+    /// The servers that the group shall hold: at most 1000, each once. Required; `[]` means nobody, and then nothing is removed unless `removal.allowEmpty` is true.
     #[schemars(length(max = 1000))]
     pub servers: Vec<Server>,
-    /// What this object may remove: `Shared` (the default) is only what it registered or adopted; `Exclusive` is strangers too.
+    /// Which members this object may remove. `Shared` (the default): only those that it added, or that were there when it first listed them. `Exclusive`: also members that no object lists and no attached scaling group brings.
     #[serde(default)]
     pub ownership: Ownership,
-    /// How far removals may go.
+    /// How far removals may go. When absent, each of its fields has its default.
     #[serde(default)]
     pub removal: MembershipRemoval,
-    /// `Enforce` (the default) carries differences out; `Plan` shows them in `status.plan` and calls nothing that changes the cloud.
+    /// `Enforce` (the default): differences between list and group are carried out. `Plan`: they are shown in `status.plan`, and nothing in the cloud is changed; drift is not repaired meanwhile.
     #[serde(default)]
     pub mode: Mode,
-    /// While true nothing is started and nothing released.
+    /// True: nothing is added, removed or repaired, and a deletion leaves all members in the group. False when absent.
     #[serde(default)]
     pub suspend: bool,
-    /// What happens to what this object registered when it is deleted: `Release` (the default) removes it, `Retain` leaves it.
+    /// What a deletion does with the members that this object added. `Release` (the default): they are removed, unless nobody would be left serving. `Retain`: they stay. Members that were in the group before stay in any case.
     #[serde(default)]
     pub deletion_policy: DeletionPolicy,
-    /// How often the group is compared with the list when nothing changes, in seconds, 30 to 86400; spread with jitter.
+    /// How often the group is compared with the list while nothing changes, in seconds, 30 to 86400; 300 when absent. Drift is found within this time.
     #[serde(default = "super::default_interval")]
     #[schemars(range(min = 30, max = 86400))]
     pub interval_seconds: i64,
@@ -112,10 +112,10 @@ pub struct ServerGroupMembershipSpec {
     .message("the id of a CLB server group begins with rsp-, that of an ALB, NLB or GWLB server group with sgp-")
     .field_path(".id"))]
 pub struct ServerGroupRef {
-    /// The load balancer product: `CLB`, `ALB`, `NLB` or `GWLB`.
+    /// The load balancer product: `CLB`, `ALB`, `NLB` or `GWLB`. Required.
     #[serde(rename = "type")]
     pub type_: ServerGroupType,
-    /// Id of the server group: `rsp-…` for CLB, `sgp-…` for the others.
+    /// Id of the server group: `rsp-…` for CLB, `sgp-…` for the others. Required.
     #[schemars(length(max = 64), regex(pattern = r"^(rsp|sgp)-[a-z0-9-]+$"))]
     pub id: String,
 }
@@ -143,30 +143,30 @@ pub enum ServerGroupType {
     .message("type contradicts id: an Ecs id begins with i-, an Eni id with eni-, an Eci id with eci-, an Fc id with acs:, and the id of an Ip is an address")
     .field_path(".type"))]
 pub struct Server {
-    /// Id of an instance (`i-…`), ENI (`eni-…`) or ECI (`eci-…`); for a member by address the address itself; for a function its ARN (`acs:fc:…`).
+    /// Which server: the id of an instance (`i-…`), a network interface (`eni-…`) or a container instance (`eci-…`); the address itself for a server that is known by its address; the ARN of a function (`acs:fc:…`). Required.
     #[schemars(length(max = 128))]
     #[x_kube(validation = Rule::new("self.matches('^((i|eni|eci)-[a-z0-9]+|acs:fc:[A-Za-z0-9:/._$#-]+)$') || isIP(self)")
         .message("id must be an instance (i-), ENI (eni-) or ECI (eci-) id, an IP address, or the ARN of a function (acs:fc:)"))]
     pub id: String,
-    /// What it is: `Ecs`, `Eni`, `Eci`, `Ip` or `Fc`. Told by the id when absent.
+    /// What the server is: `Ecs` (instance), `Eni` (network interface), `Eci` (container instance), `Ip` (address) or `Fc` (function). When absent, the form of the id decides.
     #[serde(rename = "type", default, skip_serializing_if = "Option::is_none")]
     pub type_: Option<ServerType>,
-    /// Which address of an ENI or ECI is meant. When absent, the only one.
+    /// Which address of a network interface or container instance is meant. When absent, the only one that the group or the list has of it; if there are several, the object says `InvalidSpec`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 45))]
     #[x_kube(validation = Rule::new("isIP(self)").message("ip must be an IPv4 or IPv6 address"))]
     pub ip: Option<String>,
-    /// Port it serves on, 1 to 65535; 0 in an NLB group that takes any port. Absent for GWLB and for functions.
+    /// Port that the server listens on, 1 to 65535; 0 in an NLB group that takes any port. Required for CLB, ALB and NLB; refused for GWLB, which fixes it, and for functions.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 0, max = 65535))]
     pub port: Option<i32>,
-    /// Weight, 0 to 100; 0 sends it nothing. When absent, the product's default when it is added, and never touched afterwards.
+    /// Share of new connections, 0 to 100; 0 sends the server nothing. When absent, the server gets the product's default when it is added, and its weight is never touched afterwards. Refused for GWLB.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 0, max = 100))]
     pub weight: Option<i32>,
 }
 
-/// What a member is.
+/// What the server is: `Ecs` (instance), `Eni` (network interface), `Eci` (container instance), `Ip` (address) or `Fc` (function). When absent, the form of the id decides.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub enum ServerType {
     /// An ECS instance.
@@ -185,20 +185,19 @@ pub enum ServerType {
 #[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq)]
 #[serde(rename_all = "camelCase")]
 pub struct MembershipRemoval {
-    /// How long a server is sent nothing before it is removed, in seconds, 0 to 3600. A GWLB group drains by itself.
+    /// How long a server stays at weight 0 before it is removed, in seconds, 0 to 3600; 0 when absent. Without effect for GWLB, which drains by itself.
     #[serde(default)]
     #[schemars(range(min = 0, max = 3600))]
     pub drain_seconds: i64,
-    /// Members that have to keep serving: a count, or a percentage of the listed ones (rounded up) such as `50%`.
+    /// How many members have to be left serving when members are removed or set to weight 0: a count such as `2`, without quotes, or a percentage of the listed ones such as `50%`, rounded up. 1 when absent. Never more than are listed; when the object is deleted, 1.
     #[serde(default = "one")]
     #[schemars(schema_with = "super::schema::amount")]
     pub min_serving: IntOrString,
-    /// By how many the serving members may dip while members are replaced and the group has no room for the new ones: a
-    /// count, or a percentage of the listed ones (rounded down, at least 1 unless 0 is written).
+    /// How many fewer may serve while members are replaced in a group that has no room for the new ones: a count, or a percentage of the listed ones, rounded down, at least 1 unless 0 is written. `25%` when absent. In a group with room nobody leaves before a new one serves.
     #[serde(default = "a_quarter")]
     #[schemars(schema_with = "super::schema::amount")]
     pub max_unavailable: IntOrString,
-    /// Whether removals may leave the group without any serving member.
+    /// Whether removals, and a deletion, may leave the group with nobody who serves. False when absent: then an empty list removes nothing.
     #[serde(default)]
     pub allow_empty: bool,
 }
@@ -229,44 +228,44 @@ pub struct ServerGroupMembershipStatus {
     /// Generation of the spec that was looked at; -1 before the first look.
     #[serde(default = "super::schema::never_observed")]
     pub observed_generation: i64,
-    /// `Ready` and `InSync` always, `Reconciling` and `Stalled` only while true.
+    /// `Ready` and `InSync` are always there, `Reconciling` and `Stalled` only while they are True. The reasons are in docs/reasons.md.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 8))]
     #[x_kube(merge_strategy = ListMerge::Map(vec!["type".into()]))]
     pub conditions: Vec<Condition>,
-    /// How far it is, for people.
+    /// How far the group is, for people.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 256))]
     pub summary: Option<String>,
-    /// How far it is, in numbers.
+    /// How far the group is, in numbers.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub members: Option<MemberCounts>,
-    /// What this object may remove.
+    /// The members that this object may remove.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ledger: Option<Ledger>,
-    /// Servers that were sent weight 0 and wait to be removed. While suspended or planning they stay so.
+    /// Members at weight 0 that wait to be removed. While the object is suspended or in `Plan` mode they stay at weight 0.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 3000))]
     pub draining: Vec<Draining>,
-    /// The change in flight.
+    /// The change that is under way, or whose outcome is not known yet. It is written before the call is sent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub operation: Option<member::Operation>,
-    /// What settled before that and may still land, an entry for each action.
+    /// Earlier calls that got no answer and may still take effect, an entry for each action.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 8))]
     pub settled: Vec<member::Settled>,
-    /// What would be changed, in `Plan` mode.
+    /// What would be changed. Only in `Plan` mode.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub plan: Option<Plan>,
-    /// Differences that are left alone: the first few, with why.
+    /// Differences that are left alone for now: the first 20, each with its reason.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 20))]
     pub held: Vec<member::Held>,
-    /// Servers that the cloud refused; tried again after an hour, when the spec changes, or on request.
+    /// Servers that the cloud refused, with its words. They are tried again after an hour, when the spec changes, or when `reconcile-at` is set.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 100))]
     pub parked: Vec<member::Parked>,
-    /// Value of the `reconcile-at` annotation that was handled last.
+    /// Value of the annotation `servergroup.alicloud.dev/reconcile-at` that was handled last.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 256))]
     pub last_handled_reconcile_at: Option<String>,
@@ -278,14 +277,14 @@ pub struct ServerGroupMembershipStatus {
 pub struct MemberCounts {
     /// Servers listed.
     pub desired: i32,
-    /// Listed and serving.
+    /// Listed and serving: available by the load balancer's API, weight above 0.
     pub serving: i32,
-    /// Listed and on their way in.
+    /// Listed, and on their way into the group.
     pub joining: i32,
-    /// On their way out.
+    /// On their way out of the group.
     pub leaving: i32,
-    /// In the group, and neither listed nor registered by this object.
+    /// In the group, and neither listed nor this object's.
     pub foreign: i32,
-    /// Differences that are left alone.
+    /// Differences that are left alone for now; `status.held` has the first of them.
     pub held: i32,
 }

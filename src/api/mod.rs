@@ -46,13 +46,13 @@ pub const RECONCILE_AT: &str = "servergroup.alicloud.dev/reconcile-at";
 /// Set by users to `true` on a deleted object: let it go without touching the cloud.
 pub const ABANDON: &str = "servergroup.alicloud.dev/abandon";
 
-/// What an object may remove.
+/// Which entries an object may remove.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub enum Ownership {
-    /// Only what this object registered or adopted.
+    /// Only entries of its ledger: those that it put there, or found there and listed.
     #[default]
     Shared,
-    /// The list is the whole truth: strangers go too. What an attached scaling group brings is no stranger.
+    /// Strangers too: the list is the whole truth. What another object lists or an attached scaling group brings is no stranger.
     Exclusive,
 }
 

@@ -5,22 +5,22 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use server_group_core::reason::Hold;
 
-/// What this object may remove from the cloud.
+/// The entries that this object may remove from the cloud.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Ledger {
-    /// Uid of the object it was written for. In an object with another uid, a copied or restored one, it is void.
+    /// Uid of the object for which the ledger was written. In an object with another uid, a copied or restored one, the ledger is void.
     #[schemars(length(max = 128))]
     pub uid: String,
-    /// Id of the cloud account whose groups these are.
+    /// Id of the cloud account to which the group belongs.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     #[schemars(length(max = 64))]
     pub cloud_account_id: String,
-    /// What this object put there. It goes when it is taken off the list, or when the object is deleted.
+    /// Entries that this object put there. They are removed when they are taken off the list, and when the object is deleted.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 3000), inner(length(max = 256)))]
     pub registered: Vec<String>,
-    /// What was already there when it was first listed. It goes when it is taken off the list, and stays when the object is deleted.
+    /// Entries that were already there when this object first listed them. They are removed when they are taken off the list, and stay when the object is deleted.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 3000), inner(length(max = 256)))]
     pub adopted: Vec<String>,
@@ -36,7 +36,7 @@ pub enum Phase {
     Accepted,
     /// Sent and not answered: it is not known whether it was carried out.
     Unsettled,
-    /// Over as far as two views agree, and kept until a late call cannot land any more.
+    /// Over as far as two looks agree, and kept until a late call cannot take effect any more.
     Settled,
 }
 
@@ -85,22 +85,22 @@ impl HoldReason {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Plan {
-    /// SHA-256 over the whole plan, in hexadecimal: equal plans have equal hashes.
+    /// SHA-256 over the whole plan, also over what the lists below leave out, in hexadecimal: equal plans have equal hashes.
     #[schemars(length(max = 64))]
     pub hash: String,
-    /// What would be added or attached, the first few.
+    /// Entries that would be added or attached, the first 50.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 50), inner(length(max = 256)))]
     pub add: Vec<String>,
-    /// What would be removed or detached, the first few.
+    /// Entries that would be removed or detached, the first 50.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 50), inner(length(max = 256)))]
     pub remove: Vec<String>,
-    /// What would get another weight, the first few.
+    /// Entries that would get another weight, the first 50.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 50), inner(length(max = 256)))]
     pub update: Vec<String>,
-    /// How many each list has in all.
+    /// How many entries each list has in all.
     pub totals: PlanTotals,
 }
 
@@ -116,17 +116,17 @@ pub struct PlanTotals {
     pub update: i32,
 }
 
-/// A server that was sent weight 0, to be removed once it has finished what it has.
+/// A member at weight 0, which is removed once it has had time to finish its connections.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Draining {
-    /// Which one, written as `ID[@IP][:PORT]`.
+    /// The entry, written as `ID[@IP][:PORT]`.
     #[schemars(length(max = 256))]
     pub server: String,
-    /// When it is removed, by the cloud's clock; absent until it was seen at weight 0. Written once.
+    /// When the member is removed, by the cloud's clock; absent until it was seen at weight 0. Written once.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub until: Option<Time>,
-    /// The weight it gets back if it is wanted again.
+    /// The weight that the member gets back if it is listed again.
     pub weight: i32,
 }
 
@@ -141,68 +141,68 @@ macro_rules! items {
 
             use super::{HoldReason, Phase};
 
-            /// The change in flight, written before the call is sent.
+            /// A change that is under way or whose outcome is not known yet. It is written before the call is sent.
             #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
             #[serde(rename_all = "camelCase")]
             pub struct Operation {
-                /// Drawn at random for this operation.
+                /// Id of the operation, drawn at random.
                 #[schemars(length(max = 64))]
                 pub id: String,
                 /// The API action, such as `RemoveServersFromServerGroup`.
                 #[schemars(length(max = 64))]
                 pub action: String,
-                /// How much is known about it.
+                /// How much is known about the outcome: `Intended`, `Accepted`, `Unsettled` or `Settled`.
                 pub phase: Phase,
-                /// How often the operator's lease had changed hands when it was written.
+                /// How often the operator's lease had changed hands when the operation was written.
                 pub epoch: i64,
-                #[doc = concat!("What it names, written as ", $key, ".")]
+                #[doc = concat!("The entries that it changes, written as ", $key, ".")]
                 #[serde(default, skip_serializing_if = "Vec::is_empty")]
                 #[schemars(length(max = 3000), inner(length(max = 256)))]
                 pub $many: Vec<String>,
-                /// The cloud's id of the answer, to quote to its support.
+                /// The cloud's id of the request, to quote to its support.
                 #[serde(default, skip_serializing_if = "Option::is_none")]
                 #[schemars(length(max = 128))]
                 pub request_id: Option<String>,
-                /// The job or scaling activity that carries it out.
+                /// Id of the cloud's job or scaling activity that carries the operation out.
                 #[serde(default, skip_serializing_if = "Option::is_none")]
                 #[schemars(length(max = 128))]
                 pub reference: Option<String>,
-                /// Until when a call of it may still land, by the cloud's clock, once it is `Settled`. Written once.
+                /// Until when a call of it may still take effect, by the cloud's clock; only once it is `Settled`. Written once.
                 #[serde(default, skip_serializing_if = "Option::is_none")]
                 pub until: Option<Time>,
             }
 
-            /// Calls of one action that settled and may still land, from before the present operation.
+            /// Calls of one action that got no answer, are over as far as can be seen, and may still take effect.
             #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
             #[serde(rename_all = "camelCase")]
             pub struct Settled {
                 /// The API action.
                 #[schemars(length(max = 64))]
                 pub action: String,
-                /// Until when, by the cloud's clock.
+                /// Until when they may take effect, by the cloud's clock.
                 pub until: Time,
-                #[doc = concat!("What they name, written as ", $key, ".")]
+                #[doc = concat!("The entries that they change, written as ", $key, ".")]
                 #[serde(default, skip_serializing_if = "Vec::is_empty")]
                 #[schemars(length(max = 3000), inner(length(max = 256)))]
                 pub $many: Vec<String>,
             }
 
-            /// A difference that is left alone.
+            /// A difference that is left alone for now.
             #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
             #[serde(rename_all = "camelCase")]
             pub struct Held {
-                #[doc = concat!("Which one, written as ", $key, ".")]
+                #[doc = concat!("The entry, written as ", $key, ".")]
                 #[schemars(length(max = 256))]
                 pub $one: String,
-                /// Why.
+                /// Why it is left alone; docs/reasons.md has what to do.
                 pub reason: HoldReason,
             }
 
-            /// Something that the cloud refused.
+            /// An entry that the cloud refused.
             #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
             #[serde(rename_all = "camelCase")]
             pub struct Parked {
-                #[doc = concat!("Which one, written as ", $key, ".")]
+                #[doc = concat!("The entry, written as ", $key, ".")]
                 #[schemars(length(max = 256))]
                 pub $one: String,
                 /// The cloud's words.
