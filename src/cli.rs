@@ -21,7 +21,7 @@ use crate::{
 
 /// Keeps Alibaba Cloud server groups and ESS attachments as declared in Kubernetes.
 ///
-/// Nothing is ever removed that was not ours, not planned, not seen whole, or that would leave nobody serving.
+/// A member is removed only if its object owns it, the list no longer has it, the whole group was just read, and others keep serving.
 #[derive(Debug, Parser)]
 #[command(name = "server-group-operator", version)]
 struct Cli {
