@@ -38,10 +38,11 @@ help: ## Show this list
 test: ## Check everything, as CI does; the first run also builds its tools
 	@rm -f $(PARTS)
 	@# The servers are built by another compiler, so the first lints need not wait for them.
-	@$(MAKE) --no-print-directory --jobs=2 control-plane lint
+	@$(MAKE) --no-print-directory --jobs=2 control-plane installation-tools lint
 	@$(run-tests)
 	@# Alone: processor time is part of it.
 	@$(call part,many objects,$(many-objects))
+	@$(call part,installation,tests/installation/run.sh)
 	@$(call part,sabotages,tests/simulation/sabotage/sabotage.py --check)
 	@$(call part,simulation built,$(MAKE) --no-print-directory simulation)
 	@$(call part,3000 schedules,$(SIMULATION) --schedules 3000)
@@ -79,6 +80,19 @@ fmt: ## Format the code
 control-plane: ## Install the pinned etcd, kube-apiserver, kube-controller-manager and kubectl
 	@$(call part,control plane,tests/control-plane/install.sh)
 
+.PHONY: installation-tools
+installation-tools:
+	@$(call part,installation tools,tests/installation/install.sh)
+
+.PHONY: installation
+installation: control-plane installation-tools ## Install it as docs/install.md says, with helm and kubectl; TESTS="test_rendering" for some
+	@cargo build --quiet --workspace --bins --locked
+	@$(call part,installation,tests/installation/run.sh $(TESTS))
+
+.PHONY: image
+image: ## Build the image, static and reproducible, as an OCI layout in target/image, with its list of parts
+	@deploy/image/build.sh
+
 .PHONY: tools
 tools: $(CARGO_DENY) ## Install the pinned tools that `make lint` runs
 
@@ -91,8 +105,9 @@ $(CARGO_DENY):
 		--root $(CACHE)/tools/cargo-deny-$(CARGO_DENY_VERSION))
 
 .PHONY: generate
-generate: ## Write crds/ anew from the Rust types
+generate: ## Write crds/ anew from the Rust types, and their copies in the chart
 	@cargo run --quiet --locked -- crds --write crds
+	@cp crds/*.yaml charts/server-group-operator-crds/files/
 
 .PHONY: demo
 demo: ## Start everything, show what the operator does on the examples, end everything
