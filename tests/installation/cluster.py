@@ -237,5 +237,5 @@ class Cluster:
             return answer.read().decode()
 
     def words(self):
-        """What the operator's pods said last, for a test that fails."""
-        return self.kubelet.log(NAMESPACE, "")[-3000:]
+        """What the operator's pods have said."""
+        return "".join(self.kubelet.log(NAMESPACE, pod["metadata"]["name"]) for pod in self.pods())
