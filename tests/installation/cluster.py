@@ -4,6 +4,7 @@ import json
 import os
 import pathlib
 import queue
+import re
 import shutil
 import subprocess
 import sys
@@ -23,7 +24,7 @@ REPOSITORY = "server-group-operator"
 NAMESPACE = "server-group-operator"
 
 # How long something may take that other programs have to bring about, on a machine that is busy.
-PATIENCE = 90
+PATIENCE = 180
 
 
 def built(name):
@@ -53,7 +54,7 @@ def run(command, *, stdin=None, environment=None, cwd=ROOT, fails=False):
         [str(word) for word in command], input=stdin, env=environment, cwd=cwd, capture_output=True, text=True
     )
     if fails:
-        assert done.returncode != 0, f"{command} should fail, and says: {done.stdout}"
+        assert done.returncode != 0, f"{command} should fail, and says: {done.stdout[-2000:]}"
         return done.stdout + done.stderr
     if done.returncode != 0:
         raise AssertionError(f"{' '.join(map(str, command))}: code {done.returncode}\n{done.stdout}{done.stderr}")
@@ -141,8 +142,8 @@ class Cluster:
             raise
 
     def _start(self):
-        self._cloud = self._server([built("server-group-sim"), "--listen", "127.0.0.1:0"], "simulator", says="http://")
-        self.cloud = "http" + self._cloud.line.split("http", 1)[1].split()[0]
+        self._cloud = self._server([built("server-group-sim"), "--listen", "127.0.0.1:0", "--until-stdin-ends"], "simulator", says="http://")
+        self.cloud = re.search(r"http://[0-9.:]*[0-9]", self._cloud.line)[0]
         command = [built("control-plane"), "up", "--dir", self.directory / "control-plane", "--until-stdin-ends"]
         self.kubeconfig = self._server(command, "control-plane", says="kubeconfig").line
         self.environment = {

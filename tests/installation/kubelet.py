@@ -139,8 +139,6 @@ class Pod:
             target = {"apiVersion": "v1", "kind": "Node", "name": NODE}
             body = {"apiVersion": "v1", "kind": "Binding", "metadata": {"name": self.name}, "target": target}
             self.api.post(f"{self.path}/binding", body)
-        if self.finished(spec):
-            return None
         if self.process and self.process.poll() is not None:
             self.note_end(spec)
         if not self.process and not self.finished(spec) and time.monotonic() >= self.not_before:

@@ -282,7 +282,7 @@ class Releases(Installed):
         self.namespaces()
         # The definitions are missing; then one thing after the other is.
         self.operator({}, "--wait", "--timeout=4s", fails=True)
-        self.assertIn("does not know cloudaccounts", cluster.words())
+        until(cluster.words, lambda: "does not know cloudaccounts" in cluster.words())
         self.definitions()
         cluster.kubectl("rollout", "status", "deployment/server-group-operator", f"--namespace={NAMESPACE}", "--timeout=60s")
         self.helm("uninstall", "server-group-operator", "--wait")

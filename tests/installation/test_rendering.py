@@ -91,8 +91,8 @@ class Charts(unittest.TestCase):
         image = lambda *words: of_kind(rendered(OPERATOR, *words), "Deployment")[0]["spec"]["template"]["spec"]["containers"][0]["image"]
         digest = "sha256:" + "0" * 64
         self.assertEqual(image("--set", "image.repository=r/x"), f"r/x:{version()}")
-        self.assertEqual(image("--set", "image.repository=r/x,image.tag=1"), "r/x:1")
-        self.assertEqual(image("--set", f"image.repository=r/x,image.tag=1,image.digest={digest}"), f"r/x@{digest}")
+        self.assertEqual(image("--set", "image.repository=r/x,image.tag=v1"), "r/x:v1")
+        self.assertEqual(image("--set", f"image.repository=r/x,image.tag=v1,image.digest={digest}"), f"r/x@{digest}")
 
     def test_a_constraint_without_selector_is_about_these_pods(self):
         deployment, = of_kind(rendered(OPERATOR, "--values", HERE / "values/everything.yaml"), "Deployment")
@@ -160,7 +160,7 @@ class Kustomizations(unittest.TestCase):
                 values = HERE / "values" / f"{folder.rsplit('/', 1)[-1]}.yaml"
                 # The chart makes no namespace; helm does. The test of the release is for helm alone.
                 chart = named(rendered(OPERATOR, "--values", values, "--skip-tests"))
-                kustomization = named(object for object in built(folder) if object["kind"] != "Namespace")
+                kustomization = named([object for object in built(folder) if object["kind"] != "Namespace"])
                 self.assertEqual(sorted(kustomization), sorted(chart))
                 for key, object in chart.items():
                     self.assertEqual(kustomization[key], object, key)
