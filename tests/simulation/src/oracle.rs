@@ -119,6 +119,8 @@ pub struct Oracles {
     lease: Option<(String, Duration)>,
     /// When somebody last wrote a status.
     tampered: Option<Duration>,
+    /// How often the cloud agreed to take each out, by group and id.
+    pub taken: BTreeMap<(String, String), usize>,
     /// Members that calls of ours put there.
     pub put: BTreeSet<(String, String)>,
     /// Whether an object ended in a way that may leave members behind.
@@ -330,6 +332,12 @@ impl Oracles {
                 self.changed.insert(entry.resource.clone(), *at);
                 for flight in self.flights.values_mut().flatten() {
                     flight.carried_out |= flight.content == effect.content;
+                }
+                if entry.action.starts_with("Remove") || entry.action.starts_with("Detach") {
+                    for member in &entry.names {
+                        let from = (entry.resource.clone(), facts::id_of(member).to_owned());
+                        *self.taken.entry(from).or_default() += 1;
+                    }
                 }
                 if entry.action.starts_with("Add") {
                     for member in &entry.names {

@@ -136,6 +136,7 @@ impl Schedule {
                     | What::CrashAfter(_)
                     | What::Pause(_)
                     | What::Outage(_)
+                    | What::ClockJump(_)
                     | What::Fail
             )
         };

@@ -14,6 +14,8 @@ pub(super) struct Schema {
     kind: Option<String>,
     #[serde(default)]
     properties: BTreeMap<String, Schema>,
+    /// What the fields have to be that are not listed: those of a map.
+    additional_properties: Option<Box<Schema>>,
     items: Option<Box<Schema>>,
     #[serde(default, deserialize_with = "whatever")]
     default: Option<Value>,
@@ -29,6 +31,7 @@ pub(super) struct Schema {
     max_length: Option<usize>,
     min_items: Option<usize>,
     max_items: Option<usize>,
+    max_properties: Option<usize>,
     #[serde(default, rename = "x-kubernetes-preserve-unknown-fields")]
     keeps_unknown: bool,
     #[serde(default, rename = "x-kubernetes-int-or-string")]
@@ -112,7 +115,8 @@ impl Schema {
             return;
         }
         fields.retain(|name, value| {
-            let known = self.properties.get(name);
+            let any = self.additional_properties.as_deref();
+            let known = self.properties.get(name).or(any);
             known.is_some_and(|field| field.nullable || !value.is_null())
         });
         for (name, field) in &self.properties {
@@ -166,6 +170,7 @@ impl Schema {
         let (length, least, most) = match value {
             Value::String(text) => (text.chars().count(), self.min_length, self.max_length),
             Value::Array(items) => (items.len(), self.min_items, self.max_items),
+            Value::Object(fields) => (fields.len(), None, self.max_properties),
             _ => (0, None, None),
         };
         if least.is_some_and(|least| length < least) || most.is_some_and(|most| length > most) {
@@ -198,6 +203,13 @@ impl Schema {
         for (name, schema) in &self.properties {
             if let Some(value) = fields.get(name) {
                 schema.check(value, &path(name), faults);
+            }
+        }
+        if let Some(schema) = &self.additional_properties {
+            for (name, value) in fields {
+                if !self.properties.contains_key(name) {
+                    schema.check(value, &path(name), faults);
+                }
             }
         }
     }

@@ -115,7 +115,9 @@ fn says_the_truth(lab: &Lab) -> Option<String> {
     managed(lab).iter().find_map(|object| {
         let (reason, _) = ready(object);
         let group = object["spec"]["serverGroup"]["id"].as_str()?;
-        if reason != "Converged" {
+        // What it says is about the generation that it saw: an object that is let go of is looked at no more.
+        let seen = &object["status"]["observedGeneration"];
+        if reason != "Converged" || *seen != object["metadata"]["generation"] {
             return None;
         }
         let there = world.groups.get(group)?.ids();

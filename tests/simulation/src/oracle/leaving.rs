@@ -10,6 +10,9 @@ use server_group_sim::{
 use super::{Fact, Oracles};
 use crate::plan::Object;
 
+/// What comes back so often is left to whoever brings it (S8).
+const RETURNS: usize = 3;
+
 /// Ids in the object's group that stay there: members, or what a scaling group feeds.
 fn staying(world: &World, fact: &Fact) -> BTreeSet<String> {
     let stays = |status| !matches!(status, Status::Removing | Status::Draining);
@@ -84,6 +87,10 @@ impl Oracles {
             () if fact.abandoned => "an object was abandoned",
             () if fact.resting.is_some() => "an object was deleted at rest",
             () if self.landed_late => "an object ended, and a call landed late",
+            // The activity of a detach from a CLB group has no id: that it failed looks like a return.
+            () if self.taken.get(&(fact.group.clone(), id.clone())) >= Some(&RETURNS) => {
+                "what a release took out came back three times"
+            }
             () if retains => "a release would have left nobody serving",
             () => {
                 let text = format!(

@@ -4,7 +4,7 @@ use std::{collections::VecDeque, time::Duration};
 
 use server_group_sim::audit::Entry;
 
-use super::{JUST_NOW, Landing, Oracles, facts::id_of};
+use super::{JUST_NOW, LATE, Landing, Oracles, facts::id_of};
 use crate::{
     effect::Effect,
     plan::{Name, Object},
@@ -67,7 +67,9 @@ impl Oracles {
     pub(super) fn note_refusals(&mut self, landing: &Landing<'_>, entry: &Entry) {
         let code = entry.code.as_deref().unwrap_or_default();
         let mut facts = self.facts.iter();
+        // Nobody hears what becomes of a call that is carried out long after it was given up.
         if let [member] = &entry.names[..]
+            && landing.at <= landing.left + LATE
             && BAD_MEMBER.contains(&code)
             && let Some((owner, _)) = facts.find(|(_, fact)| fact.intends(landing.effect))
         {
