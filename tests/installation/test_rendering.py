@@ -155,7 +155,7 @@ class Kustomizations(unittest.TestCase):
     maxDiff = None
 
     def test_they_are_the_same_objects_as_those_of_the_chart(self):
-        for folder in ("base", "overlays/ha", "overlays/dev"):
+        for folder in ("base", "overlays/ha", "overlays/dev", "overlays/namespaced"):
             with self.subTest(folder):
                 values = HERE / "values" / f"{folder.rsplit('/', 1)[-1]}.yaml"
                 # The chart makes no namespace; helm does. The test of the release is for helm alone.
@@ -188,8 +188,9 @@ def asked():
             continue
         method, path = line.split()[:2]
         path, _, query = path.partition("?")
-        group, _, rest = path.removeprefix("/apis/").split("/", 2)
-        if rest.startswith("namespaces/"):
+        # The core group has no name.
+        group, _, rest = path.replace("/api/", "/apis//").removeprefix("/apis/").split("/", 2)
+        if rest.startswith("namespaces/") and rest.count("/") > 1:
             rest = rest.split("/", 2)[2]
         resource, name, subresource = (rest.split("/") + [None, None])[:3]
         if subresource:
@@ -213,6 +214,22 @@ class Rights(unittest.TestCase):
             for verb in rule["verbs"]
         }
         self.assertEqual(given, asked())
+
+    def test_an_operator_of_some_namespaces_has_the_same_rights_in_these_and_sees_no_object_elsewhere(self):
+        objects = rendered(OPERATOR, "--values", HERE / "values/namespaced.yaml")
+        roles = [o for o in objects if o["kind"] in ("Role", "ClusterRole") and o["metadata"]["name"].startswith(NAMESPACE)]
+        given, wide = set(), set()
+        for role in roles:
+            if role["metadata"]["name"].split(NAMESPACE)[1] in ("-view", "-edit", "-accounts"):
+                continue
+            for rule in role["rules"]:
+                each = {(g, r, v) for g in rule["apiGroups"] for r in rule["resources"] for v in rule["verbs"]}
+                given |= each
+                if role["kind"] == "ClusterRole":
+                    wide |= each
+        self.assertEqual(given, asked())
+        ours = {(resource, verb) for _, resource, verb in wide if resource.split("/")[0] in ("servergroupmemberships", "scalinggroupattachments")}
+        self.assertEqual(ours, {("servergroupmemberships", "patch"), ("scalinggroupattachments", "patch")})
 
     def test_secrets_are_for_its_own_namespace_and_named(self):
         for object in rendered(OPERATOR, "--values", HERE / "values/base.yaml"):
