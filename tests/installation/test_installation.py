@@ -15,6 +15,8 @@ GROUP = "servergroup.alicloud.dev"
 VERSION = f"{GROUP}/v1alpha1"
 KINDS = [f"{plural}.{GROUP}" for plural in ("cloudaccounts", "scalinggroupattachments", "servergroupmemberships")]
 KEYS = {"accessKeyId": "simulated-key", "accessKeySecret": "simulated-secret"}
+INSTALL = (ROOT / "docs/install.md").read_text()
+
 # As the API server says it, with and without server-side apply.
 UNKNOWN_FIELD = 'unknown field "|field not declared in schema'
 
@@ -119,8 +121,7 @@ class AsDocumented(Installed):
     """docs/install.md, typed command by command."""
 
     def typed(self, title):
-        text = (ROOT / "docs/install.md").read_text()
-        section = re.split(r"^## ", text.split(f"\n## {title}\n")[1], flags=re.MULTILINE)[0]
+        section = re.split(r"^## ", INSTALL.split(f"\n## {title}\n")[1], flags=re.MULTILINE)[0]
         commands = re.findall(r"^```sh\n(.*?)^```$", section, re.MULTILINE | re.DOTALL)
         folder = pathlib.Path(tempfile.mkdtemp(dir=cluster.directory))
         for part in ("charts", "deploy", "crds"):
@@ -168,11 +169,12 @@ class Releases(Installed):
                 membership("planned", "i-web01", mode="Plan", group="sgp-checkout", type="ALB"),
                 membership("suspended", "i-web01", suspend=True, group="sgp-resolvers", type="NLB"),
                 membership("web", "i-web01", "i-web02"),
+                membership("left", "i-web01", group="sgp-shop", type="ALB"),
             ],
         }
         self.operator(values, "--wait")
         # It has waited: nobody is asked a second time.
-        names = {"planned": "Planned", "suspended": "Suspended", "web": "Converged"}
+        names = {"planned": "Planned", "suspended": "Suspended", "web": "Converged", "left": "Converged"}
         for name, reason in names.items():
             self.assertEqual(cluster.reason("sgm", name, "--namespace=team-a"), reason)
         self.assertEqual(cluster.members("rsp-web"), ["i-web01", "i-web02"])
@@ -205,11 +207,16 @@ class Releases(Installed):
         self.assertEqual(self.identities(), identities)
 
         # The operator went first: what is deleted waits for it, and goes when it is back.
-        cluster.kubectl("annotate", "sgm", "web", "planned", "suspended", "--namespace=team-a", "helm.sh/resource-policy=keep")
+        cluster.kubectl("annotate", "sgm", *names, "--namespace=team-a", "helm.sh/resource-policy=keep")
         self.operator(values | {"extraObjects": []}, "--wait", verb="upgrade")
         self.helm("uninstall", "server-group-operator", "--wait")
-        cluster.kubectl("delete", "sgm", "web", "--namespace=team-a", "--wait=false")
+        cluster.kubectl("delete", "sgm", "web", "left", "--namespace=team-a", "--wait=false")
         self.assertIn("deletionTimestamp", cluster.object("sgm", "web", "--namespace=team-a")["metadata"])
+        # One is let go of as the documentation says.
+        by_hand = re.search(r"^kubectl patch .*finalizers.*$", INSTALL, re.MULTILINE)[0]
+        cluster.shell(by_hand.replace("/web", "/left"))
+        cluster.kubectl("wait", "sgm/left", "--namespace=team-a", "--for=delete", "--timeout=60s")
+        self.assertEqual(cluster.members("sgp-shop"), ["i-web01"])
         self.assertEqual(cluster.members("rsp-web"), ["i-web01", "i-web02"])
         self.operator(values | {"extraObjects": []}, "--wait")
         cluster.kubectl("wait", "sgm/web", "--namespace=team-a", "--for=delete", "--timeout=60s")
