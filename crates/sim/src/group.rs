@@ -239,14 +239,14 @@ impl Default for LoadBalancer {
     }
 }
 
-/// What an id says a server is.
+/// What an id says a server is. Instances from before 2017 have ids of any form: `AY140700000000000000`.
 pub(crate) fn kind_of(id: &str) -> &'static str {
     match id.split_once('-') {
-        Some(("i", _)) => "Ecs",
         Some(("eni", _)) => "Eni",
         Some(("eci", _)) => "Eci",
         _ if id.parse::<std::net::IpAddr>().is_ok() => "Ip",
-        _ => "Fc",
+        _ if id.contains(':') => "Fc",
+        _ => "Ecs",
     }
 }
 

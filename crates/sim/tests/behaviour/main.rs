@@ -14,5 +14,6 @@ mod gwlb;
 mod health;
 mod identity;
 mod jobs;
+mod old_ids;
 mod recorded;
 mod signatures;
