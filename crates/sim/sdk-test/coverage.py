@@ -5,11 +5,12 @@ import re
 
 from sdks import GENERATIONS, READS
 
-SOURCE = pathlib.Path(__file__).parent.parent / "src" / "action.rs"
+SOURCES = [pathlib.Path(__file__).parent.parent / "src" / name for name in ("action.rs", "surroundings.rs")]
 
 
-def of_source(text):
-    """The actions of each service and version, from the two tables in action.rs that tell them."""
+def of_source(texts):
+    """The actions of each service and version, from the tables that tell them: two in action.rs, one in surroundings.rs."""
+    text = texts[0]
 
     def table(function, start):
         body = text[text.index(f"fn {function}(") :]
@@ -21,15 +22,18 @@ def of_source(text):
     versions = {service: re.findall(r'"([^"]+)"', listed) for listed, service in versions}
     products = re.findall(r'"(\w+)" => Some\(Product', table("act", "let product = match service {"))
 
-    actions = text[text.index("match (service, action, product) {") :]
-    # As rustfmt indents them; the last arm is that of actions that there are not.
-    arms = re.findall(r"^        (\(.*?)\s*=>", actions, re.MULTILINE | re.DOTALL)
-    others = re.findall(r"^        (_ =>|[^\s()_}].*)", actions, re.MULTILINE)
-    assert others == ["_ =>"], f"action.rs has arms of a new kind: {others}"
+    arms = []
+    for text in texts:
+        actions = text[text.index("match (service, action, product) {") :]
+        actions = actions[: actions.index("\n    }\n")]
+        # As rustfmt indents them; the last arm is that of actions that there are not.
+        arms += re.findall(r"^        (\(.*?)\s*=>", actions, re.MULTILINE | re.DOTALL)
+        others = re.findall(r"^        (_ =>|[^\s()_}].*)", actions, re.MULTILINE)
+        assert others == ["_ =>"], f"there are arms of a new kind: {others}"
     found = set()
     for arm in arms:
         parts = re.fullmatch(rf"\(\s*(_|{words}),\s*({words}),\s*(?:_|Some\(product\)),?\s*\)", arm)
-        assert parts, f"action.rs has an arm of a new kind: {arm}"
+        assert parts, f"there is an arm of a new kind: {arm}"
         services = products if parts[1] == "_" else re.findall(r'"([^"]+)"', parts[1])
         for service in services:
             for version in versions[service]:

@@ -11,6 +11,7 @@ import os
 import sys
 import traceback
 
+import around
 import classic
 import coverage
 import identities
@@ -48,9 +49,11 @@ def plan(sdk):
         if product in sdk.packages:
             # GWLB has no jobs.
             fitting = members.CHECKS if product == "gwlb" else members.CHECKS + members.JOB_CHECKS
-            yield from ((product, check, (product,)) for check in fitting)
+            yield from ((product, check, (product,)) for check in fitting + around.GROUP_CHECKS)
+    if "nlb" in sdk.packages:
+        yield from (("nlb", check, ()) for check in around.NLB_CHECKS)
     if "slb" in sdk.packages:
-        yield from (("slb", check, ()) for check in classic.CHECKS)
+        yield from (("slb", check, ()) for check in classic.CHECKS + around.CLB_CHECKS)
     for kind in scaling.KINDS:
         if kind.attach in sdk.actions("ess"):
             yield from ((kind.attach, check, (kind,)) for check in scaling.KIND_CHECKS)
@@ -89,13 +92,14 @@ def main():
 
 
 def everything(checks, simulator):
-    wanted = checks.run("action.rs is understood", coverage.of_source, coverage.SOURCE.read_text()) or set()
+    sources = [source.read_text() for source in coverage.SOURCES]
+    wanted = checks.run("the tables of actions are understood", coverage.of_source, sources) or set()
     driven = {}
     for generation in GENERATIONS:
         driven[generation] = checks.run(f"{generation.name} SDKs: run", drive, checks, simulator, generation) or set()
     had = checks.run("the simulator tells its actions", coverage.of_simulator, Older(simulator), wanted) or set()
     for action in sorted(had ^ wanted):
-        where = "the simulator" if action in had else "action.rs"
+        where = "the simulator" if action in had else "the source"
         checks.that(f"{' '.join(action)}: only {where} has it", False)
     wanted |= had
     for generation in GENERATIONS:

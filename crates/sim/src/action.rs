@@ -10,7 +10,7 @@ use crate::{
     params::Params,
     refusal::Refusal,
     signature::Caller,
-    slb, sts,
+    slb, sts, surroundings,
     world::{Product, World},
 };
 
@@ -122,7 +122,7 @@ pub(crate) fn changes(action: &str) -> bool {
     let verbs = [
         "Add", "Remove", "Set", "Update", "Attach", "Detach", "Replace", "Modify", "Enter", "Exit",
     ];
-    verbs.iter().any(|verb| action.starts_with(verb))
+    verbs.iter().any(|verb| action.starts_with(verb)) || surroundings::changes(action)
 }
 
 /// A repeated token gets the first answer and changes nothing; with other parameters it is refused.
@@ -235,10 +235,6 @@ fn act(world: &mut World, service: &str, action: &str, params: &Params) -> Outco
             members::update(world, product, params)
         }
         ("alb", "ReplaceServersInServerGroup", _) => members::replace(world, params),
-        _ => Err(Refusal::new(
-            404,
-            "InvalidAction.NotFound",
-            "Specified api is not found, please check your url and method.",
-        )),
+        _ => surroundings::act(world, service, action, product, params),
     }
 }

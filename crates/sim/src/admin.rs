@@ -51,7 +51,7 @@ pub(crate) async fn groups(State(shared): State<Arc<Shared>>) -> Json<Value> {
     let groups = world.groups.iter().map(|(id, group)| {
         let members: Vec<_> =
             group.members.iter().map(|((server, ip, port), member)| json!([server, ip, port, member.weight, member.status.name()])).collect();
-        (id.clone(), json!({"product": group.product.upper(), "status": group.status(world.now), "serving": group.serving(), "members": members}))
+        (id.clone(), json!({"product": group.product.upper(), "name": group.name(id), "status": group.status(world.now), "serving": group.serving(), "members": members}))
     });
     let groups: serde_json::Map<_, _> = groups.collect();
     let scaling = world.scaling_groups.iter().map(|(id, group)| {
@@ -66,7 +66,8 @@ pub(crate) async fn groups(State(shared): State<Arc<Shared>>) -> Json<Value> {
         )
     });
     let scaling: serde_json::Map<_, _> = scaling.collect();
-    Json(json!({"groups": groups, "scalingGroups": scaling}))
+    let surroundings = world.surroundings.shown();
+    Json(json!({"groups": groups, "scalingGroups": scaling, "surroundings": surroundings}))
 }
 
 /// One thing to do behind the operator's back.

@@ -58,6 +58,7 @@ mod signature;
 mod simulator;
 mod slb;
 mod sts;
+mod surroundings;
 pub mod world;
 
 pub use clock::Clock;

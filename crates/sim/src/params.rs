@@ -111,6 +111,25 @@ impl Params {
         count
     }
 
+    /// Everything, whatever the action knows of it.
+    pub(crate) fn given(&self) -> BTreeMap<String, String> {
+        self.read.borrow_mut().extend(self.all.keys().cloned());
+        self.all.clone()
+    }
+
+    /// `Name.Field` and the like, without the name.
+    pub(crate) fn under(&self, name: &str) -> Vec<(String, String)> {
+        let rest = |key: &String| Some(key.strip_prefix(name)?.strip_prefix('.')?.to_owned());
+        let all = self.all.iter();
+        let found = all.filter_map(|(key, value)| Some((key, rest(key)?, value.clone())));
+        found
+            .map(|(key, rest, value)| {
+                self.read.borrow_mut().insert(key.clone());
+                (rest, value)
+            })
+            .collect()
+    }
+
     /// A client token: at most 64 ASCII characters.
     pub(crate) fn token(&self) -> Result<Option<&str>, Refusal> {
         match self.get("ClientToken") {

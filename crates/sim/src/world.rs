@@ -4,7 +4,10 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use serde_json::Value;
 
-use crate::{audit::Entry, clock::Clock, fault::Fault, group::kind_of, signature::Caller};
+use crate::{
+    audit::Entry, clock::Clock, fault::Fault, group::kind_of, signature::Caller,
+    surroundings::Surroundings,
+};
 pub use crate::{
     group::{Group, LoadBalancer, Member, MemberKey, Product, Status},
     rate::Rate,
@@ -117,6 +120,7 @@ pub struct World {
     pub audit: Vec<Entry>,
     /// By how many seconds the server's clock is ahead of the machine's.
     pub clock_ahead: i64,
+    pub(crate) surroundings: Surroundings,
     pub(crate) clock: Clock,
     /// When something is due next; before that time brings nothing about, unless somebody changed things.
     pub(crate) next: Seconds,
@@ -160,6 +164,7 @@ impl World {
             faults: Vec::new(),
             audit: Vec::new(),
             clock_ahead: 0,
+            surroundings: Surroundings::default(),
             clock,
             next: f64::NEG_INFINITY,
             skipped: 0.0,

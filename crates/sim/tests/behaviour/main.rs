@@ -17,3 +17,4 @@ mod jobs;
 mod old_ids;
 mod recorded;
 mod signatures;
+mod surroundings;
