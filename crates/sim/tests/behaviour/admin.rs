@@ -7,7 +7,7 @@ use crate::{
     cloud::{Cloud, servers},
 };
 
-async fn deeds(cloud: &Cloud, deeds: Value) -> Answer {
+pub(crate) async fn deeds(cloud: &Cloud, deeds: Value) -> Answer {
     let body = deeds.to_string();
     let wire = format!(
         "POST /_sim/do HTTP/1.1\r\nhost: sim\r\ncontent-type: application/json\r\ncontent-length: {}\r\nconnection: close\r\n\r\n{body}",

@@ -15,6 +15,7 @@ mod health;
 mod identity;
 mod jobs;
 mod old_ids;
+mod programs;
 mod recorded;
 mod signatures;
 mod surroundings;
