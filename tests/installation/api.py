@@ -4,8 +4,13 @@ import base64
 import json
 import ssl
 import subprocess
+import time
 import urllib.error
 import urllib.request
+
+
+# For how long a server that is busy is asked again, in seconds.
+PATIENCE = 30
 
 
 class Refused(Exception):
@@ -38,11 +43,17 @@ class Api:
         if body is not None:
             request.add_header("Content-Type", kind)
             request.data = json.dumps(body).encode()
-        try:
-            with urllib.request.urlopen(request, timeout=15, context=self._tls) as answer:
-                return json.load(answer)
-        except urllib.error.HTTPError as error:
-            raise Refused(error.code, error.read().decode(errors="replace")) from None
+        last = time.monotonic() + PATIENCE
+        while True:
+            try:
+                with urllib.request.urlopen(request, timeout=15, context=self._tls) as answer:
+                    return json.load(answer)
+            except urllib.error.HTTPError as error:
+                words = error.read().decode(errors="replace")
+                # As any client of it, for instance while it takes in new definitions.
+                if error.code != 429 or time.monotonic() > last:
+                    raise Refused(error.code, words) from None
+                time.sleep(min(float(error.headers.get("Retry-After") or 1), 1))
 
     def get(self, path):
         return self.ask("GET", path)
