@@ -8,6 +8,9 @@ import time
 import urllib.error
 import urllib.request
 
+# How long a server may be busy, in seconds.
+BUSY_MAX = 60
+
 
 # For how long a server that is busy is asked again, in seconds.
 PATIENCE = 30
@@ -38,6 +41,17 @@ class Api:
         return cls(cluster["server"], authority, config["users"][0]["user"]["token"])
 
     def ask(self, method, path, body=None, kind="application/json"):
+        """Asks again while the server says that it is busy, as it does while definitions come and go."""
+        end = time.monotonic() + BUSY_MAX
+        while True:
+            try:
+                return self._ask(method, path, body, kind)
+            except Refused as refused:
+                if refused.code != 429 or time.monotonic() > end:
+                    raise
+            time.sleep(0.2)
+
+    def _ask(self, method, path, body, kind):
         request = urllib.request.Request(self.server + path, method=method)
         request.add_header("Authorization", f"Bearer {self.token}")
         if body is not None:

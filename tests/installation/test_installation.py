@@ -261,7 +261,12 @@ class Releases(Installed):
         words = ("install", "server-group-operator-crds", DEFINITIONS)
         self.assertIn("invalid ownership metadata", self.helm(*words, fails=True))
         self.helm(*words, "--take-ownership", "--force-conflicts")
-        self.definitions(chart=self.later_definitions())
+        # Until then both wrote the same, so both have it still.
+        later = self.later_definitions()
+        words = ("upgrade", "server-group-operator-crds", later)
+        self.assertIn('conflict with "kubectl"', self.helm(*words, fails=True))
+        self.helm(*words, "--force-conflicts")
+        self.helm(*words, "--set", "commonLabels.team=platform")
 
     def test_the_token_of_the_service_account_is_exchanged_for_keys(self):
         self.namespaces()
