@@ -103,6 +103,14 @@ impl Leadership {
         }
     }
 
+    /// How long ago the lease was renewed, if there is one and it is held.
+    #[must_use]
+    pub fn renewed_ago(&self) -> Option<Duration> {
+        let term = (*self.term.lock())?;
+        term.lasts?;
+        Some(term.renewed.elapsed(&self.timing))
+    }
+
     /// This moment on both clocks.
     #[must_use]
     pub fn moment(&self) -> Moment {

@@ -23,6 +23,7 @@ pub mod cli;
 pub mod cloud;
 pub mod controller;
 pub mod leader;
+pub mod metrics;
 pub mod permissions;
 pub mod probes;
 pub mod run;

@@ -1,31 +1,64 @@
-//! `/healthz` and `/readyz`. Health depends neither on leadership nor on the cloud; ready means that the caches are filled.
+//! `/healthz`, `/readyz` and `/metrics`. Health depends neither on leadership nor on the cloud; ready means that the caches
+//! are filled.
 
 use std::sync::{
     Arc,
     atomic::{AtomicBool, Ordering},
 };
 
-use axum::{Router, http::StatusCode, routing::get};
+use axum::{
+    Router,
+    http::{StatusCode, header::CONTENT_TYPE},
+    routing::get,
+};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
+use crate::{
+    controller::watches::Watches,
+    metrics::{self, Metrics},
+};
+
 /// Whether the caches are filled.
-#[derive(Clone, Debug, Default)]
-pub struct Readiness(Arc<AtomicBool>);
+#[derive(Clone, Debug)]
+pub struct Readiness {
+    filled: Arc<AtomicBool>,
+    watches: Watches,
+}
 
 impl Readiness {
+    /// Nothing is filled yet; these watches fill it.
+    #[must_use]
+    pub fn new(watches: Watches) -> Self {
+        Self {
+            filled: Arc::default(),
+            watches,
+        }
+    }
+
+    /// The watches that fill the caches.
+    #[must_use]
+    pub const fn watches(&self) -> &Watches {
+        &self.watches
+    }
+
     /// Sets whether the caches are filled.
     pub fn set(&self, ready: bool) {
-        self.0.store(ready, Ordering::SeqCst);
+        self.filled.store(ready, Ordering::SeqCst);
     }
 
     fn get(&self) -> bool {
-        self.0.load(Ordering::SeqCst)
+        self.filled.load(Ordering::SeqCst)
     }
 }
 
-/// Serves probes until `stop`.
-pub async fn serve(listener: TcpListener, readiness: Readiness, stop: CancellationToken) {
+/// Serves probes and metrics until `stop`.
+pub async fn serve(
+    listener: TcpListener,
+    readiness: Readiness,
+    metrics: Metrics,
+    stop: CancellationToken,
+) {
     let ready = move || {
         let ready = readiness.get();
         async move {
@@ -39,9 +72,14 @@ pub async fn serve(listener: TcpListener, readiness: Readiness, stop: Cancellati
             }
         }
     };
+    let metrics = move || {
+        let text = metrics.text();
+        async move { ([(CONTENT_TYPE, metrics::CONTENT_TYPE)], text) }
+    };
     let app = Router::new()
         .route("/healthz", get(|| async { "ok\n" }))
-        .route("/readyz", get(ready));
+        .route("/readyz", get(ready))
+        .route("/metrics", get(metrics));
     let served = axum::serve(listener, app)
         .with_graceful_shutdown(stop.clone().cancelled_owned())
         .await;

@@ -32,10 +32,12 @@ use crate::{
         scope::Scope,
         signals::Signals,
         sources::Sources,
+        stands,
         turns::Turns,
         unreadable::tell_unreadable,
         upkeep::{Bell, keep_accounts},
         watch::{watch_accounts, watch_namespaces, watch_objects},
+        watches::Watches,
     },
     leader::{Election, Leadership, Lost},
     probes::{self, Readiness},
@@ -92,11 +94,12 @@ impl Operator {
     ///
     /// [`Ended`] if the lease is lost.
     pub async fn run(mut self, stop: CancellationToken) -> Result<(), Ended> {
-        let readiness = Readiness::default();
+        let readiness = Readiness::new(Watches::new(&self.timing));
+        let metrics = self.transport.metrics().clone();
         let probes = self
             .probes
             .take()
-            .map(|listener| probes::serve(listener, readiness.clone(), stop.clone()));
+            .map(|listener| probes::serve(listener, readiness.clone(), metrics, stop.clone()));
         let serving = async {
             match probes {
                 Some(probes) => probes.await,
@@ -178,9 +181,11 @@ impl Operator {
             unreadable: Notify::new(),
             upkeep: Bell::default(),
             installation: operator_namespace,
+            watches: readiness.watches().clone(),
             kubernetes: Semaphore::new(KUBERNETES_REQUESTS_MAX),
             instance: gethostname(),
         });
+        stands::read_when_asked(&ctx);
         let finish = CancellationToken::new();
         let leads = watch::channel(false).0;
         // The caches fill before the election is won: a replica that waits is ready to take over.

@@ -92,6 +92,8 @@ pub struct Timing {
     pub lease_retry: Duration,
     /// How often something that keeps the operator from starting is said again.
     pub complain_every: Duration,
+    /// How long a watch may fail until the replica counts as unready.
+    pub watch_failing_max: Duration,
     /// How long one second of a spec takes.
     second: Duration,
     /// The source of jitter, and of everything else that is drawn.
@@ -143,6 +145,7 @@ impl Timing {
             lease_renew_deadline: Duration::from_secs(10),
             lease_retry: Duration::from_secs(2),
             complain_every: Duration::from_mins(1),
+            watch_failing_max: Duration::from_mins(1),
             second: Duration::from_secs(1),
             chance: Chance::of_system(),
             wall: Arc::new(Timestamp::now),
@@ -181,6 +184,7 @@ impl Timing {
             backoff_min: fast(whole.backoff_min),
             backoff_max: fast(whole.backoff_max),
             complain_every: fast(whole.complain_every),
+            watch_failing_max: fast(whole.watch_failing_max),
             second: fast(whole.second),
             ..whole
         }

@@ -45,6 +45,11 @@ impl Line {
         self.waiting.is_empty()
     }
 
+    pub(super) fn len(&self) -> usize {
+        let waiting = self.waiting.values();
+        waiting.map(|waiting| waiting.places.len()).sum()
+    }
+
     /// Takes a place behind all calls of this urgency.
     pub(super) fn join(&mut self, urgency: Urgency) -> Place {
         self.given += 1;

@@ -43,8 +43,8 @@ use turn::Turns;
 pub use attachments::attachment_action;
 pub use call::{Call, Effect, Parameters, Service};
 pub use credential::{
-    Credential, Environment, InstanceRole, Keys, Oidc, Place, ReadSecret, Role, Unavailable,
-    keys_of_secret,
+    Credential, Environment, InstanceRole, Keys, KeysStand, Oidc, Place, ReadSecret, Role,
+    Unavailable, keys_of_secret,
 };
 pub use endpoint::{Endpoints, InvalidEndpoint, Network};
 pub use error::{Error, Kind, Outcome};
@@ -59,7 +59,7 @@ pub use members::{
     GroupStatus, GroupView, Member, MemberChange, MemberStatus, ServerKind, add_action,
     list_action, remove_action, service, weight_action,
 };
-pub use rate::{Grant, Ticket};
+pub use rate::{Grant, Pace, Ticket};
 pub use request::Prepared;
 pub use together::Freshness;
 pub use transport::{Caller, NoClient, Signature, Transport, TransportConfig};

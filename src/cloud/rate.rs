@@ -16,7 +16,7 @@ use super::{
     call::Service,
     line::{Line, Place, Urgency},
 };
-use crate::timing::Timing;
+use crate::{metrics::Metrics, timing::Timing};
 use share::{MOST, Share};
 
 pub use ticket::{Grant, Ticket};
@@ -64,13 +64,15 @@ const LATE: f64 = 0.25;
 /// All buckets of a process.
 pub(super) struct Rates {
     timing: Timing,
+    metrics: Metrics,
     buckets: Mutex<HashMap<Counted, Arc<Bucket>>>,
 }
 
 impl Rates {
-    pub(super) fn new(timing: Timing) -> Self {
+    pub(super) fn new(timing: Timing, metrics: Metrics) -> Self {
         Self {
             timing,
+            metrics,
             buckets: Mutex::default(),
         }
     }
@@ -79,11 +81,54 @@ impl Rates {
     pub(super) fn bucket(&self, counted: Counted) -> Arc<Bucket> {
         let quota = quota(counted.service, counted.action);
         let mut buckets = self.buckets.lock();
-        let bucket = buckets
-            .entry(counted)
-            .or_insert_with(|| Arc::new(Bucket::new(quota, &self.timing)));
+        let bucket = buckets.entry(counted).or_insert_with_key(|counted| {
+            let waits = Waits {
+                metrics: self.metrics.clone(),
+                service: counted.service,
+            };
+            Arc::new(Bucket::new(quota, &self.timing, waits))
+        });
         Arc::clone(bucket)
     }
+
+    /// How fast calls may leave, bucket by bucket.
+    pub(super) fn paces(&self) -> Vec<Pace> {
+        let now = Instant::now();
+        let buckets = self.buckets.lock();
+        let paces = buckets.iter().map(|(counted, bucket)| {
+            let state = bucket.state.lock();
+            let share = state.share.at(now);
+            Pace {
+                service: counted.service,
+                action: counted.action,
+                calls_per_second: share / bucket.each,
+                share,
+                waiting: state.line.len(),
+            }
+        });
+        paces.collect()
+    }
+}
+
+/// How fast the calls of one bucket may leave.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Pace {
+    /// The service.
+    pub service: Service,
+    /// The action.
+    pub action: &'static str,
+    /// So many calls a second.
+    pub calls_per_second: f64,
+    /// The part of the quota that this is.
+    pub share: f64,
+    /// Calls that wait.
+    pub waiting: usize,
+}
+
+/// Where it is noted how long calls waited.
+struct Waits {
+    metrics: Metrics,
+    service: Service,
 }
 
 /// Calls that may leave, and how fast there are more.
@@ -93,6 +138,7 @@ pub(super) struct Bucket {
     /// Seconds in which the quota allows one call more.
     each: f64,
     state: Mutex<State>,
+    waits: Waits,
 }
 
 struct State {
@@ -107,12 +153,13 @@ struct State {
 }
 
 impl Bucket {
-    fn new((calls, seconds): (f64, f64), timing: &Timing) -> Self {
+    fn new((calls, seconds): (f64, f64), timing: &Timing, waits: Waits) -> Self {
         let window = timing.rate_minute.mul_f64(seconds / 60.0);
         let now = Instant::now();
         let share = Share::new(window, timing.rate_cooldown, now);
         Self {
             calls,
+            waits,
             each: window.as_secs_f64() / calls,
             state: Mutex::new(State {
                 line: Line::default(),
@@ -164,6 +211,12 @@ impl Bucket {
         }
         state.line.await_turn(place, waker);
         Turn::Waits(missing.filter(|_| first))
+    }
+
+    /// Notes that a call goes that came at `since`.
+    fn waited(&self, since: Instant) {
+        let waits = &self.waits.metrics.cloud_waits;
+        waits.took([self.waits.service.name()], since.elapsed());
     }
 
     /// Gives up a place in the line.

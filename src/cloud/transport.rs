@@ -25,13 +25,13 @@ use super::{
     ess::ScalingGroup,
     jobs::Job,
     members::GroupStatus,
-    rate::{Bucket, Counted, Rates},
+    rate::{Bucket, Counted, Pace, Rates},
     request::{Prepared, authority, prepare_anonymous, prepare_v1, prepare_v3},
     together::Together,
     turn::Turns,
     wire::{NoAnswer, Wire},
 };
-use crate::{leader::Leave, timing::Timing};
+use crate::{leader::Leave, metrics::Metrics, timing::Timing};
 
 /// The longest reply that is read; a member list of 1000 takes about 300 KiB.
 const REPLY_MAX: usize = 8 << 20;
@@ -78,6 +78,7 @@ struct Inner {
     ahead: Mutex<Option<SignedDuration>>,
     rates: Rates,
     shared: SharedReads,
+    metrics: Metrics,
 }
 
 /// The reads that objects share.
@@ -126,10 +127,12 @@ impl Transport {
 
     fn with_wires(wire: Arc<dyn Wire>, nearby: Arc<dyn Wire>, config: TransportConfig) -> Self {
         let window = config.timing.share_window;
+        let metrics = Metrics::default();
         Self(Arc::new(Inner {
             wire,
             nearby,
-            rates: Rates::new(config.timing.clone()),
+            rates: Rates::new(config.timing.clone(), metrics.clone()),
+            metrics,
             shared: SharedReads {
                 scaling_groups: Together::new(window),
                 statuses: Together::new(window),
@@ -160,6 +163,18 @@ impl Transport {
 
     pub(super) fn timing(&self) -> &Timing {
         &self.0.config.timing
+    }
+
+    /// The metrics of the operator, which begin where its calls leave: it has one transport.
+    #[must_use]
+    pub fn metrics(&self) -> &Metrics {
+        &self.0.metrics
+    }
+
+    /// How fast calls may leave, bucket by bucket.
+    #[must_use]
+    pub fn rates(&self) -> Vec<Pace> {
+        self.0.rates.paces()
     }
 
     pub(super) fn shared(&self) -> &SharedReads {
@@ -209,7 +224,9 @@ impl Transport {
                 Effect::Reads => left + timing.read_deadline,
                 Effect::Changes => last,
             };
-            let error = match self.attempt(caller, call, &keys, leave, deadline).await {
+            let attempted = self.attempt(caller, call, &keys, leave, deadline).await;
+            self.count(call, left, &attempted);
+            let error = match attempted {
                 Ok(answer) => return Ok((left, answer)),
                 Err(error) => error,
             };
@@ -238,6 +255,16 @@ impl Transport {
             let jitter = timing.chance.part_of(wait / 2);
             tokio::time::sleep(wait + jitter).await;
             attempt += 1;
+        }
+    }
+
+    fn count(&self, call: &Call, left: Instant, attempted: &Result<Value, Error>) {
+        let (product, outcome) = (call.service.name(), attempt_outcome(attempted));
+        let metrics = &self.0.metrics;
+        metrics.cloud_calls.one([product, call.action, outcome]);
+        if outcome != UNSENT {
+            let times = &metrics.cloud_call_times;
+            times.took([product, call.action], left.elapsed());
         }
     }
 
@@ -485,6 +512,22 @@ fn client(
         .retry(reqwest::retry::never())
         .user_agent(concat!("server-group-operator/", env!("CARGO_PKG_VERSION")));
     Ok(proxies(http).build()?)
+}
+
+const UNSENT: &str = "unsent";
+
+/// The outcome of one attempt, as metrics tell it.
+fn attempt_outcome(attempted: &Result<Value, Error>) -> &'static str {
+    let Err(error) = attempted else {
+        return "ok";
+    };
+    match (error.outcome, error.kind) {
+        (Outcome::NotSent, _) => UNSENT,
+        (_, Kind::Throttled) => "throttled",
+        (Outcome::Unknown, _) => "unanswered",
+        (Outcome::Refused, Kind::Denied | Kind::Credentials) => "denied",
+        (Outcome::Refused, _) => "refused",
+    }
 }
 
 /// A correction that may be made at once, because the cloud did not look at the call.

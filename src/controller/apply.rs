@@ -246,6 +246,9 @@ pub async fn tell_accepted<M: Managed>(
 ) {
     // There is an id as soon as anything was accepted.
     if let Some(request) = &done.request_id {
+        let metrics = pass.ctx.metrics();
+        let change = [M::KIND.name(), wording.event.name()];
+        metrics.changes.add(change, done.accepted.len());
         let count = counted(done.accepted.len(), wording.noun);
         let (past, preposition) = (wording.done, wording.preposition);
         let note = format!("{past} {count} {preposition} {group} (request {request})");

@@ -11,11 +11,13 @@ use tokio::{
 
 use super::{
     accounts, identity, joined, memory, open, registry, scope, signals, sources, turns, upkeep,
+    watches,
 };
 use crate::{
     api::{ScalingGroupAttachment, ServerGroupMembership},
     cloud::Transport,
     leader::Leadership,
+    metrics::Metrics,
     timing::Timing,
 };
 
@@ -68,6 +70,8 @@ pub struct Context {
     pub upkeep: upkeep::Bell,
     /// The operator's own namespace, by which its installation is told from others.
     pub installation: String,
+    /// How the watches stand.
+    pub watches: watches::Watches,
     /// Requests to Kubernetes that may be under way at once: with more, its flow control turns some away.
     pub kubernetes: Semaphore,
     /// The name of this process in events, which is the pod's in a cluster.
@@ -81,6 +85,12 @@ impl Context {
         self.started.elapsed()
     }
 
+    /// What is counted.
+    #[must_use]
+    pub fn metrics(&self) -> &Metrics {
+        self.transport.metrics()
+    }
+
     /// Waits for an answer of Kubernetes, in turn and not for ever.
     ///
     /// # Errors
@@ -92,10 +102,28 @@ impl Context {
     ) -> Result<T, kube::Error> {
         let turn = self.kubernetes.acquire().await;
         let _turn = turn.expect("it is never closed");
+        let asked = Instant::now();
         let answered = tokio::time::timeout(self.timing.kubernetes_deadline, request).await;
-        answered.unwrap_or_else(|_| {
+        let answered = answered.unwrap_or_else(|_| {
             let late = "the API server did not answer in time";
             Err(kube::Error::Service(late.into()))
-        })
+        });
+        let metrics = self.metrics();
+        metrics.kubernetes_times.took([], asked.elapsed());
+        metrics
+            .kubernetes_requests
+            .one([request_outcome(&answered)]);
+        answered
+    }
+}
+
+/// The outcome of a request, as metrics tell it.
+fn request_outcome<T>(answered: &Result<T, kube::Error>) -> &'static str {
+    match answered {
+        Ok(_) => "ok",
+        Err(kube::Error::Api(status)) if status.is_conflict() => "conflict",
+        Err(kube::Error::Api(status)) if status.is_not_found() => "not_found",
+        Err(kube::Error::Api(_)) => "refused",
+        Err(_) => "failed",
     }
 }

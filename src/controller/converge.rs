@@ -176,6 +176,10 @@ async fn act_on<M: Pipeline>(
     }
     pass.tell_changed_plan(&shown);
     let rested = pass.rests();
+    let totals = shown.totals;
+    if rested && totals.add + totals.remove + totals.update > 0 {
+        pass.ctx.metrics().drift.one([M::KIND.name()]);
+    }
     let mut applied = M::apply(pass, group, wishes, view, &planned).await?;
     if rested && applied.accepted > 0 {
         pass.tell_repaired(&applied);

@@ -25,7 +25,11 @@ use super::{
 use crate::{
     api::{ScalingGroupAttachment, ServerGroupMembership},
     cloud::{Grant, Ticket},
+    metrics::QueueSeen,
 };
+
+/// The verdict of a pass that panicked, as metrics tell it.
+const PANICKED: &str = "Panicked";
 
 /// Signals that are taken in before the next pass begins.
 const SIGNALS: usize = 1024;
@@ -45,9 +49,11 @@ pub async fn dispatch(
     dispatcher.take_over();
     let mut arrived = Vec::new();
     while !finish.is_cancelled() || !dispatcher.passes.is_empty() {
+        dispatcher.queue.is_at(dispatcher.ctx.now());
         if !finish.is_cancelled() {
             dispatcher.begin();
         }
+        dispatcher.tell();
         let due = dispatcher.next_due();
         tokio::select! {
             biased;
@@ -153,10 +159,21 @@ impl Dispatcher {
     /// Begins as many passes as there are places.
     fn begin(&mut self) {
         while let Some(turn) = self.queue.begin_next() {
+            self.ctx.metrics().queue_waits.took([], turn.waited);
             self.leave_line(&turn.key);
             let grant = self.granted.remove(&turn.key);
             self.passes.spawn(pass(Arc::clone(&self.ctx), turn, grant));
         }
+    }
+
+    /// Tells the metrics how the queue looks.
+    fn tell(&self) {
+        self.ctx.metrics().queue_is(QueueSeen {
+            waiting: self.queue.waiting(),
+            working: self.passes.len(),
+            for_a_call: self.waiting.len(),
+            oldest: self.queue.oldest(),
+        });
     }
 
     fn take(&mut self, signal: Signal) {
@@ -220,7 +237,9 @@ impl Dispatcher {
 
 /// Runs one pass. A mistake of ours about one object must not take the others along.
 async fn pass(ctx: Arc<Context>, turn: Turn, grant: Option<Grant>) -> (Key, Next) {
-    let Turn { key, level, also } = turn;
+    let Turn {
+        key, level, also, ..
+    } = turn;
     let work = Work { level, also, grant };
     let run = async {
         match key.kind {
@@ -231,6 +250,7 @@ async fn pass(ctx: Arc<Context>, turn: Turn, grant: Option<Grant>) -> (Key, Next
     let ended = AssertUnwindSafe(run).catch_unwind().await;
     let next = ended.unwrap_or_else(|_| {
         // Everything that the pass held is free again.
+        ctx.metrics().passes.one([key.kind.name(), PANICKED]);
         let again_in = ctx.timing.backoff_max;
         tracing::error!(object = %key.name, "the pass panicked: please report this; trying again in {again_in:?}");
         Next::After(again_in, Level::Sweep)

@@ -51,6 +51,7 @@ pub mod shown_plan;
 pub mod sight;
 pub mod signals;
 pub mod sources;
+pub mod stands;
 pub mod stop;
 pub mod turns;
 pub mod unreadable;
@@ -58,6 +59,7 @@ pub mod upkeep;
 pub mod version;
 pub mod waiting;
 pub mod watch;
+pub mod watches;
 pub mod writes;
 
 pub use context::{Context, KUBERNETES_REQUESTS_MAX};

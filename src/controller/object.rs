@@ -71,6 +71,8 @@ pub trait Object:
     fn with_status(&self, report: &Report<Self::Key>, record: &Record<Self::Key>) -> Self;
     /// The entries that its status shows as left alone, with the reason.
     fn held(&self) -> Vec<(&str, HoldReason)>;
+    /// How many are left alone in all.
+    fn held_in_all(&self) -> usize;
     /// Generation and `reconcile-at` as its status echoes them; `None` if nobody has looked at it.
     fn last_seen(&self) -> Option<(i64, Option<String>)>;
     /// The conditions of its status.

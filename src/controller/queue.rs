@@ -47,6 +47,17 @@ pub enum Kind {
     Attachment,
 }
 
+impl Kind {
+    /// As manifests have it.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Membership => "ServerGroupMembership",
+            Self::Attachment => "ScalingGroupAttachment",
+        }
+    }
+}
+
 /// The name of an object; in order by namespace.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Name {
@@ -122,6 +133,10 @@ pub struct Queue {
     /// at once.
     counter: u64,
     asked_in_a_row: u32,
+    /// The time as it was told last.
+    now: Duration,
+    /// Since when each object that waits for its turn does so, with its number.
+    since: BTreeSet<(Duration, u64)>,
 }
 
 #[derive(Debug)]
@@ -137,7 +152,11 @@ enum State {
     /// Until it is told, or due.
     Resting { due: Option<(Duration, u64)> },
     /// In a line, where only the entry with this number counts.
-    Queued { level: Level, number: u64 },
+    Queued {
+        level: Level,
+        number: u64,
+        since: Duration,
+    },
     /// At work, or waiting in the middle of it.
     Running(Work),
 }
@@ -160,6 +179,8 @@ pub struct Turn {
     pub level: Level,
     /// The groups that it has besides its own.
     pub also: BTreeSet<GroupId>,
+    /// How long it has waited.
+    pub waited: Duration,
 }
 
 impl Queue {
@@ -179,7 +200,26 @@ impl Queue {
             together: BTreeMap::new(),
             counter: 0,
             asked_in_a_row: 0,
+            now: Duration::ZERO,
+            since: BTreeSet::new(),
         }
+    }
+
+    /// It is `now`, for those who come to wait.
+    pub fn is_at(&mut self, now: Duration) {
+        self.now = now;
+    }
+
+    /// How many wait for their turn.
+    #[must_use]
+    pub fn waiting(&self) -> usize {
+        self.since.len()
+    }
+
+    /// Since when the first of them waits.
+    #[must_use]
+    pub fn oldest(&self) -> Option<Duration> {
+        self.since.first().map(|(since, _)| *since)
     }
 
     /// Has an object looked at; one that is at work is looked at once more afterwards.
@@ -234,8 +274,10 @@ impl Queue {
         let Some(entry) = self.entries.remove(key) else {
             return;
         };
-        if let State::Resting { due: Some(due) } = entry.state {
-            self.due.remove(&due);
+        match entry.state {
+            State::Resting { due } => _ = due.and_then(|due| self.due.remove(&due)),
+            State::Queued { number, since, .. } => _ = self.since.remove(&(since, number)),
+            State::Running(_) => {}
         }
         self.nudge(&entry.groups());
     }
@@ -248,6 +290,7 @@ impl Queue {
 
     /// Queues the objects that are due by `now`.
     pub fn fire(&mut self, now: Duration) {
+        self.is_at(now);
         while let Some(first) = self.due.first_entry()
             && first.key().0 <= now
         {
@@ -272,12 +315,17 @@ impl Queue {
                 self.nudge(&groups);
                 continue;
             }
-            self.begin(&key, groups);
+            let waited = self.begin(&key, groups);
             self.asked_in_a_row = match level {
                 Level::Asked => self.asked_in_a_row + 1,
                 Level::Sweep => 0,
             };
-            return Some(Turn { key, level, also });
+            return Some(Turn {
+                key,
+                level,
+                also,
+                waited,
+            });
         }
         None
     }
@@ -351,18 +399,26 @@ impl Queue {
         entry.is_some_and(|entry| matches!(entry.state, State::Resting { .. }))
     }
 
-    fn begin(&mut self, key: &Key, groups: BTreeSet<GroupId>) {
+    /// Puts an object to work; says how long it has waited.
+    fn begin(&mut self, key: &Key, groups: BTreeSet<GroupId>) -> Duration {
         self.busy.extend(groups.iter().cloned());
         let entry = self.entries.get_mut(key).expect("it was queued");
         let takes = entry.takes.clone();
         self.take_place(&takes);
         let entry = self.entries.get_mut(key).expect("it was queued");
-        entry.state = State::Running(Work {
+        let work = State::Running(Work {
             takes,
             groups,
             again: None,
             aside: false,
         });
+        match std::mem::replace(&mut entry.state, work) {
+            State::Queued { number, since, .. } => {
+                self.since.remove(&(since, number));
+                self.now.saturating_sub(since)
+            }
+            State::Resting { .. } | State::Running(_) => Duration::ZERO,
+        }
     }
 
     fn take_place(&mut self, takes: &Takes) {
@@ -417,10 +473,23 @@ impl Queue {
             .entries
             .get_mut(key)
             .expect("only what is known is queued");
-        let before = std::mem::replace(&mut entry.state, State::Queued { level, number });
-        if let State::Resting { due: Some(due) } = before {
-            self.due.remove(&due);
-        }
+        let since = match entry.state {
+            State::Queued { number, since, .. } => {
+                self.since.remove(&(since, number));
+                since
+            }
+            State::Resting { due } => {
+                _ = due.and_then(|due| self.due.remove(&due));
+                self.now
+            }
+            State::Running(_) => self.now,
+        };
+        self.since.insert((since, number));
+        entry.state = State::Queued {
+            level,
+            number,
+            since,
+        };
         let line = self.lines.at(level);
         line.push(&entry.takes, (number, key.clone()), end);
     }
@@ -438,7 +507,10 @@ impl Queue {
                 let Some(entry) = self.entries.get(&key) else {
                     continue;
                 };
-                let State::Queued { level, number: now } = entry.state else {
+                let State::Queued {
+                    level, number: now, ..
+                } = entry.state
+                else {
                     continue;
                 };
                 if now != number {

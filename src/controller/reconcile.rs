@@ -7,6 +7,7 @@ use server_group_core::{
     reason::Reason,
     verdict::{Facts, Verdict, judge},
 };
+use tokio::time::Instant;
 
 use super::{
     Context, announce,
@@ -130,11 +131,16 @@ pub async fn reconcile<M: Pipeline>(ctx: &Context, name: &Name, work: Work) -> N
     let Some(mut pass) = Pass::begin(ctx, &known, work) else {
         return Next::After(ctx.timing.soon, level);
     };
+    let begun = Instant::now();
     pass.reset_when_asked();
     let ended = attempt(&mut pass).await;
     let concluded = conclude(&mut pass, &known, ended).await;
     let waits = matches!(concluded, Ok(Concluded::Waits(Wait::Call(_))));
     pass.leave_view(waits);
+    let metrics = ctx.metrics();
+    metrics.pass_times.took([M::KIND.name()], begun.elapsed());
+    let verdict = ending(&concluded);
+    metrics.passes.one([M::KIND.name(), verdict]);
     match concluded {
         Ok(Concluded::Verdict(verdict)) => {
             let changed = !pass.object.same_status(&known);
@@ -197,6 +203,18 @@ enum Concluded {
     Verdict(Verdict),
     Waits(Wait),
     Gone,
+}
+
+/// How a pass ended, as metrics tell it.
+fn ending(concluded: &Result<Concluded, Stop>) -> &'static str {
+    match concluded {
+        Ok(Concluded::Verdict(verdict)) => verdict.reason.name(),
+        Ok(Concluded::Waits(_)) => "Waits",
+        Ok(Concluded::Gone) | Err(Stop::Gone) => "Gone",
+        Err(Stop::Failed(judged)) => judged.verdict.reason.name(),
+        Err(Stop::Superseded(_)) => "Superseded",
+        Err(Stop::Kubernetes(_)) => "Kubernetes",
+    }
 }
 
 /// Everything up to the verdict.

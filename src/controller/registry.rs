@@ -6,6 +6,7 @@
 //! those.
 
 mod derived;
+mod tally;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -15,6 +16,7 @@ use std::{
 use derived::{asks, claims, denied, text_of, version, waits_for_a_look};
 use kube::{Resource, ResourceExt};
 use parking_lot::Mutex;
+use tally::{Held, held_by};
 
 use super::{
     known::Known,
@@ -26,6 +28,8 @@ use super::{
     unreadable::Unreadable,
     version::number,
 };
+
+pub use tally::{Stands, Tally};
 
 /// The objects of one kind.
 #[derive(Debug)]
@@ -47,6 +51,7 @@ struct Inner<M: Object> {
     list: u64,
     /// The number of the list of each scope that is being read, or was read last.
     lists: BTreeMap<Scope, u64>,
+    tally: Tally,
 }
 
 #[derive(Debug)]
@@ -69,12 +74,14 @@ struct Entry<M: Object> {
     /// Whether it is stalled: a change of its account may be what it waits for.
     denied: bool,
     /// Whether its deletion waits for us.
-    held: bool,
+    finalizer: bool,
     list: u64,
     /// The operation that this process began, and wrote into its status last.
     began: Option<Box<str>>,
     /// Whether its status speaks of a call that is open or may still land.
     calls: bool,
+    stands: Stands,
+    held: Held,
     parsed: Weak<Known<M>>,
 }
 
@@ -174,6 +181,7 @@ impl<M: Object> Default for Registry<M> {
             names: BTreeSet::new(),
             list: 0,
             lists: BTreeMap::new(),
+            tally: Tally::default(),
         }))
     }
 }
@@ -203,6 +211,12 @@ impl<M: Object> Registry<M> {
             entry.began = began;
         }
         news
+    }
+
+    /// How many objects stand how, and what they leave alone; and how many cannot be read.
+    pub fn tally(&self) -> (Tally, usize) {
+        let inner = self.0.lock();
+        (inner.tally.clone(), inner.unreadable.len())
     }
 
     /// Whether this process began that operation and wrote it into the status of the object.
@@ -400,7 +414,7 @@ impl<M: Object> Registry<M> {
         let inner = self.0.lock();
         let users = inner.of_account.get(account).into_iter();
         let names = users.flat_map(|users| &users.names);
-        let holding = names.filter(|name| inner.objects.get(*name).is_some_and(|one| one.held));
+        let holding = names.filter(|name| inner.objects.get(*name).is_some_and(|one| one.finalizer));
         holding.take(most).cloned().collect()
     }
 
@@ -430,7 +444,7 @@ impl<M: Object> Inner<M> {
                     return None;
                 }
                 began = entry.began.take();
-                Some((entry.asks, entry.claims, entry.held))
+                Some((entry.asks, entry.claims, entry.finalizer))
             }
             _ => None,
         };
@@ -454,11 +468,14 @@ impl<M: Object> Inner<M> {
                 None => Some(level),
             },
             claims: before.is_none_or(|(_, before, _)| before != entry.claims),
-            uses: before.is_none_or(|(.., before)| before != entry.held),
+            uses: before.is_none_or(|(.., before)| before != entry.finalizer),
             orphaned: gone.map_or_else(Vec::new, |gone| gone.open),
         };
         self.index(&name, &entry);
-        self.objects.insert(name, entry);
+        self.tally.comes(entry.stands, &entry.held);
+        if let Some(before) = self.objects.insert(name, entry) {
+            self.tally.goes(before.stands, &before.held);
+        }
         Some(news)
     }
 
@@ -480,10 +497,12 @@ impl<M: Object> Inner<M> {
             claims: claims(&object),
             fresh: waits_for_a_look(&object),
             denied: denied(&object),
-            held: is_held(&object),
+            finalizer: is_held(&object),
             list: self.list,
             began: None,
             calls: object.speaks_of_calls(),
+            stands: Stands::of(&object),
+            held: held_by(&object),
             parsed: Weak::new(),
         }
     }
@@ -535,19 +554,20 @@ impl<M: Object> Inner<M> {
         for group in &left {
             leave(&mut self.naming, group, name);
         }
-        let held_before = before.is_some_and(|before| before.held);
+        let held_before = before.is_some_and(|before| before.finalizer);
         if before.is_none() {
             enter(&mut self.on, &entry.takes.group, name);
         }
         let of_account = self.of_account.entry(entry.takes.account.clone());
         let of_account = of_account.or_default();
         of_account.names.insert(name.clone());
-        of_account.held += usize::from(entry.held);
+        of_account.held += usize::from(entry.finalizer);
         of_account.held -= usize::from(held_before);
     }
 
     fn forget(&mut self, name: &Name) -> Option<Gone> {
         let (name, mut entry) = self.objects.remove_entry(name)?;
+        self.tally.goes(entry.stands, &entry.held);
         let known = entry.calls.then(|| entry.parsed()).flatten();
         for group in &entry.naming {
             leave(&mut self.naming, group, &name);
@@ -555,7 +575,7 @@ impl<M: Object> Inner<M> {
         leave(&mut self.on, &entry.takes.group, &name);
         if let Some(users) = self.of_account.get_mut(&entry.takes.account) {
             users.names.remove(&name);
-            users.held -= usize::from(entry.held);
+            users.held -= usize::from(entry.finalizer);
             if users.names.is_empty() {
                 self.of_account.remove(&entry.takes.account);
             }

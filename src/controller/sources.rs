@@ -11,8 +11,8 @@ use super::events::chain;
 use crate::{
     api::{self, CredentialType},
     cloud::{
-        Credential, Environment, InstanceRole, Network, Oidc, Place, ReadSecret, Role, Transport,
-        Unavailable, keys_of_secret,
+        Credential, Environment, InstanceRole, KeysStand, Network, Oidc, Place, ReadSecret, Role,
+        Transport, Unavailable, keys_of_secret,
     },
     timing::Timing,
 };
@@ -82,6 +82,13 @@ impl Sources {
         let credential = self.new_source(identity, region);
         known.insert(key, (Arc::clone(identity), credential.clone()));
         credential
+    }
+
+    /// How the sources stand that are asked for keys.
+    pub fn stand(&self) -> Vec<KeysStand> {
+        let known = self.known.lock();
+        let sources = known.values().filter_map(|(_, source)| source.stands());
+        sources.collect()
     }
 
     fn new_source(&self, identity: &Identity, region: &str) -> Credential {

@@ -27,7 +27,7 @@ const PAGE: u32 = 100;
 pub async fn watch_objects<M: Managed>(scope: Scope, ctx: Arc<Context>, filled: impl Fn()) {
     let registry = M::registry(&ctx);
     let api = scope.api::<Sent<M>>(&ctx.client);
-    follow::<M>(api, &ctx, |event| match event {
+    follow::<M>(M::KIND.name(), api, &ctx, |event| match event {
         Event::Init => registry.begin_list(&scope),
         Event::InitApply(object) | Event::Apply(object) => ctx.saw_sent(object),
         Event::Delete(object) => {
@@ -51,7 +51,7 @@ pub async fn watch_accounts(api: Api<Sent<CloudAccount>>, ctx: Arc<Context>, fil
         ctx.account_changed::<ServerGroupMembership>(name);
         ctx.account_changed::<ScalingGroupAttachment>(name);
     };
-    follow::<CloudAccount>(api, &ctx, |event| match event {
+    follow::<CloudAccount>("CloudAccount", api, &ctx, |event| match event {
         Event::Init => ctx.accounts.begin_list(),
         Event::InitApply(Sent::Readable(account)) | Event::Apply(Sent::Readable(account)) => {
             if ctx.accounts.learn(&account) {
@@ -97,7 +97,7 @@ pub async fn watch_namespaces(ctx: Arc<Context>, filled: impl Fn()) {
         }
     };
     let namespaces = Api::<Sent<Namespace>>::all(ctx.client.clone());
-    follow::<Namespace>(namespaces, &ctx, |event| match event {
+    follow::<Namespace>("namespaces", namespaces, &ctx, |event| match event {
         Event::Init => ctx.accounts.begin_namespaces(),
         Event::InitApply(namespace) | Event::Apply(namespace) => {
             let labels = namespace.labels().clone();
@@ -112,16 +112,28 @@ pub async fn watch_namespaces(ctx: Arc<Context>, filled: impl Fn()) {
     .await;
 }
 
-async fn follow<K>(api: Api<Sent<K>>, ctx: &Context, mut take: impl FnMut(Event<Sent<K>>))
-where
+async fn follow<K>(
+    kind: &'static str,
+    api: Api<Sent<K>>,
+    ctx: &Context,
+    mut take: impl FnMut(Event<Sent<K>>),
+) where
     K: Resource<DynamicType = ()> + Clone + Debug + DeserializeOwned + Send + 'static,
 {
     let mut complained: Option<Instant> = None;
     let mut complain = |error: String| {
+        ctx.metrics().watch_failures.one([kind]);
+        let serious = ctx.watches.fails(kind);
+        if let Some(time) = serious {
+            tracing::error!(
+                kind,
+                error,
+                "a watch has failed for {time:?}: this replica is not ready until it works"
+            );
+        }
         let often = ctx.timing.complain_every;
         if complained.is_none_or(|at| at.elapsed() >= often) {
-            let kind = K::kind(&());
-            tracing::warn!(%kind, error, "a watch broke off; trying again");
+            tracing::warn!(kind, error, "a watch broke off; trying again");
             complained = Some(Instant::now());
         }
     };
@@ -146,6 +158,12 @@ where
                         Event::Init | Event::InitApply(_) => page,
                         Event::InitDone | Event::Apply(_) | Event::Delete(_) => Duration::MAX,
                     };
+                    // A list that begins was not answered yet.
+                    if !matches!(event, Event::Init)
+                        && let Some(time) = ctx.watches.works(kind)
+                    {
+                        tracing::info!(kind, "a watch works again that had failed for {time:?}");
+                    }
                     take(event);
                 }
                 // A gap is closed by a new list. A failure that lasts is for a person.

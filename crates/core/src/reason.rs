@@ -67,6 +67,41 @@ pub enum Outlook {
 }
 
 impl Reason {
+    /// Every reason.
+    pub const ALL: [Self; 25] = [
+        Self::Pending,
+        Self::Converged,
+        Self::Changing,
+        Self::Draining,
+        Self::Retrying,
+        Self::Planned,
+        Self::Suspended,
+        Self::PartlyApplied,
+        Self::InvalidSpec,
+        Self::NotGranted,
+        Self::AccountNotFound,
+        Self::AccountChanged,
+        Self::CredentialsUnavailable,
+        Self::ClockSkew,
+        Self::WrongRegion,
+        Self::Denied,
+        Self::GroupNotFound,
+        Self::LastServing,
+        Self::Conflict,
+        Self::Contended,
+        Self::QuotaExceeded,
+        Self::LoadBalancerUnusable,
+        Self::ScalingGroupUnusable,
+        Self::LedgerFull,
+        Self::Releasing,
+    ];
+
+    /// The reason of this name.
+    #[must_use]
+    pub fn named(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|reason| reason.name() == name)
+    }
+
     /// The name that conditions write. Never changed: alerts and scripts wait for it.
     #[must_use]
     pub const fn name(self) -> &'static str {
@@ -166,6 +201,8 @@ pub enum Hold {
 mod tests {
     use std::collections::BTreeSet;
 
+    use super::*;
+
     /// The names between the line `begin` and the next line `end`, taken from lines of the form `before NAME after`.
     fn names<'t>(text: &'t str, section: [&str; 2], around: [&str; 2]) -> BTreeSet<&'t str> {
         let [begin, end] = section;
@@ -190,5 +227,15 @@ mod tests {
     fn the_page_of_reasons_has_each_reason_and_no_other() {
         page_has_all_of("pub enum Reason {", "\n## Reasons of Ready\n");
         page_has_all_of("pub enum Hold {", "\n## Reasons of held\n");
+    }
+
+    #[test]
+    fn every_reason_is_found_by_its_name() {
+        for (place, reason) in Reason::ALL.into_iter().enumerate() {
+            assert_eq!(reason as usize, place, "{reason:?}");
+            assert_eq!(Reason::named(reason.name()), Some(reason));
+        }
+        assert_eq!(Reason::named("Other"), None);
+        assert_eq!(Reason::ALL.last(), Some(&Reason::Releasing));
     }
 }

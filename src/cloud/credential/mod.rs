@@ -20,6 +20,7 @@ use refresh::{Issuer, Refresher};
 pub use environment::Environment;
 pub use instance_role::InstanceRole;
 pub use oidc::Oidc;
+pub use refresh::KeysStand;
 pub use role::Role;
 pub use secret::{ReadSecret, keys_of_secret};
 
@@ -170,6 +171,15 @@ impl Credential {
             issuer,
             transport.clone(),
         ))))
+    }
+
+    /// How it stands; `None` if it has its keys at hand.
+    #[must_use]
+    pub fn stands(&self) -> Option<KeysStand> {
+        match &self.0 {
+            Source::Environment(_) | Source::Fixed(_) | Source::Pinned(..) => None,
+            Source::Refreshed(refresher) => Some(refresher.stands()),
+        }
     }
 
     /// The keys as they are now.

@@ -126,6 +126,19 @@ impl State {
     }
 }
 
+/// How a source stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct KeysStand {
+    /// The kind of source.
+    pub source: &'static str,
+    /// How long ago the keys in use were had from it.
+    pub age: Option<Duration>,
+    /// How long they last yet, if they end by themselves.
+    pub left: Option<Duration>,
+    /// Whether it gave none when it was last asked.
+    pub failing: bool,
+}
+
 /// The result that can be had without asking.
 enum Look {
     Have(Keys),
@@ -181,6 +194,25 @@ impl Refresher {
                 || Unavailable::passing("the keys are out of date; trying again"),
                 |failed| failed.error.clone(),
             )),
+        }
+    }
+
+    pub(super) fn stands(&self) -> KeysStand {
+        let state = self.state.lock();
+        let current = state.current.as_ref();
+        KeysStand {
+            source: match &self.issuer {
+                Issuer::Secret(_) => "Secret",
+                Issuer::Oidc(..) => "OIDC",
+                Issuer::InstanceRole(_) => "InstanceRole",
+                Issuer::Role(..) => "AssumeRole",
+            },
+            age: current.map(|current| current.since.elapsed()),
+            left: current.and_then(|current| match current.lasts {
+                Lasts::Looked(_) => None,
+                Lasts::Until { expires, .. } => Some(left(expires, self.transport.cloud_now())),
+            }),
+            failing: state.failed.is_some(),
         }
     }
 

@@ -20,7 +20,8 @@ fn counted(action: &'static str) -> Counted {
 }
 
 fn additions() -> Arc<Bucket> {
-    Rates::new(Timing::production()).bucket(counted("AddVServerGroupBackendServers"))
+    Rates::new(Timing::production(), Metrics::default())
+        .bucket(counted("AddVServerGroupBackendServers"))
 }
 
 /// How many calls leave within `seconds`.
@@ -130,7 +131,7 @@ async fn whoever_rests_and_hurries_in_turn_is_never_too_fast_by_itself() {
 
 #[tokio::test(start_paused = true)]
 async fn an_exhausted_bucket_keeps_no_other_account_region_service_or_action_waiting() {
-    let rates = Rates::new(Timing::production());
+    let rates = Rates::new(Timing::production(), Metrics::default());
     let first = || counted("AddVServerGroupBackendServers");
     leave(&rates.bucket(first()), 0).await;
     let others = [
@@ -181,7 +182,7 @@ fn quotas_are_those_of_the_product_pages() {
 /// A quota for each second once let a quarter of what it makes in a minute leave at once.
 #[tokio::test(start_paused = true)]
 async fn of_a_quota_for_each_second_only_a_quarter_of_a_second_leaves_at_once() {
-    let bucket = Rates::new(Timing::production()).bucket(Counted {
+    let bucket = Rates::new(Timing::production(), Metrics::default()).bucket(Counted {
         service: Service::Nlb,
         ..counted("ListServerGroupServers")
     });

@@ -8,7 +8,7 @@ use std::{
     task::{Context, Poll},
 };
 
-use tokio::time::{Sleep, sleep};
+use tokio::time::{Instant, Sleep, sleep};
 
 use super::{Bucket, Turn, wake};
 use crate::cloud::line::Place;
@@ -21,15 +21,18 @@ pub struct Ticket {
     bucket: Arc<Bucket>,
     /// None once it has gone.
     place: Option<Place>,
+    /// When it came.
+    since: Instant,
     /// Until it has to ask again.
     wait: Option<Pin<Box<Sleep>>>,
 }
 
 impl Ticket {
-    pub(super) const fn new(bucket: Arc<Bucket>, place: Place) -> Self {
+    pub(super) fn new(bucket: Arc<Bucket>, place: Place) -> Self {
         Self {
             bucket,
             place: Some(place),
+            since: Instant::now(),
             wait: None,
         }
     }
@@ -44,6 +47,7 @@ impl Future for Ticket {
             match self.bucket.go(place, context.waker()) {
                 Turn::Goes(next) => {
                     self.place = None;
+                    self.bucket.waited(self.since);
                     wake(next);
                     return Poll::Ready(Grant(Some(Arc::clone(&self.bucket))));
                 }

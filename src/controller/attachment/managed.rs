@@ -253,6 +253,12 @@ impl Object for ScalingGroupAttachment {
             .collect()
     }
 
+    fn held_in_all(&self) -> usize {
+        let counts = self.status.iter().flat_map(|status| &status.attachments);
+        let held = counts.map(|counts| usize::try_from(counts.held).unwrap_or(0));
+        held.sum()
+    }
+
     fn last_seen(&self) -> Option<(i64, Option<String>)> {
         let status = self.status.as_ref()?;
         let seen = (

@@ -246,6 +246,12 @@ impl Object for ServerGroupMembership {
             .collect()
     }
 
+    fn held_in_all(&self) -> usize {
+        let counts = self.status.iter().flat_map(|status| &status.members);
+        let held = counts.map(|counts| usize::try_from(counts.held).unwrap_or(0));
+        held.sum()
+    }
+
     fn last_seen(&self) -> Option<(i64, Option<String>)> {
         let status = self.status.as_ref()?;
         let seen = (

@@ -361,3 +361,26 @@ fn nobody_is_left_behind_in_ten_thousand_random_turns() {
     );
     queue.fire(NOW);
 }
+
+#[test]
+fn who_waits_does_so_from_when_it_came_whatever_its_line() {
+    let seconds = Duration::from_secs;
+    let mut queue = wide();
+    queue.is_at(seconds(1));
+    wake(&mut queue, Level::Sweep, "1 2@g");
+    queue.is_at(seconds(5));
+    wake(&mut queue, Level::Asked, "1 3@g");
+    assert_eq!((queue.waiting(), queue.oldest()), (3, Some(seconds(1))));
+    queue.is_at(seconds(7));
+    let waited: Vec<_> = std::iter::from_fn(|| queue.begin_next())
+        .map(|turn| (turn.key, turn.waited))
+        .collect();
+    assert_eq!(waited, [(key("1"), seconds(6)), (key("3"), seconds(2))]);
+    // It waits for its group.
+    assert_eq!((queue.waiting(), queue.oldest()), (1, Some(seconds(1))));
+    queue.forget(&key("2"));
+    assert_eq!((queue.waiting(), queue.oldest()), (0, None));
+    queue.done(&key("1"), Back::At(seconds(60), Level::Sweep));
+    queue.fire(seconds(61));
+    assert_eq!((queue.waiting(), queue.oldest()), (1, Some(seconds(61))));
+}

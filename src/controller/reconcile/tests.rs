@@ -31,8 +31,10 @@ use crate::{
         scope::Scope,
         signals::Signals,
         sources::Sources,
+        stands,
         turns::Turns,
         upkeep::Bell,
+        watches::Watches,
     },
     leader::Leadership,
     timing::Timing,
@@ -130,6 +132,7 @@ fn context(objects: &Objects, simulator: &Simulator) -> Context {
         sources,
         identities: Identities::default(),
         leadership: Leadership::unopposed(timing.clone()),
+        watches: Watches::new(&timing),
         timing,
         started: Instant::now(),
         accounts,
@@ -278,4 +281,74 @@ async fn an_object_and_its_status_are_parsed_at_most_once_a_pass() {
     let parses = parses_of_each_pass::<ScalingGroupAttachment>(&ctx, &feeds).await;
     assert_eq!(parses, parsed(&["feeds", "too"]));
     assert_eq!(calls("AttachVServerGroups"), 1);
+}
+
+/// Whatever the objects are called and however they stand, each metric has as many series as there are words for that.
+#[tokio::test]
+async fn ten_thousand_objects_have_no_more_than_two_thousand_series() {
+    let objects = Objects::default();
+    let simulator = Simulator::start(Options::default()).await.unwrap();
+    let ctx = Arc::new(context(&objects, &simulator));
+    stands::read_when_asked(&ctx);
+    let reasons = Reason::ALL;
+    for number in 0..10_000_usize {
+        let reason = reasons[number % reasons.len()].name();
+        let condition = |kind: &str| {
+            json!({"type": kind, "status": "True", "reason": reason, "message": "",
+                "lastTransitionTime": "2026-01-01T00:00:00Z"})
+        };
+        let kinds = [
+            &["Ready"][..],
+            &["Ready", "Stalled"],
+            &["Ready", "Reconciling"],
+        ];
+        let conditions: Vec<_> = kinds[number % 3]
+            .iter()
+            .map(|kind| condition(kind))
+            .collect();
+        let status = json!({"observedGeneration": 1, "conditions": conditions,
+            "members": {"desired": 1, "serving": 1, "joining": 0, "leaving": 0, "foreign": 0, "held": 25},
+            "held": [{"server": "i-1:80", "reason": "Parked"}]});
+        let object = json!({
+            "apiVersion": "servergroup.alicloud.dev/v1alpha1", "kind": "ServerGroupMembership",
+            "metadata": {"namespace": format!("team-{}", number % 100), "name": format!("web-{number}"),
+                "uid": number.to_string(), "generation": 1, "resourceVersion": "1"},
+            "spec": {"accountName": format!("account-{}", number % 50), "regionId": "cn-hangzhou",
+                "serverGroup": {"type": "CLB", "id": format!("rsp-{number}")}, "servers": []},
+            "status": status,
+        });
+        let object: ServerGroupMembership = serde_json::from_value(object).unwrap();
+        ctx.memberships.learn(object).unwrap();
+    }
+    let text = ctx.metrics().text();
+    let series = text.lines().filter(|line| !line.starts_with('#')).count();
+    assert!(series <= 2000, "{series}");
+    let of_kind = |start: &str| -> f64 {
+        let lines = text.lines().filter(|line| line.starts_with(start));
+        let numbers = lines.map(|line| line.rsplit_once(' ').unwrap().1.parse::<f64>().unwrap());
+        numbers.sum()
+    };
+    assert!(
+        (of_kind("server_group_operator_objects{") - 10_000.0).abs() < 0.5,
+        "{text}"
+    );
+    assert!(
+        (of_kind("server_group_operator_held{") - 250_000.0).abs() < 0.5,
+        "{text}"
+    );
+    let changed = json!({
+        "apiVersion": "servergroup.alicloud.dev/v1alpha1", "kind": "ServerGroupMembership",
+        "metadata": {"namespace": "team-0", "name": "web-0", "uid": "0", "generation": 1, "resourceVersion": "2"},
+        "spec": {"regionId": "cn-hangzhou", "serverGroup": {"type": "CLB", "id": "rsp-0"}, "servers": []},
+    });
+    let changed: ServerGroupMembership = serde_json::from_value(changed).unwrap();
+    ctx.memberships.learn(changed.clone()).unwrap();
+    let (tally, _) = ctx.memberships.tally();
+    assert_eq!(tally.held["Parked"], 9_999);
+    assert_eq!(tally.objects.values().sum::<usize>(), 10_000);
+    ctx.memberships.forget(&changed).unwrap();
+    assert_eq!(
+        ctx.memberships.tally().0.objects.values().sum::<usize>(),
+        9_999
+    );
 }

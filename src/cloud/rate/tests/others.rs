@@ -103,7 +103,7 @@ async fn among_others(service: Service, action: &'static str, shares: &[f64]) {
         rate: RefCell::new(quota(calls as usize, seconds as u32)),
         counts: RefCell::default(),
     });
-    let bucket = Rates::new(Timing::production()).bucket(Counted {
+    let bucket = Rates::new(Timing::production(), Metrics::default()).bucket(Counted {
         service,
         ..counted(action)
     });
