@@ -105,9 +105,10 @@ $(CARGO_DENY):
 		--root $(CACHE)/tools/cargo-deny-$(CARGO_DENY_VERSION))
 
 .PHONY: generate
-generate: ## Write crds/ anew from the Rust types, and their copies in the chart
+generate: ## Write crds/, their copies in the chart, and docs/metrics.md anew from the code
 	@cargo run --quiet --locked -- crds --write crds
 	@cp crds/*.yaml charts/server-group-operator-crds/files/
+	@cargo run --quiet --locked -- metrics > docs/metrics.md
 
 .PHONY: demo
 demo: ## Start everything, show what the operator does on the examples, end everything

@@ -13,6 +13,7 @@ use crate::{
     api::crds,
     cloud::{Endpoints, Environment, Signature, Transport, TransportConfig},
     leader::thread::LeaseThread,
+    metrics,
     permissions::Manifests,
     run::{Candidate, Operator, gethostname},
     telemetry,
@@ -35,6 +36,9 @@ enum Command {
     Run(Box<Run>),
     /// Prints the custom resource definitions as YAML: `server-group-operator crds | kubectl apply --server-side -f -`.
     Crds(Crds),
+    /// Prints docs/metrics.md.
+    #[command(hide = true)]
+    Metrics,
     /// Prints the smallest RAM policy under which the objects in these manifests can be looked after.
     Permissions(Permissions),
 }
@@ -45,7 +49,7 @@ struct Run {
     /// Kubeconfig file to use [default: KUBECONFIG, ~/.kube/config, or the pod's service account].
     #[arg(long, env = "SERVER_GROUP_OPERATOR_KUBECONFIG", value_name = "FILE")]
     kubeconfig: Option<std::path::PathBuf>,
-    /// Address that serves /healthz and /readyz.
+    /// Address that serves /healthz, /readyz and /metrics.
     #[arg(
         long,
         env = "SERVER_GROUP_OPERATOR_LISTEN",
@@ -147,6 +151,9 @@ pub fn main() -> ExitCode {
     let outcome = match Cli::parse().command {
         Command::Run(flags) => run(*flags),
         Command::Crds(flags) => print_crds(&flags),
+        Command::Metrics => {
+            write!(std::io::stdout(), "{}", metrics::reference()).context("cannot print")
+        }
         Command::Permissions(flags) => print_permissions(&flags),
     };
     match outcome {

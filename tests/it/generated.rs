@@ -23,6 +23,16 @@ fn the_definitions_in_crds_are_those_of_the_code() {
     );
 }
 
+#[test]
+fn the_page_about_metrics_is_that_of_the_code() {
+    let page = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/metrics.md");
+    let committed = std::fs::read_to_string(page).unwrap_or_default();
+    assert!(
+        committed == server_group_operator::metrics::reference(),
+        "docs/metrics.md does not match src/metrics.rs; run `make generate`"
+    );
+}
+
 /// What may stand behind `Duration::` and before `::now` in the operator's own code.
 const DURATIONS: [&str; 3] = ["ZERO", "MAX", "try_from"];
 const CLOCKS: [&str; 2] = ["Instant", "Freshness"];
