@@ -38,7 +38,7 @@ help: ## Show this list
 test: ## Check everything, as CI does; the first run also builds its tools
 	@rm -f $(PARTS)
 	@# The servers are built by another compiler, so the first lints need not wait for them.
-	@$(MAKE) --no-print-directory --jobs=2 control-plane installation-tools lint
+	@$(MAKE) --no-print-directory --jobs=2 control-plane installation-tools promtool lint
 	@$(run-tests)
 	@# Alone: processor time is part of it.
 	@$(call part,many objects,$(many-objects))
@@ -68,7 +68,7 @@ lint: $(CARGO_DENY) ## Format, clippy, documentation and its links, licences and
 	@$(call part,product without simulator,.ci/product-is-free-of server-group-sim control-plane)
 
 .PHONY: tests
-tests: control-plane ## Unit, property, integration and documentation tests, with a sum at the end
+tests: control-plane promtool ## Unit, property, integration and documentation tests, with a sum at the end
 	@$(run-tests)
 	@cat .run/summary
 
@@ -92,6 +92,10 @@ installation: control-plane installation-tools ## Install it as docs/install.md 
 .PHONY: image
 image: ## Build the image, static and reproducible, as an OCI layout in target/image, with its list of parts
 	@deploy/image/build.sh
+
+.PHONY: promtool
+promtool: ## Install Debian's promtool, with which the alerts are tested
+	@$(call part,promtool,tests/monitoring/install.sh)
 
 .PHONY: tools
 tools: $(CARGO_DENY) ## Install the pinned tools that `make lint` runs

@@ -31,6 +31,7 @@ mod lagging;
 mod last_wishes;
 mod leader;
 mod membership;
+mod monitoring;
 mod namespaces;
 mod orphans;
 mod ownership;
