@@ -94,14 +94,14 @@ struct Run {
     /// Whether replicas elect a leader. Turn it off only where there is never more than one.
     #[arg(long, env = "SERVER_GROUP_OPERATOR_LEADER_ELECT", default_value_t = true, action = clap::ArgAction::Set, value_name = "BOOL")]
     leader_elect: bool,
-    /// The messages to log: error, warn, info, debug, or a filter such as info,server_group_operator=debug.
+    /// The messages to log: error, warn, info, debug or trace, and for single modules more or less: info,cloud=debug.
     #[arg(
         long,
-        env = "SERVER_GROUP_OPERATOR_LOG_LEVEL",
+        env = "SERVER_GROUP_OPERATOR_LOG",
         default_value = "info",
-        value_name = "FILTER"
+        value_name = "LEVELS"
     )]
-    log_level: String,
+    log: String,
 }
 
 /// The flags of `crds`.
@@ -183,8 +183,12 @@ fn keep_memory_private() -> anyhow::Result<()> {
 
 fn run(flags: Run) -> anyhow::Result<()> {
     keep_memory_private()?;
-    telemetry::start(&flags.log_level)
-        .with_context(|| format!("--log-level {:?} is not a filter", flags.log_level))?;
+    telemetry::start(&flags.log).with_context(|| {
+        format!(
+            "--log {:?} does not say what to log; write a level, and after commas MODULE=LEVEL: info,cloud=debug",
+            flags.log
+        )
+    })?;
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()

@@ -3,7 +3,9 @@
 
 use server_group_core::reason::Reason;
 
-use super::{apply::Applied, change::Change, events, managed::Managed, pass::Pass};
+use super::{
+    apply::Applied, change::Change, events, managed::Managed, object::name_of, pass::Pass,
+};
 use crate::api::status::HoldReason;
 
 /// Entries that one event names.
@@ -60,8 +62,9 @@ impl<M: Managed> Pass<'_, M> {
     }
 }
 
-/// Publishes what changed between `before` and the status that was just written.
+/// Logs and publishes what changed between `before` and the status that was just written.
 pub async fn announce<M: Managed>(pass: &Pass<'_, M>, before: &M) {
+    log_turn(before, &pass.object);
     let held_before = before.held();
     let new = |entry: &&(&str, HoldReason)| !held_before.contains(entry);
     let held_now = pass.object.held();
@@ -86,6 +89,29 @@ pub async fn announce<M: Managed>(pass: &Pass<'_, M>, before: &M) {
         let note = format!("left alone: {}", named.join(", "));
         events::publish(pass, Change::Held, note).await;
     }
+}
+
+/// Logs that an object stalled, or recovered.
+fn log_turn<M: Managed>(before: &M, now: &M) {
+    let (kind, object) = (M::KIND.name(), name_of(now));
+    let generation = now.meta().generation;
+    let (reason, message, _) = ready(now);
+    match (stalls(before), stalls(now)) {
+        (before, Some(why)) if before != Some(why) => {
+            tracing::warn!(kind, %object, generation, reason, "stalled: {message}");
+        }
+        (Some(why), None) => {
+            tracing::info!(kind, %object, generation, reason, stalled = why, "recovered: {message}");
+        }
+        _ => {}
+    }
+}
+
+/// The reason for which an object stalls, if it does.
+fn stalls<M: Managed>(object: &M) -> Option<&str> {
+    let mut conditions = object.conditions().iter();
+    let stalled = conditions.find(|condition| condition.type_ == "Stalled")?;
+    Some(&stalled.reason)
 }
 
 /// Whether a difference stays until somebody does something.

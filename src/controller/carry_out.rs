@@ -13,10 +13,12 @@ use server_group_core::{
     refusal::Trials,
     settle::Call,
 };
+use tokio::time::Instant;
 
 use super::{
     ended::Waits,
     managed::Managed,
+    object::name_of,
     operation,
     pass::{Claims, Pass},
     record::{Operation, Reference, texts},
@@ -279,14 +281,14 @@ impl<K: Ord + Clone + Display> Calls<K> {
         let action = step.manner().action;
         let token = operation::token(&self.id, action, &batch);
         let cloud = step.cloud().clone().with_leave(leave);
+        let left = Instant::now();
         let answer = step.send(cloud, &batch, &token).await;
+        log_call(pass, action, batch.len(), left.elapsed(), &answer);
         pass.group_changed();
         self.batch = batch;
         let answer = match answer {
             Ok(answer) => self.accepted(pass, step, answer),
             Err(error) => {
-                let members = self.batch.len();
-                tracing::info!(%error, action, members, "a call did not succeed");
                 let answer = meaning(&error, step.manner().service);
                 self.failure = Some(Failure::Error(error));
                 answer
@@ -490,6 +492,38 @@ fn followed<M: Managed>(
     pass.turn.references.insert(call.clone(), answer);
     let now = pass.ctx.now();
     pass.turn.followed.insert(call, Followed::new(now));
+}
+
+/// One line for each changing call: from them, the history of a group can be told.
+fn log_call<M: Managed>(
+    pass: &Pass<'_, M>,
+    action: &str,
+    members: usize,
+    took: Duration,
+    answer: &Result<Answer, cloud::Error>,
+) {
+    let (kind, object) = (M::KIND.name(), name_of(&pass.object));
+    let generation = pass.object.meta().generation;
+    let group = pass.object.group();
+    let milliseconds = u64::try_from(took.as_millis()).unwrap_or(u64::MAX);
+    match answer {
+        Ok(Answer {
+            request_id,
+            reference,
+        }) => tracing::info!(
+            kind, %object, generation, %group, action, members, request_id, reference, milliseconds,
+            "the cloud accepted a change"
+        ),
+        Err(error) => tracing::warn!(
+            kind, %object, generation, %group, action, members, request_id = error.request_id, code = error.code,
+            milliseconds, error = error.words(),
+            "{}", match error.outcome {
+                Outcome::NotSent => "a change was not sent",
+                Outcome::Refused => "the cloud refused a change",
+                Outcome::Unknown => "a change was not answered: it may have been carried out",
+            }
+        ),
+    }
 }
 
 /// The meaning of a call's error for the action.

@@ -33,6 +33,7 @@ mod leader;
 mod membership;
 mod monitoring;
 mod namespaces;
+mod observed;
 mod orphans;
 mod ownership;
 mod parking;

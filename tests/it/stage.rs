@@ -73,6 +73,8 @@ pub struct Stage {
     /// Where the election of the next operator runs, and its client there; absent = where the operator does.
     election: Option<(Handle, Client)>,
     running: Option<Running>,
+    /// Where the next operator serves probes and metrics.
+    probes: Option<std::net::TcpListener>,
     /// What its operators sent and nobody knew of.
     unlisted: Unlisted,
 }
@@ -269,6 +271,7 @@ impl Stage {
             candidate: None,
             election: None,
             running: None,
+            probes: None,
             unlisted: Unlisted::default(),
         };
         stage.grant_all(&[&stage.namespace]).await;
@@ -293,6 +296,7 @@ impl Stage {
             candidate: self.candidate,
             election: self.election.clone(),
             running: None,
+            probes: None,
             unlisted: self.unlisted.clone(),
         }
     }
@@ -383,6 +387,15 @@ impl Stage {
         self.running = Some(self.run(client, timing, environment, endpoint));
     }
 
+    /// Has the next operator serve probes and metrics; returns where.
+    pub fn serves(&mut self) -> String {
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        listener.set_nonblocking(true).unwrap();
+        let address = listener.local_addr().unwrap().to_string();
+        self.probes = Some(listener);
+        address
+    }
+
     /// Takes the running operator off the stage, to be ended while the stage is in use.
     pub fn take_running(&mut self) -> Running {
         self.running.take().unwrap()
@@ -438,7 +451,10 @@ impl Stage {
                     runtime,
                 }
             }),
-            probes: None,
+            probes: self.probes.as_ref().map(|listener| {
+                let listener = listener.try_clone().unwrap();
+                tokio::net::TcpListener::from_std(listener).unwrap()
+            }),
         };
         let stop = CancellationToken::new();
         let task = tokio::spawn(operator.run(stop.clone()));
