@@ -1,5 +1,5 @@
 //! `/healthz`, `/readyz` and `/metrics`. Health depends neither on leadership nor on the cloud; ready means that the caches
-//! are filled.
+//! are filled and no watch has failed for long.
 
 use std::sync::{
     Arc,
@@ -19,7 +19,7 @@ use crate::{
     metrics::{self, Metrics},
 };
 
-/// Whether the caches are filled.
+/// Whether the caches are filled, and stay up to date.
 #[derive(Clone, Debug)]
 pub struct Readiness {
     filled: Arc<AtomicBool>,
@@ -47,8 +47,18 @@ impl Readiness {
         self.filled.store(ready, Ordering::SeqCst);
     }
 
-    fn get(&self) -> bool {
-        self.filled.load(Ordering::SeqCst)
+    /// Why the replica is not ready, if it is not.
+    fn lacks(&self) -> Option<String> {
+        if !self.filled.load(Ordering::SeqCst) {
+            return Some("waiting for the API server".to_owned());
+        }
+        let failing = self.watches.seriously_failing().into_iter();
+        let failing = failing.map(|(kind, time)| {
+            let seconds = time.as_secs();
+            format!("the watch of {kind} has failed for {seconds} s; the log says why")
+        });
+        let failing: Vec<_> = failing.collect();
+        (!failing.is_empty()).then(|| failing.join("\n"))
     }
 }
 
@@ -60,17 +70,11 @@ pub async fn serve(
     stop: CancellationToken,
 ) {
     let ready = move || {
-        let ready = readiness.get();
-        async move {
-            if ready {
-                (StatusCode::OK, "ready\n")
-            } else {
-                (
-                    StatusCode::SERVICE_UNAVAILABLE,
-                    "waiting for the API server\n",
-                )
-            }
-        }
+        let (status, text) = match readiness.lacks() {
+            None => (StatusCode::OK, "ready".to_owned()),
+            Some(why) => (StatusCode::SERVICE_UNAVAILABLE, why),
+        };
+        async move { (status, text + "\n") }
     };
     let metrics = move || {
         let text = metrics.text();
@@ -88,4 +92,31 @@ pub async fn serve(
     }
     // The caller that waits for this future takes its end for the end of the program.
     std::future::pending().await
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::timing::Timing;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_watch_that_has_failed_for_a_minute_makes_it_unready_until_it_works() {
+        let readiness = Readiness::new(Watches::new(&Timing::production()));
+        assert!(readiness.lacks().is_some());
+        readiness.set(true);
+        assert_eq!(readiness.lacks(), None);
+        readiness.watches().fails("CloudAccount");
+        tokio::time::advance(Duration::from_secs(59)).await;
+        assert_eq!(readiness.lacks(), None);
+        tokio::time::advance(Duration::from_secs(1)).await;
+        let lacks = readiness.lacks().unwrap();
+        assert!(
+            lacks.contains("CloudAccount has failed for 60 s"),
+            "{lacks}"
+        );
+        readiness.watches().works("CloudAccount");
+        assert_eq!(readiness.lacks(), None);
+    }
 }

@@ -1,4 +1,4 @@
-//! What an operator tells of itself: metrics and log.
+//! What an operator tells of itself: metrics, log and readiness.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -7,6 +7,9 @@ use std::{
     sync::{Arc, OnceLock},
 };
 
+use control_plane::{ControlPlane, Options};
+use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
+use kube::{Api, api::DeleteParams};
 use parking_lot::Mutex;
 use serde_json::{Value, json};
 use server_group_operator::{
@@ -19,7 +22,7 @@ use server_group_sim::{
     world::Product,
 };
 
-use crate::stage::{Stage, eventually, instance, instances};
+use crate::stage::{Rights, Stage, eventually, install, instance, instances, timing};
 
 type Membership = ServerGroupMembership;
 
@@ -316,4 +319,61 @@ async fn metrics_tell_what_happened_and_how_things_stand() {
         (told.get(&drift) == Some(&1.0)).then_some(())
     };
     eventually("drift is found", found).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_definition_that_is_deleted_makes_the_replica_unready_until_it_is_back() {
+    let log = Log::of_process();
+    let bare = ControlPlane::start(&Options::default()).await.unwrap();
+    let bare: &'static ControlPlane = Box::leak(Box::new(bare));
+    install(bare).await;
+    let namespace = bare.namespace("unready").await.unwrap();
+    let mut stage = Stage::at(bare, namespace.clone(), namespace, Rights::Here).await;
+    let address = stage.serves();
+    stage.start_with(stage.operator_client(), timing());
+    let answers = |code: &'static str| {
+        let address = address.clone();
+        move || {
+            let address = address.clone();
+            async move {
+                let (head, body) = get(&address, "/readyz").await;
+                head.contains(code).then_some(body)
+            }
+        }
+    };
+    eventually("it is ready", answers(" 200 ")).await;
+    let definitions = Api::<CustomResourceDefinition>::all(stage.client.clone());
+    let name = "scalinggroupattachments.servergroup.alicloud.dev";
+    definitions
+        .delete(name, &DeleteParams::default())
+        .await
+        .unwrap();
+    let body = eventually("it is unready", answers(" 503 ")).await;
+    assert!(
+        body.contains("the watch of ScalingGroupAttachment has failed"),
+        "{body}"
+    );
+    assert!(get(&address, "/healthz").await.0.contains(" 200 "));
+    let told = scrape(&address).await;
+    let failing = |kind: &str| told[&format!("watch_failing_seconds{{kind=\"{kind}\"}}")];
+    assert!(failing("ScalingGroupAttachment") > 0.0, "{told:#?}");
+    assert!(failing("CloudAccount") <= 0.0, "{told:#?}");
+    install(bare).await;
+    eventually("it is ready again", answers(" 200 ")).await;
+    let lines = log.lines();
+    for (level, words) in [
+        ("ERROR", "a watch has failed"),
+        ("INFO", "a watch works again"),
+    ] {
+        let told = lines.iter().filter(|line| {
+            let message = line["message"].as_str().unwrap();
+            line["level"] == level && message.starts_with(words)
+        });
+        let kinds: Vec<_> = told.map(|line| line["kind"].clone()).collect();
+        // Other tests take rights away meanwhile.
+        assert!(
+            kinds.contains(&"ScalingGroupAttachment".into()),
+            "{words}: {kinds:?}"
+        );
+    }
 }
