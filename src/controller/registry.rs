@@ -414,7 +414,8 @@ impl<M: Object> Registry<M> {
         let inner = self.0.lock();
         let users = inner.of_account.get(account).into_iter();
         let names = users.flat_map(|users| &users.names);
-        let holding = names.filter(|name| inner.objects.get(*name).is_some_and(|one| one.finalizer));
+        let holding =
+            names.filter(|name| inner.objects.get(*name).is_some_and(|one| one.finalizer));
         holding.take(most).cloned().collect()
     }
 

@@ -92,6 +92,11 @@ class Installed(unittest.TestCase):
                 path = f"/apis/{VERSION}/namespaces/{meta['namespace']}/{plural.split('.')[0]}/{meta['name']}"
                 if meta.get("finalizers"):
                     cluster.api.merge(path, {"metadata": {"finalizers": None}})
+        for account in (cluster.api.find(f"/apis/{VERSION}/cloudaccounts") or {"items": []})["items"]:
+            path = f"/apis/{VERSION}/cloudaccounts/{account['metadata']['name']}"
+            cluster.api.merge(path, {"metadata": {"finalizers": None}})
+            if "deletionTimestamp" not in account["metadata"]:
+                cluster.api.delete(path)
         cluster.kubectl("delete", "crd", *KINDS, "--ignore-not-found", "--timeout=60s")
         cluster.kubectl("delete", "namespace", NAMESPACE, "team-a", "--ignore-not-found", "--wait=false")
 
@@ -236,6 +241,7 @@ class Releases(Installed):
         self.definitions()
         self.definitions("--set", "keep=false")
         cluster.kubectl("delete", "sgm", "--all", "--namespace=team-a", "--timeout=60s")
+        cluster.kubectl("delete", "ca", "--all", "--timeout=60s")
         self.helm("uninstall", "server-group-operator")
         self.helm("uninstall", "server-group-operator-crds", "--wait")
         self.assertIsNone(cluster.api.find(f"/apis/{VERSION}/cloudaccounts"))
