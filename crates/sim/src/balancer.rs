@@ -36,7 +36,8 @@ pub(crate) fn vserver_groups(world: &mut World, params: &Params) -> Outcome {
     params.flag("IncludeListener")?;
     params.flag("IncludeRule")?;
     params.get("Description");
-    for index in 1..=params.objects("Tag") {
+    let tags = params.objects("Tag");
+    for index in 1..=tags {
         params.get(&format!("Tag.{index}.Key"));
         params.get(&format!("Tag.{index}.Value"));
     }
@@ -48,6 +49,8 @@ pub(crate) fn vserver_groups(world: &mut World, params: &Params) -> Outcome {
             group.product == Product::Clb
                 && group.load_balancer == id
                 && name.as_str() != id
+                // No group has tags.
+                && tags == 0
                 && world.sees(group.account.as_ref())
         })
         .map(|(name, group)| {

@@ -55,7 +55,7 @@ pub(crate) fn act(
     match (service, action, product) {
         ("slb" | "nlb", "ListTagResources", _) => tags(world, service, params),
         ("slb" | "nlb", "TagResources", _) => tag(world, service, params),
-        ("slb", "DescribeLoadBalancerListeners", _) => classic_listeners(world, params),
+        ("slb", "DescribeLoadBalancerListeners", _) => Ok(classic_listeners(world, params)),
         ("slb", "CreateLoadBalancerTCPListener", _) => create_classic(world, params, "tcp"),
         ("slb", "CreateLoadBalancerUDPListener", _) => create_classic(world, params, "udp"),
         ("slb", "CreateLoadBalancerHTTPListener", _) => create_classic(world, params, "http"),
@@ -125,7 +125,7 @@ fn tag(world: &mut World, service: &str, params: &Params) -> Outcome {
 }
 
 /// The listeners that load balancers were made with, and those that were created, in one page.
-fn classic_listeners(world: &mut World, params: &Params) -> Outcome {
+fn classic_listeners(world: &World, params: &Params) -> (Value, Effect) {
     params.given();
     let ids = params.list("LoadBalancerId");
     let protocol = params.get("ListenerProtocol");
@@ -148,7 +148,7 @@ fn classic_listeners(world: &mut World, params: &Params) -> Outcome {
         .filter(|row| protocol.is_none_or(|asked| row["ListenerProtocol"] == asked))
         .collect();
     let body = json!({"TotalCount": rows.len(), "NextToken": "", "Listeners": rows});
-    Ok((body, Effect::on(ids.first().copied().unwrap_or_default())))
+    (body, Effect::on(ids.first().copied().unwrap_or_default()))
 }
 
 fn create_classic(world: &mut World, params: &Params, protocol: &str) -> Outcome {
@@ -377,7 +377,8 @@ fn typed(name: &str, value: &str, numbers: &[&str]) -> Value {
     };
     match number() {
         Some(number) => json!(number),
-        None if name.ends_with("Enabled") => json!(value == "true"),
+        // As for every flag, case does not count.
+        None if name.ends_with("Enabled") => json!(value.eq_ignore_ascii_case("true")),
         None => json!(value),
     }
 }

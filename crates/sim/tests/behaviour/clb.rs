@@ -182,7 +182,7 @@ async fn what_the_documentation_does_not_know_is_passed_over_and_noted() {
     let token = json!({"VServerGroupId": "rsp-web", "BackendServers": backends(ids(1), 80, None), "ClientToken": "t"});
     for (call, note) in [
         (
-            rows(r#"[{"ServerId":"i-1","Port":80,"nodeName":null,"Wait":1}]"#),
+            rows(r#"[{"ServerId":"i-1","Port":80,"nodeName":"n1","Wait":1}]"#),
             "A backend server has no key NodeName. A backend server has no key Wait.",
         ),
         (
@@ -425,4 +425,7 @@ async fn the_groups_of_a_load_balancer_are_listed_without_its_default_group() {
     let groups = listed["VServerGroups"]["VServerGroup"].as_array().unwrap();
     assert_eq!(groups.len(), 1);
     assert_eq!(groups[0]["VServerGroupId"], "rsp-1");
+    let tagged = json!({"LoadBalancerId": "lb-1", "Tag": [{"Key": "owner"}]});
+    let listed = cloud.slb("DescribeVServerGroups", tagged).await.ok();
+    assert_eq!(listed["VServerGroups"]["VServerGroup"], json!([]));
 }

@@ -65,9 +65,9 @@ async fn an_old_load_balancer_is_attached_to_an_old_scaling_group() {
         cloud.ess(action, call).await.ok();
         cloud.pass(4.0);
     }
-    let world = cloud.simulator.world();
-    assert_eq!((world.serving("rsp-1"), world.serving(BALANCER)), (1, 1));
-    drop(world);
+    for group in ["rsp-1", BALANCER] {
+        assert_eq!(cloud.simulator.world().serving(group), 1, "{group}");
+    }
     let asked = json!({"ScalingGroupId": [SCALING_GROUP]});
     let found = cloud.ess("DescribeScalingGroups", asked).await.ok();
     let group: &Value = &found["ScalingGroups"]["ScalingGroup"][0];

@@ -66,7 +66,7 @@ async fn a_listener_of_nlb_is_created_by_a_job_and_listed() {
     .await;
     let create = json!({
         "LoadBalancerId": "nlb-1", "ListenerPort": 80, "ListenerProtocol": "TCP", "ServerGroupId": "sgp-1",
-        "ListenerDescription": "1", "ProxyProtocolEnabled": false,
+        "ListenerDescription": "1", "ProxyProtocolEnabled": "True",
     });
     let made = cloud.nlb("CreateListener", create.clone()).await.ok();
     let job = json!({"JobId": made["JobId"]});
@@ -92,7 +92,7 @@ async fn a_listener_of_nlb_is_created_by_a_job_and_listed() {
             );
             assert_eq!(
                 (&row["ListenerStatus"], &row["ProxyProtocolEnabled"]),
-                (&json!("Running"), &json!(false))
+                (&json!("Running"), &json!(true))
             );
         }
     }
