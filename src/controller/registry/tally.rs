@@ -77,18 +77,18 @@ impl Tally {
     }
 
     pub(super) fn goes(&mut self, stands: Stands, held: &Held) {
-        less(&mut self.objects, stands, 1);
+        less(&mut self.objects, &stands, 1);
         for (reason, count) in held {
-            less(&mut self.held, *reason, *count);
+            less(&mut self.held, reason, *count);
         }
     }
 }
 
-fn less<K: Ord>(counts: &mut BTreeMap<K, usize>, of: K, by: usize) {
-    if let Some(count) = counts.get_mut(&of) {
+fn less<K: Ord>(counts: &mut BTreeMap<K, usize>, of: &K, by: usize) {
+    if let Some(count) = counts.get_mut(of) {
         *count = count.saturating_sub(by);
         if *count == 0 {
-            counts.remove(&of);
+            counts.remove(of);
         }
     }
 }
