@@ -121,8 +121,12 @@ fn due_looks(
     accounts: &mut BTreeMap<String, Option<Upkeep>>,
 ) -> Vec<(String, Upkeep)> {
     let mut names = ctx.accounts.names();
-    names.retain(|name| concerns(ctx, name));
-    accounts.retain(|name, _| names.contains(name));
+    if !ctx.scopes.iter().any(Scope::is_everywhere) {
+        let ours = finalizer(&ctx.installation);
+        names.retain(|name| concerns(ctx, name, &ours));
+    }
+    // They are in order.
+    accounts.retain(|name, _| names.binary_search(name).is_ok());
     let mut doubted = ctx.upkeep.doubted.lock();
     let mut due = Vec::new();
     for name in names {
@@ -152,10 +156,7 @@ fn due_looks(
 
 /// Whether an account is this installation's business: of several that look after some namespaces each, only those whose
 /// objects use it, or may, write its status.
-fn concerns(ctx: &Context, name: &str) -> bool {
-    if ctx.scopes.iter().any(Scope::is_everywhere) {
-        return true;
-    }
+fn concerns(ctx: &Context, name: &str, finalizer: &str) -> bool {
     let Some(account) = ctx.accounts.get(name) else {
         return false;
     };
@@ -165,7 +166,8 @@ fn concerns(ctx: &Context, name: &str) -> bool {
         || account
             .object
             .finalizers()
-            .contains(&finalizer(&ctx.installation))
+            .iter()
+            .any(|held| held == finalizer)
         || users_of(ctx, name).objects > 0
 }
 
