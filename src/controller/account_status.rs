@@ -67,6 +67,14 @@ pub fn status(
     status
 }
 
+/// Whether a status speaks of this generation, and says of this installation what is known.
+#[must_use]
+pub fn says_of_us(status: &CloudAccountStatus, known: &Known<'_>) -> bool {
+    let mut used_by = status.used_by.clone();
+    use_by(&mut used_by, known.installation, known.objects);
+    status.observed_generation == known.generation && used_by == status.used_by
+}
+
 /// Brings the entry of this installation up to date.
 fn use_by(used_by: &mut Vec<UsedBy>, installation: &str, objects: usize) {
     let objects = i64::try_from(objects).unwrap_or(i64::MAX);

@@ -11,6 +11,7 @@ use std::{
 };
 
 use futures::FutureExt;
+use jiff::Timestamp;
 use kube::{
     Api, ResourceExt,
     api::{Patch, PatchParams, PostParams},
@@ -27,7 +28,7 @@ use tokio::{
 
 use super::{
     Context,
-    account_status::{Known, differ_in_numbers_alone, status},
+    account_status::{Known, differ_in_numbers_alone, says_of_us, status},
     accounts::Account,
     ended::Judged,
     events::chain,
@@ -37,7 +38,7 @@ use super::{
     scope::Scope,
 };
 use crate::{
-    api::{ACCOUNT_FINALIZER, CloudAccount},
+    api::{ACCOUNT_FINALIZER, CloudAccount, CloudAccountStatus},
     cloud::{self, Cloud},
 };
 
@@ -84,6 +85,8 @@ struct Upkeep {
     refused: u32,
     /// When its status was written last.
     written: Option<Duration>,
+    /// What was found out last, as status tells it.
+    told: Option<CloudAccountStatus>,
 }
 
 /// Keeps the status of all accounts up to date and holds those that are needed, while this replica leads.
@@ -261,7 +264,15 @@ async fn tend(
     };
     let before = object.status.as_ref();
     let told = status(before, &known, ctx.timing.wall_now());
+    let found = status(None, &known, Timestamp::UNIX_EPOCH);
     if before == Some(&told) {
+        upkeep.told = Some(found);
+        return Ok(next);
+    }
+    // Another installation may have found out something else. Whoever finds out something new has the word: two of them
+    // would write in turns for ever.
+    let said = before.is_some_and(|before| says_of_us(before, &known));
+    if said && upkeep.told.as_ref() == Some(&found) {
         return Ok(next);
     }
     if let (Some(before), Some(written)) = (before, upkeep.written)
@@ -273,6 +284,7 @@ async fn tend(
         return Ok(next);
     }
     upkeep.written = Some(ctx.now());
+    upkeep.told = Some(found);
     let told = CloudAccount {
         status: Some(told),
         ..object.clone()

@@ -42,6 +42,9 @@ pub fn timing() -> Timing {
     let mut timing = Timing::scaled(SPEED);
     timing.read_deadline = Duration::from_mins(2);
     timing.mutation_deadline = Duration::from_mins(2);
+    // Operators of all namespaces look at the accounts of all tests: no oftener than that is of use to a test.
+    timing.account_look = Duration::from_mins(5);
+    timing.account_together = Duration::from_millis(100);
     timing
 }
 
