@@ -35,7 +35,15 @@ pub async fn accounts(play: &mut Play) {
     ] {
         play.expect(code, patch(&path, body)).await;
     }
-    play.expect(404, get(&format!("{path}/status"))).await;
+    let there = format!("{path}/status");
+    let now = play.expect(200, get(&there)).await;
+    play.expect_with(200, |side| {
+        let told = changed(side.body(now), |object| {
+            object["status"] = json!({"observedGeneration": 3, "accountId": "1"});
+        });
+        put(&there, told)
+    })
+    .await;
     play.expect(404, get(&format!("{all}/{name}-other"))).await;
     let second = account(json!({"name": format!("{name}-2")}));
     play.expect(201, post(&all, second)).await;
