@@ -284,7 +284,6 @@ async fn tend(
         return Ok(next);
     }
     upkeep.written = Some(ctx.now());
-    upkeep.told = Some(found);
     let told = CloudAccount {
         status: Some(told),
         ..object.clone()
@@ -292,6 +291,8 @@ async fn tend(
     let (api, params) = (api(ctx), PostParams::default());
     let written = ctx.ask(api.replace_status(name, &params, &told)).await;
     upkeep.version = took(ctx, name, written)?.unwrap_or(upkeep.version);
+    // A write that was refused has told nobody.
+    upkeep.told = Some(found);
     Ok(next)
 }
 
