@@ -43,7 +43,6 @@ test: ## Check everything, as CI does; the first run also builds its tools
 	@# Alone: processor time is part of it.
 	@$(call part,many objects,$(many-objects))
 	@$(call part,installation,tests/installation/run.sh)
-	@$(call part,sabotages,tests/simulation/sabotage/sabotage.py --check)
 	@$(call part,simulation built,$(MAKE) --no-print-directory simulation)
 	@$(call part,3000 schedules,$(SIMULATION) --schedules 3000)
 	@$(call part,single faults,$(SIMULATION) --single)
@@ -55,7 +54,7 @@ test: ## Check everything, as CI does; the first run also builds its tools
 	@echo; grep --invert-match '^ *0 s' $(PARTS); echo; cat .run/summary
 
 .PHONY: lint
-lint: $(CARGO_DENY) ## Format, clippy, documentation and its links, licences and sources, what the product contains
+lint: $(CARGO_DENY) ## Format, clippy, documentation and its links, the places of the sabotages, licences and sources, what the product contains
 	@$(call part,format,cargo fmt --all --check)
 	@$(call part,clippy,cargo clippy --workspace --all-targets --locked -- --deny warnings; \
 		cargo clippy --package simulation --test many --locked -- --deny warnings)
@@ -63,6 +62,7 @@ lint: $(CARGO_DENY) ## Format, clippy, documentation and its links, licences and
 	@$(call part,docs,RUSTDOCFLAGS='--deny warnings --allow rustdoc::private-intra-doc-links' \
 		cargo doc --workspace --no-deps --document-private-items --locked)
 	@$(call part,links,.ci/links)
+	@$(call part,sabotages,tests/simulation/sabotage/sabotage.py --check)
 	@# All crates of the lock file, also those for other systems: deny reads their licences.
 	@$(call part,deny,cargo fetch --locked; $(CARGO_DENY) --offline --locked check bans licenses sources)
 	@$(call part,product without simulator,.ci/product-is-free-of server-group-sim control-plane)
