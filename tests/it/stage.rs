@@ -32,6 +32,10 @@ use tokio_util::sync::CancellationToken;
 #[path = "requests.rs"]
 mod requests;
 
+#[path = "one_account.rs"]
+mod one_account;
+
+use one_account::of_one_account;
 use requests::Unlisted;
 
 /// How much faster time passes.
@@ -424,7 +428,7 @@ impl Stage {
             timing: timing.clone(),
         };
         let transport = Transport::new(config).unwrap();
-        let client = self.unlisted.watching(client);
+        let client = self.unlisted.watching(of_one_account(client, &self.account));
         let operator = Operator {
             client: client.clone(),
             transport,
