@@ -68,7 +68,9 @@ pub struct Timing {
     pub return_window: Duration,
     /// How long a job may take before it counts as failed, and a scaling activity before status says that it does not end.
     pub job_patience: Duration,
-    /// Until a parked member is tried again (S8).
+    /// Until a parked member is tried again whose refusal may pass by itself, each time longer (S8).
+    pub parked_soon: Vec<Duration>,
+    /// Until any other parked member is tried again, and this one after that (S8).
     pub parked_retry: Duration,
     /// How soon a look at an account follows on what it is about: what comes together is looked at together.
     pub account_together: Duration,
@@ -133,6 +135,7 @@ impl Timing {
             handover_max: Duration::from_mins(15),
             return_window: Duration::from_hours(1),
             job_patience: Duration::from_mins(15),
+            parked_soon: [30, 60, 120, 300, 900].map(Duration::from_secs).to_vec(),
             parked_retry: Duration::from_hours(1),
             account_together: Duration::from_secs(1),
             account_numbers: Duration::from_secs(30),
@@ -175,6 +178,7 @@ impl Timing {
             handover_max: fast(whole.handover_max),
             return_window: fast(whole.return_window),
             job_patience: fast(whole.job_patience),
+            parked_soon: whole.parked_soon.iter().copied().map(fast).collect(),
             parked_retry: fast(whole.parked_retry),
             account_together: fast(whole.account_together),
             account_numbers: fast(whole.account_numbers),

@@ -254,7 +254,7 @@ async fn a_refusal_says_what_happened_and_carries_the_request_id() {
     let error = change(&far.cloud()).await;
     assert_eq!(
         (error.kind, error.outcome),
-        (Kind::BadMember, Outcome::Refused)
+        (Kind::NotReady, Outcome::Refused)
     );
     let text = error.to_string();
     assert_eq!(

@@ -91,6 +91,8 @@ pub enum Kind {
     AlreadyMember,
     /// One member cannot be taken: it does not exist, does not run, or does not fit.
     BadMember,
+    /// One member cannot be taken yet: it is starting or was just made, or what it belongs to is not ready.
+    NotReady,
     /// A quota is used up. Raise it, or ask for less.
     Quota,
     /// Not permitted. Compare the role with docs/permissions.md.
@@ -176,13 +178,19 @@ const TABLE: &[(&str, Kind)] = &[
     ("duplicatedparam.server", Kind::AlreadyMember),
     ("resourcealreadyexist*", Kind::AlreadyMember),
     ("invalidbackendservers.exists", Kind::AlreadyMember),
+    // One member is at fault, and may be for a while only. CLB says of the first that the server is not running ("Error codes"
+    // of its reference); what was made a moment ago is not found yet by the others.
+    ("obtainipfail", Kind::NotReady),
+    ("invalidserverid.not*", Kind::NotReady),
+    ("invalidinstanceid.not*", Kind::NotReady),
+    ("resourcenotfound.ecs", Kind::NotReady),
+    ("resourcenotfound.eni", Kind::NotReady),
+    ("resourcenotfound.eci", Kind::NotReady),
+    // The load balancer of an attachment is starting, locked or being changed (AttachLoadBalancers).
+    ("incorrectloadbalancer*", Kind::NotReady),
     // One member is at fault.
-    ("resourcenotfound.ecs", Kind::BadMember),
-    ("resourcenotfound.eni", Kind::BadMember),
-    ("resourcenotfound.eci", Kind::BadMember),
     ("resourceinuse.ip", Kind::BadMember),
     ("mismatch.*", Kind::BadMember),
-    ("obtainipfail", Kind::BadMember),
     ("invalidserverid*", Kind::BadMember),
     ("invalidinstanceid*", Kind::BadMember),
     ("networkconflict", Kind::BadMember),
@@ -190,7 +198,6 @@ const TABLE: &[(&str, Kind)] = &[
     ("operationunsupported*", Kind::BadMember),
     ("invalidbackendservers*", Kind::BadMember),
     ("invalidloadbalancerid.*", Kind::BadMember),
-    ("incorrectloadbalancer*", Kind::BadMember),
     ("invalidvservergroupid.*", Kind::BadMember),
     // It cannot be used just now.
     ("lbstatusnotsupport", Kind::LoadBalancerUnusable),

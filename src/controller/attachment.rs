@@ -174,7 +174,7 @@ impl Pipeline for ScalingGroupAttachment {
             // Room was made in this pass: the next one tries again.
             quota_reached: applied.no_room().is_some(),
             group_missing: pass.any_parked(&planned.held, |parked| parked.group_missing),
-            parked_again: pass.any_parked(&planned.held, |parked| parked.retries > 0),
+            parked_again: pass.any_parked(&planned.held, |parked| parked.again),
         };
         let verdict = match pass.judge(&facts, view.sight.unread.as_ref()) {
             Ok(verdict) => verdict,

@@ -9,6 +9,7 @@ use std::{collections::BTreeSet, fmt::Display, future::Future, time::Duration};
 use server_group_core::{
     carry::{self, Carry, Loss, News, Order, Why},
     follow::Followed,
+    parking::Refusal,
     reason::Reason,
     refusal::Trials,
     settle::Call,
@@ -283,7 +284,7 @@ impl<K: Ord + Clone + Display> Calls<K> {
         let cloud = step.cloud().clone().with_leave(leave);
         let left = Instant::now();
         let answer = step.send(cloud, &batch, &token).await;
-        log_call(pass, action, batch.len(), left.elapsed(), &answer);
+        log_call(pass, action, &batch, left.elapsed(), &answer);
         pass.group_changed();
         self.batch = batch;
         let answer = match answer {
@@ -340,14 +341,13 @@ impl<K: Ord + Clone + Display> Calls<K> {
         let Some(error) = self.error() else {
             return;
         };
-        let missing = error.kind == Kind::NamedGroupNotFound;
+        let refusal = Refusal {
+            words: status_text(error),
+            group_missing: error.kind == Kind::NamedGroupNotFound,
+            may_pass: error.kind == Kind::NotReady,
+        };
         for key in bad {
-            pass.park(
-                key,
-                status_text(error),
-                error.request_id.as_deref(),
-                missing,
-            );
+            pass.park(key, refusal.clone(), error.request_id.as_deref());
         }
     }
 
@@ -494,28 +494,29 @@ fn followed<M: Managed>(
     pass.turn.followed.insert(call, Followed::new(now));
 }
 
-/// One line for each changing call: from them, the history of a group can be told.
+/// One line for each changing call, with all that it names: from them, the history of a group can be told.
 fn log_call<M: Managed>(
     pass: &Pass<'_, M>,
     action: &str,
-    members: usize,
+    batch: &[M::Key],
     took: Duration,
     answer: &Result<Answer, cloud::Error>,
 ) {
     let (kind, object) = (M::KIND.name(), name_of(&pass.object));
     let generation = pass.object.meta().generation;
     let group = pass.object.group();
+    let (members, names) = (batch.len(), texts(batch).join(", "));
     let milliseconds = u64::try_from(took.as_millis()).unwrap_or(u64::MAX);
     match answer {
         Ok(Answer {
             request_id,
             reference,
         }) => tracing::info!(
-            kind, %object, generation, %group, action, members, request_id, reference, milliseconds,
+            kind, %object, generation, %group, action, members, names, request_id, reference, milliseconds,
             "the cloud accepted a change"
         ),
         Err(error) => tracing::warn!(
-            kind, %object, generation, %group, action, members, request_id = error.request_id, code = error.code,
+            kind, %object, generation, %group, action, members, names, request_id = error.request_id, code = error.code,
             milliseconds, error = error.words(),
             "{}", match error.outcome {
                 Outcome::NotSent => "a change was not sent",
@@ -530,7 +531,9 @@ fn log_call<M: Managed>(
 fn meaning(error: &cloud::Error, service: Service) -> carry::Answer {
     let why = match error.kind {
         Kind::Throttled => Why::Throttled,
-        Kind::BadMember | Kind::NamedGroupNotFound | Kind::Invalid => Why::OneIsBad,
+        Kind::BadMember | Kind::NotReady | Kind::NamedGroupNotFound | Kind::Invalid => {
+            Why::OneIsBad
+        }
         // One of several attachments is gone already.
         Kind::MemberNotFound if service == Service::Ess => Why::OneIsAbsent,
         Kind::MemberNotFound | Kind::AlreadyMember | Kind::MemberBusy => Why::ViewIsOld,

@@ -6,6 +6,7 @@ use std::collections::BTreeSet;
 
 use server_group_core::{
     follow::{Carrier, Course, Patience, Progress},
+    parking::Refusal,
     reason::Reason,
 };
 
@@ -124,7 +125,12 @@ impl<M: Managed> Pass<'_, M> {
             trials.failed(names)
         };
         if let Some(bad) = bad {
-            self.park(bad, note.to_owned(), request, false);
+            let refusal = Refusal {
+                words: note.to_owned(),
+                group_missing: false,
+                may_pass: false,
+            };
+            self.park(bad, refusal, request);
         }
     }
 }

@@ -189,7 +189,7 @@ impl Pipeline for ServerGroupMembership {
             // Room was made in this pass: the next one tries again.
             quota_reached: applied.no_room().is_some(),
             group_missing: false,
-            parked_again: pass.any_parked(&planned.held, |parked| parked.retries > 0),
+            parked_again: pass.any_parked(&planned.held, |parked| parked.again),
         };
         let verdict = match pass.judge(&facts, view.sight.unread.as_ref()) {
             Ok(verdict) => verdict,

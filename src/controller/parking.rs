@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use server_group_core::{
     arrivals::{Arrival, Waits},
-    parking::{Parked, named},
+    parking::{Parked, Refusal, Schedule, named},
     reason::Hold,
 };
 
@@ -32,8 +32,12 @@ impl<M: Managed> Pass<'_, M> {
             self.wake_at(due);
         }
         for (key, request) in seen.bad {
-            let words = "accepted twice, and absent afterwards".to_owned();
-            self.park(key, words, Some(&request), false);
+            let refusal = Refusal {
+                words: "accepted twice, and absent afterwards".to_owned(),
+                group_missing: false,
+                may_pass: false,
+            };
+            self.park(key, refusal, Some(&request));
         }
         seen.lagging
     }
@@ -72,25 +76,21 @@ impl<M: Managed> Pass<'_, M> {
         parked
     }
 
-    /// Leaves `key` alone for a while, with the cloud's words as the reason.
+    /// Leaves `key` alone for a while, because of this refusal.
     ///
     /// `request` is the cloud's id of the call, for the event alone: status says the same as long as nothing changes.
-    ///
-    /// `group_missing`: what it names does not exist.
-    pub fn park(
-        &mut self,
-        key: M::Key,
-        reason: String,
-        request: Option<&str>,
-        group_missing: bool,
-    ) {
-        let until = self.ctx.now() + self.ctx.timing.parked_retry;
+    pub fn park(&mut self, key: M::Key, refusal: Refusal, request: Option<&str>) {
+        let (now, timing) = (self.ctx.now(), &self.ctx.timing);
+        let schedule = Schedule {
+            soon: timing.parked_soon.clone(),
+            then: timing.parked_retry,
+        };
         let memory = &mut self.memory;
         let request = request.map_or(String::new(), |id| format!(", request {id}"));
-        let why = format!("{reason}{request}");
+        let why = format!("{}{request}", refusal.words);
         let status = &mut self.record.parked;
         let parking = &mut memory.parking;
-        if parking.park(key.clone(), reason, until, group_missing, status) {
+        if parking.park(key.clone(), refusal, now, &schedule, status) {
             memory.newly_parked.insert(key, why);
         }
     }
@@ -105,12 +105,33 @@ impl<M: Managed> Pass<'_, M> {
     #[must_use]
     pub fn parked_leavers(&self) -> String {
         let named = named(&self.record.parked);
-        format!("deleted, but not yet released, and tried again within the hour: {named}")
+        format!(
+            "deleted, but not yet released: {named}; {}",
+            self.tried_again()
+        )
     }
 
     /// The first few entries that the cloud refused, with its words.
     #[must_use]
     pub fn parked_entries(&self) -> String {
-        format!("the rest is done, but not {}", named(&self.record.parked))
+        format!(
+            "the rest is done, but not {}; {}",
+            named(&self.record.parked),
+            self.tried_again()
+        )
+    }
+
+    /// When the entries that the cloud refused are tried again. It says no time of day: a status that ticks would never
+    /// rest.
+    fn tried_again(&self) -> &'static str {
+        match self.memory.parking.any_soon() {
+            true => {
+                "tried again after 30 seconds, 1, 2, 5 and 15 minutes, then hourly; sooner if you change the annotation \
+                     servergroup.alicloud.dev/reconcile-at"
+            }
+            false => {
+                "tried again hourly; sooner if you change the annotation servergroup.alicloud.dev/reconcile-at"
+            }
+        }
     }
 }

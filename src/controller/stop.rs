@@ -61,7 +61,7 @@ pub fn reason_for(kind: cloud::Kind) -> Reason {
         Kind::GroupNotFound | Kind::NamedGroupNotFound | Kind::ScalingGroupNotFound => {
             Reason::GroupNotFound
         }
-        Kind::BadMember => Reason::PartlyApplied,
+        Kind::BadMember | Kind::NotReady => Reason::PartlyApplied,
         Kind::Quota => Reason::QuotaExceeded,
         Kind::LoadBalancerUnusable => Reason::LoadBalancerUnusable,
         Kind::ScalingGroupUnusable => Reason::ScalingGroupUnusable,

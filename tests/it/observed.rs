@@ -126,6 +126,8 @@ fn told(log: &Log, namespace: &str) -> BTreeMap<String, Vec<Called>> {
         let accepted = line["message"] == "the cloud accepted a change";
         let request = line["request_id"].as_str();
         let members = usize::try_from(line["members"].as_u64().unwrap()).unwrap();
+        let named = line["names"].as_str().unwrap().split(", ").count();
+        assert_eq!(named, members, "all that the call names: {line}");
         let group = line["group"].as_str().unwrap().rsplit('/').next().unwrap();
         let calls = groups.entry(group.to_owned()).or_default();
         let answer = request.map(|request| (request.to_owned(), accepted));

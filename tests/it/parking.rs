@@ -3,12 +3,15 @@
 use std::time::Duration;
 
 use serde_json::{Value, json};
-use server_group_operator::api::{ScalingGroupAttachment, ServerGroupMembership};
+use server_group_operator::{
+    api::{ScalingGroupAttachment, ServerGroupMembership},
+    timing::Timing,
+};
 use server_group_sim::world::World;
 
 use crate::{
     kinds::Kind,
-    stage::{SPEED, Stage, condition, instance, timing},
+    stage::{SPEED, Stage, condition, instance, message, timing},
 };
 
 type Membership = ServerGroupMembership;
@@ -94,6 +97,35 @@ async fn a_bad_server_is_tried_once_an_hour_and_once_by_each_operator() {
     stage.simulator.world().bad_servers.clear();
     stage.reason::<Membership>("web", "Converged").await;
     assert_eq!(Membership::present(&stage), [0, 1, 2]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_server_that_was_still_starting_serves_soon_after_it_runs() {
+    let mut stage = Stage::without_operator("parked-soon").await;
+    Membership::prepare(&stage);
+    let mut timing = timing();
+    timing.parked_soon = Timing::scaled(SPEED).parked_soon;
+    stage.start_with(stage.operator_client(), timing);
+    stage.simulator.world().bad_servers.insert(instance(0));
+    Membership::list(&stage, "web", 0..1, json!({"intervalSeconds": 86400})).await;
+    let web: Membership = stage.reason("web", "PartlyApplied").await;
+    let words = message(&web);
+    assert!(
+        words.contains("tried again after 30 seconds, 1, 2, 5 and 15 minutes, then hourly"),
+        "{words}"
+    );
+    assert!(words.contains("reconcile-at"), "{words}");
+    stage
+        .eventually("tried twice", async || {
+            (tries::<Membership>(&stage).len() >= 2).then_some(())
+        })
+        .await;
+    let web: Membership = stage.reason("web", "PartlyApplied").await;
+    assert!(!stalled(&web), "it may pass by itself");
+    stage.simulator.world().bad_servers.clear();
+    stage.reason::<Membership>("web", "Converged").await;
+    let tries = tries::<Membership>(&stage);
+    assert!(tries[1] - tries[0] >= 30.0 && tries.len() <= 6, "{tries:?}");
 }
 
 /// Refuses what is listed until `end`, of which nobody tells the operator.

@@ -49,6 +49,8 @@ pub fn timing() -> Timing {
     // Operators of all namespaces look at the accounts of all tests: no oftener than that is of use to a test.
     timing.account_look = Duration::from_mins(5);
     timing.account_together = Duration::from_millis(100);
+    // A server that is refused stays bad here, unless a test is about one that is starting.
+    timing.parked_soon.clear();
     timing
 }
 
@@ -428,7 +430,9 @@ impl Stage {
             timing: timing.clone(),
         };
         let transport = Transport::new(config).unwrap();
-        let client = self.unlisted.watching(of_one_account(client, &self.account));
+        let client = self
+            .unlisted
+            .watching(of_one_account(client, &self.account));
         let operator = Operator {
             client: client.clone(),
             transport,

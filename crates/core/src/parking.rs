@@ -52,6 +52,26 @@ impl fmt::Display for LeftAlone {
     }
 }
 
+/// When entries that the cloud refused are tried again.
+#[derive(Clone, Debug)]
+pub struct Schedule {
+    /// The delays of an entry whose refusal may pass by itself, one after the other.
+    pub soon: Vec<Duration>,
+    /// The delay after these, and of every other entry.
+    pub then: Duration,
+}
+
+/// A refusal of one entry.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Refusal {
+    /// The cloud's words.
+    pub words: String,
+    /// Whether the group that the entry names does not exist.
+    pub group_missing: bool,
+    /// Whether it may pass by itself: the server is starting or was just made, the load balancer is not ready.
+    pub may_pass: bool,
+}
+
 /// Entries that the cloud refused, each until it is tried again.
 #[derive(Clone, Debug)]
 pub struct Parking<K>(BTreeMap<K, Parked>);
@@ -63,8 +83,12 @@ pub struct Parked {
     reason: String,
     /// When it is tried again.
     until: Duration,
-    /// How often a retry was refused.
-    pub retries: u32,
+    /// How often it was refused before.
+    refused_before: usize,
+    /// Whether it is tried again soon.
+    pub soon: bool,
+    /// Whether it was refused again after the longest delay: then it takes a person.
+    pub again: bool,
     /// Whether the group that the entry names does not exist.
     pub group_missing: bool,
 }
@@ -76,25 +100,33 @@ impl<K> Default for Parking<K> {
 }
 
 impl<K: Ord + Clone> Parking<K> {
-    /// Leaves `key` alone up to the moment `until`, with the cloud's words as the `reason`, and has that told in
-    /// `status` while there is room. Returns whether that is news: another refusal in the same words is none.
-    ///
-    /// `group_missing`: the group that `key` names does not exist.
+    /// Leaves `key`, which was refused at `now`, alone as long as the schedule says, and has that told in `status` while
+    /// there is room. Returns whether that is news: another refusal in the same words is none.
     pub fn park(
         &mut self,
         key: K,
-        reason: String,
-        until: Duration,
-        group_missing: bool,
+        refusal: Refusal,
+        now: Duration,
+        schedule: &Schedule,
         status: &mut BTreeMap<K, LeftAlone>,
     ) -> bool {
         let before = self.0.remove(&key);
+        let reason = refusal.words;
         let news = before.as_ref().is_none_or(|before| before.reason != reason);
+        let refused_before = before
+            .as_ref()
+            .map_or(0, |before| before.refused_before + 1);
+        let soon = schedule
+            .soon
+            .get(refused_before)
+            .filter(|_| refusal.may_pass);
         let parked = Parked {
             reason: reason.clone(),
-            until,
-            retries: before.map_or(0, |before| before.retries + 1),
-            group_missing,
+            until: now + soon.copied().unwrap_or(schedule.then),
+            refused_before,
+            soon: soon.is_some(),
+            again: soon.is_none() && before.is_some_and(|before| !before.soon),
+            group_missing: refusal.group_missing,
         };
         self.0.insert(key.clone(), parked);
         if status.len() < PARKED_MAX {
@@ -121,7 +153,9 @@ impl<K: Ord + Clone> Parking<K> {
             self.0.entry(key.clone()).or_insert_with(|| Parked {
                 reason: reason.clone(),
                 until: Duration::ZERO,
-                retries: 0,
+                refused_before: 0,
+                soon: false,
+                again: false,
                 group_missing: false,
             });
         }
@@ -143,6 +177,12 @@ impl<K: Ord + Clone> Parking<K> {
         let waits = |key| held.get(key) == Some(&Hold::Parked);
         let mut parked = self.0.iter();
         parked.any(|(key, parked)| waits(key) && is(parked))
+    }
+
+    /// Whether any entry is tried again soon.
+    #[must_use]
+    pub fn any_soon(&self) -> bool {
+        self.0.values().any(|parked| parked.soon)
     }
 
     /// Forgets every entry, so that all are tried again.
@@ -192,16 +232,66 @@ mod tests {
         Duration::from_secs(seconds)
     }
 
+    type Status = BTreeMap<usize, LeftAlone>;
+
+    /// Refuses an entry with these words at this second, for good or not.
+    fn refuse(
+        parking: &mut Parking<usize>,
+        status: &mut Status,
+        (key, words, second, may_pass): (usize, &str, u64, bool),
+    ) -> bool {
+        let schedule = Schedule {
+            soon: [30, 60, 120].map(Duration::from_secs).to_vec(),
+            then: Duration::from_hours(1),
+        };
+        let refusal = Refusal {
+            words: words.to_owned(),
+            group_missing: false,
+            may_pass,
+        };
+        parking.park(key, refusal, at(second), &schedule, status)
+    }
+
     /// Entry 1, refused with these words at 0 and parked for an hour.
-    fn parked(words: &str) -> (Parking<usize>, BTreeMap<usize, LeftAlone>) {
-        let (mut parking, mut status) = (Parking::default(), BTreeMap::new());
-        assert!(parking.park(1, words.into(), at(3600), false, &mut status));
+    fn parked(words: &str) -> (Parking<usize>, Status) {
+        let (mut parking, mut status) = (Parking::default(), Status::new());
+        assert!(refuse(&mut parking, &mut status, (1, words, 0, false)));
         (parking, status)
+    }
+
+    #[test]
+    fn a_server_that_is_starting_is_tried_soon_and_then_hourly() {
+        let (mut parking, mut status) = (Parking::default(), Status::new());
+        let mut second = 0;
+        let mut delays = Vec::new();
+        for _ in 0..5 {
+            refuse(&mut parking, &mut status, (1, "starts", second, true));
+            let (_, next) = parking.now(&mut status, at(second), |_| true);
+            let next = next.unwrap().as_secs();
+            delays.push((next - second, again(&parking)));
+            second = next;
+        }
+        let expected = [
+            (30, false),
+            (60, false),
+            (120, false),
+            (3600, false),
+            (3600, true),
+        ];
+        assert_eq!(delays, expected);
+    }
+
+    #[test]
+    fn a_server_that_is_still_starting_after_a_takeover_takes_no_person_yet() {
+        let (mut parking, mut status) = (Parking::default(), parked("starts").1);
+        parking.now(&mut status, at(0), |_| true);
+        refuse(&mut parking, &mut status, (1, "starts", 0, true));
+        assert!(!again(&parking));
     }
 
     fn again(parking: &Parking<usize>) -> bool {
         let held = BTreeMap::from([(1, Hold::Parked)]);
-        parking.any(&held, |parked| parked.retries > 0)
+        parking.any(&held, |parked| parked.again)
     }
 
     #[test]
@@ -219,9 +309,9 @@ mod tests {
     fn refused_again_it_counts_and_is_news_only_in_other_words() {
         let (mut parking, mut status) = parked("no");
         assert!(!again(&parking));
-        assert!(!parking.park(1, "no".into(), at(7200), false, &mut status));
+        assert!(!refuse(&mut parking, &mut status, (1, "no", 3600, false)));
         assert!(again(&parking));
-        assert!(parking.park(1, "never".into(), at(9000), false, &mut status));
+        assert!(refuse(&mut parking, &mut status, (1, "never", 5400, false)));
         assert_eq!(status[&1], LeftAlone::Refused("never".into()));
         let held = BTreeMap::from([(1, Hold::InFlight)]);
         assert!(!parking.any(&held, |_| true), "it is being tried");
@@ -234,7 +324,7 @@ mod tests {
         assert!(!tell_contended(2, &mut status), "told once");
         parking.now(&mut status, at(1), |_| false);
         assert_eq!(status, BTreeMap::from([(2, LeftAlone::Contended)]));
-        assert!(parking.park(1, "no".into(), at(3600), false, &mut status));
+        assert!(refuse(&mut parking, &mut status, (1, "no", 0, false)));
         assert!(!again(&parking), "a first time again");
     }
 
@@ -244,7 +334,7 @@ mod tests {
         tell_contended(2, &mut status);
         let seen = parking.now(&mut status, at(0), |_| true);
         assert_eq!(seen, (BTreeSet::new(), None));
-        assert!(!parking.park(1, "no".into(), at(3600), false, &mut status));
+        assert!(!refuse(&mut parking, &mut status, (1, "no", 0, false)));
         assert!(again(&parking));
     }
 
@@ -260,7 +350,7 @@ mod tests {
     fn status_lists_no_more_than_it_has_room_for_and_the_rest_is_left_alone_too() {
         let (mut parking, mut status) = parked("no");
         for key in 2..=PARKED_MAX + 5 {
-            parking.park(key, "no".into(), at(3600), true, &mut status);
+            refuse(&mut parking, &mut status, (key, "no", 0, false));
         }
         assert_eq!(status.len(), PARKED_MAX);
         assert!(!tell_contended(9999, &mut status));
@@ -276,7 +366,7 @@ mod tests {
         let (mut parking, mut status) = parked("no");
         assert_eq!(named(&status), "1 (no)");
         for key in 2..=5 {
-            parking.park(key, "no".into(), at(3600), false, &mut status);
+            refuse(&mut parking, &mut status, (key, "no", 0, false));
         }
         let expected = "1 (no), 2 (no), 3 (no), and 2 more, see status.parked";
         assert_eq!(named(&status), expected);

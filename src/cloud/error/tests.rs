@@ -179,11 +179,11 @@ fn codes_of_ess() {
         400,
         &[
             "InvalidLoadBalancerId.RegionMismatch",
-            "IncorrectLoadBalancerStatus",
             "InvalidVServerGroupId.ForLoadBalancer",
         ],
         Kind::BadMember,
     );
+    check(ess, 400, &["IncorrectLoadBalancerStatus"], Kind::NotReady);
     let words = "The specified value of parameter \"ScalingGroupId\" is not valid.";
     assert_eq!(
         kind(ess, 400, "InvalidParameter", words),
@@ -243,6 +243,13 @@ fn codes_of_clb() {
             "ObtainIpFail",
             "InvalidServerId.NotExist",
             "InvalidServerId.NotFound",
+        ],
+        Kind::NotReady,
+    );
+    check(
+        slb,
+        400,
+        &[
             "NetworkConflict",
             "MasterSlaveServerConflict",
             "OperationUnsupported.X",
@@ -321,7 +328,7 @@ fn codes_of_alb_nlb_and_gwlb() {
                 "ResourceNotFound.Eni",
                 "ResourceNotFound.Eci",
             ],
-            Kind::BadMember,
+            Kind::NotReady,
         );
         check(
             service,

@@ -315,6 +315,6 @@ async fn a_refused_change_says_whether_one_member_is_at_fault() {
         .unwrap_err();
     assert_eq!(
         (error.kind, error.outcome),
-        (Kind::BadMember, Outcome::Refused)
+        (Kind::NotReady, Outcome::Refused)
     );
 }
