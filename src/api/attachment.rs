@@ -215,7 +215,7 @@ pub struct ScalingGroupAttachmentStatus {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 20))]
     pub held: Vec<attachment::Held>,
-    /// Attachments that the cloud refused, with its words. They are tried again after an hour, when the spec changes, or when `reconcile-at` is set.
+    /// Attachments that the cloud refused, with its words. They are tried again hourly, when the spec changes, or when `reconcile-at` is set; what may pass by itself also after 30 seconds, 1, 2, 5 and 15 minutes.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 100))]
     pub parked: Vec<attachment::Parked>,
@@ -223,6 +223,10 @@ pub struct ScalingGroupAttachmentStatus {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 256))]
     pub last_handled_reconcile_at: Option<String>,
+    /// Value of the annotation `servergroup.alicloud.dev/take-over` that was honoured last.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 256))]
+    pub last_handled_take_over: Option<String>,
 }
 
 /// How far a scaling group is.
@@ -239,6 +243,9 @@ pub struct AttachmentCounts {
     pub detaching: i32,
     /// Attached, and neither listed nor this object's.
     pub foreign: i32,
+    /// Attached to the scaling group, whoever listed them.
+    #[serde(default)]
+    pub in_group: i32,
     /// Differences that are left alone for now; `status.held` has the first of them.
     pub held: i32,
 }

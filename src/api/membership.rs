@@ -233,11 +233,11 @@ pub struct ServerGroupMembershipStatus {
     #[schemars(length(max = 8))]
     #[x_kube(merge_strategy = ListMerge::Map(vec!["type".into()]))]
     pub conditions: Vec<Condition>,
-    /// How far the group is, for people.
+    /// How far the group is, for people. Absent while the group is not seen.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 256))]
     pub summary: Option<String>,
-    /// How far the group is, in numbers.
+    /// How far the group is, in numbers. Absent while the group is not seen.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub members: Option<MemberCounts>,
     /// The members that this object may remove.
@@ -261,7 +261,7 @@ pub struct ServerGroupMembershipStatus {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 20))]
     pub held: Vec<member::Held>,
-    /// Servers that the cloud refused, with its words. They are tried again after an hour, when the spec changes, or when `reconcile-at` is set.
+    /// Servers that the cloud refused, with its words. They are tried again hourly, when the spec changes, or when `reconcile-at` is set; what may pass by itself also after 30 seconds, 1, 2, 5 and 15 minutes.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 100))]
     pub parked: Vec<member::Parked>,
@@ -269,6 +269,10 @@ pub struct ServerGroupMembershipStatus {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 256))]
     pub last_handled_reconcile_at: Option<String>,
+    /// Value of the annotation `servergroup.alicloud.dev/take-over` that was honoured last.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 256))]
+    pub last_handled_take_over: Option<String>,
 }
 
 /// How far a group is.
@@ -285,6 +289,9 @@ pub struct MemberCounts {
     pub leaving: i32,
     /// In the group, and neither listed nor this object's.
     pub foreign: i32,
+    /// Serving in the group, whoever listed them.
+    #[serde(default)]
+    pub in_group: i32,
     /// Differences that are left alone for now; `status.held` has the first of them.
     pub held: i32,
 }

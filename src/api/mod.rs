@@ -46,6 +46,9 @@ pub const RECONCILE_AT: &str = "servergroup.alicloud.dev/reconcile-at";
 /// Set by users to `true` on a deleted object: let it go without touching the cloud.
 pub const ABANDON: &str = "servergroup.alicloud.dev/abandon";
 
+/// Set by users to any value: what is listed and found there counts as put there by the object, once for each value.
+pub const TAKE_OVER: &str = "servergroup.alicloud.dev/take-over";
+
 /// Which entries an object may remove.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub enum Ownership {

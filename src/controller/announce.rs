@@ -1,15 +1,20 @@
 //! Events about what a pass made of an object, told once: after the write that records it, and by comparing its status with
 //! the one before.
 
+use std::collections::BTreeMap;
+
 use server_group_core::reason::Reason;
 
 use super::{
-    apply::Applied, change::Change, events, managed::Managed, object::name_of, pass::Pass,
+    apply::Applied,
+    change::Change,
+    events,
+    managed::Managed,
+    object::name_of,
+    pass::Pass,
+    report::{NAMED, first_of},
 };
 use crate::api::status::HoldReason;
-
-/// Entries that one event names.
-const NAMED: usize = 5;
 
 impl<M: Managed> Pass<'_, M> {
     /// Publishes the events about what the status records now. Before the write, a conflict or a crash would have them
@@ -51,57 +56,66 @@ impl<M: Managed> Pass<'_, M> {
         );
         self.to_tell.push((Change::Repaired, note));
     }
-
-    /// Publishes that everything stays. This is done before the object goes, because nobody would do it afterwards, and
-    /// it is not repeated when letting go is refused.
-    pub async fn tell_retained(&mut self, note: String) {
-        let told = std::mem::replace(&mut self.memory.retained, true);
-        if !told {
-            events::publish(self, Change::Retained, note).await;
-        }
-    }
 }
 
 /// Logs and publishes what changed between `before` and the status that was just written.
 pub async fn announce<M: Managed>(pass: &Pass<'_, M>, before: &M) {
-    log_turn(before, &pass.object);
-    let held_before = before.held();
-    let new = |entry: &&(&str, HoldReason)| !held_before.contains(entry);
-    let held_now = pass.object.held();
-    let held: Vec<_> = held_now.iter().filter(new).collect();
-    let conflicts = |(_, reason): &&&(&str, HoldReason)| *reason == HoldReason::Conflict;
-    if held.iter().any(|entry| conflicts(&entry)) {
-        events::publish(pass, Change::Conflict, ready(&pass.object).1).await;
+    let conflicts = newly_held(before, &pass.object, |reason| {
+        reason == HoldReason::Conflict
+    });
+    if !conflicts.is_empty() {
+        let claimants = pass.seen.iter().flat_map(|seen| &seen.conflicts);
+        let claimants: BTreeMap<_, _> = claimants.map(|(key, by)| (key.to_string(), by)).collect();
+        let claimed = conflicts.iter().map(|(key, _)| match claimants.get(*key) {
+            Some(other) => format!("{key} is claimed by {other}"),
+            None => format!("{key} is claimed by another object"),
+        });
+        let note = format!("list each in one object only: {}", first_of(claimed, NAMED));
+        events::publish(pass, Change::Conflict, note).await;
     }
-    let stuck: Vec<_> = held
-        .iter()
-        .filter(|entry| needs_a_person(entry.1))
-        .collect();
+    let stuck = newly_held(before, &pass.object, needs_a_person);
     if !stuck.is_empty() {
-        let mut named: Vec<_> = stuck
+        let named = stuck
             .iter()
-            .take(NAMED)
-            .map(|(key, reason)| format!("{key} ({})", reason.name()))
-            .collect();
-        if stuck.len() > NAMED {
-            named.push(format!("and {} more", stuck.len() - NAMED));
-        }
-        let note = format!("left alone: {}", named.join(", "));
+            .map(|(key, reason)| format!("{key} ({})", reason.name()));
+        let note = format!("left alone: {}", first_of(named, NAMED));
         events::publish(pass, Change::Held, note).await;
     }
+    tell_turn(pass, before).await;
 }
 
-/// Logs that an object stalled, or recovered.
-fn log_turn<M: Managed>(before: &M, now: &M) {
+/// The entries that `now` shows as left alone for such a reason, and `before` did not. Those that are among the last that
+/// serve count only once the object is stalled by that: a swap passes through it.
+fn newly_held<'m, M: Managed>(
+    before: &M,
+    now: &'m M,
+    wanted: impl Fn(HoldReason) -> bool,
+) -> Vec<(&'m str, HoldReason)> {
+    let told = |object: &M, reason| reason != HoldReason::LastServing || stalls(object).is_some();
+    let held_before = before.held();
+    let news = |entry: &(&str, HoldReason)| {
+        let (_, reason) = *entry;
+        let was_told = held_before.contains(entry) && told(before, reason);
+        wanted(reason) && told(now, reason) && !was_told
+    };
+    now.held().into_iter().filter(news).collect()
+}
+
+/// Logs and publishes that an object stalled, for another reason than before, or that it recovered.
+async fn tell_turn<M: Managed>(pass: &Pass<'_, M>, before: &M) {
+    let now = &pass.object;
     let (kind, object) = (M::KIND.name(), name_of(now));
     let generation = now.meta().generation;
     let (reason, message, _) = ready(now);
     match (stalls(before), stalls(now)) {
         (before, Some(why)) if before != Some(why) => {
             tracing::warn!(kind, %object, generation, reason, "stalled: {message}");
+            events::publish(pass, Change::Stalled, format!("{why}: {message}")).await;
         }
         (Some(why), None) => {
             tracing::info!(kind, %object, generation, reason, stalled = why, "recovered: {message}");
+            let note = format!("no longer {why}: {message}");
+            events::publish(pass, Change::Recovered, note).await;
         }
         _ => {}
     }

@@ -12,6 +12,7 @@ use super::{
     events,
     managed::Managed,
     pass::Pass,
+    report::{NAMED, first_of},
     sight::Target,
     stop::Stop,
 };
@@ -89,7 +90,13 @@ pub fn change_ledger<M: Managed>(
         inherit,
         hand_over,
     } = *entries;
-    for key in adopt {
+    // What a person had taken over is registered by now.
+    let registered = &pass.record.ledger.registered;
+    let adopt: Vec<_> = adopt
+        .iter()
+        .filter(|key| !registered.contains(*key))
+        .collect();
+    for key in adopt.iter().copied() {
         pass.record.ledger.adopt(key.clone());
         if let Some(adopted) = pass.memory.not_ours.get_mut(key) {
             *adopted = true;
@@ -103,12 +110,13 @@ pub fn change_ledger<M: Managed>(
         pass.record.ledger.forget(key);
     }
     if !inherit.is_empty() {
-        let taken_over = counted(inherit.len(), noun);
-        let note = format!("took over {taken_over} at {group} from another object");
+        let (count, named) = (counted(inherit.len(), noun), first_of(inherit, NAMED));
+        let note = format!("took over {count} at {group} from another object: {named}");
         pass.to_tell.push((Change::Adopted, note));
     }
     if !adopt.is_empty() {
-        let note = format!("adopted {} found at {group}", counted(adopt.len(), noun));
+        let (count, named) = (counted(adopt.len(), noun), first_of(&adopt, NAMED));
+        let note = format!("adopted {count} found at {group}: {named}");
         pass.to_tell.push((Change::Adopted, note));
     }
 }
@@ -237,7 +245,7 @@ fn note_end<M: Managed>(
     }
 }
 
-/// Publishes how many entries of an action the cloud accepted.
+/// Publishes which entries of an action the cloud accepted.
 pub async fn tell_accepted<M: Managed>(
     pass: &Pass<'_, M>,
     wording: Wording,
@@ -251,7 +259,8 @@ pub async fn tell_accepted<M: Managed>(
         metrics.changes.add(change, done.accepted.len());
         let count = counted(done.accepted.len(), wording.noun);
         let (past, preposition) = (wording.done, wording.preposition);
-        let note = format!("{past} {count} {preposition} {group} (request {request})");
+        let named = first_of(&done.accepted, NAMED);
+        let note = format!("{past} {count} {preposition} {group} (request {request}): {named}");
         events::publish(pass, wording.event, note).await;
     }
 }

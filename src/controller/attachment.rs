@@ -10,10 +10,11 @@ mod observe;
 pub mod parse;
 mod release;
 
-use std::collections::BTreeSet;
+use std::{collections::BTreeSet, sync::Arc};
 
 use server_group_core::{
     attachment::{AttachmentKey, Plan, plan},
+    claim::Claimant,
     reason::{Hold, Reason},
     verdict::Facts,
 };
@@ -22,6 +23,7 @@ use super::{
     apply::Applied,
     converge::Pipeline,
     ended::{Ended, Judged},
+    left::REMOVE_LATER,
     pass::Pass,
     report::{Counts, Seen, plain_message},
     shown_plan,
@@ -102,8 +104,10 @@ impl Pipeline for ScalingGroupAttachment {
                 coming: counts.attaching,
                 going: counts.detaching,
                 foreign: counts.foreign,
+                in_group: view.world.attached.len(),
             },
             held: planned.held.clone(),
+            conflicts: planned.conflicts.clone(),
         });
         planned
     }
@@ -114,6 +118,24 @@ impl Pipeline for ScalingGroupAttachment {
 
     fn is_open(view: &observe::Observed) -> bool {
         view.open()
+    }
+
+    fn shows(view: &observe::Observed, key: &AttachmentKey) -> bool {
+        view.world.attached.contains_key(key)
+    }
+
+    fn found(view: &observe::Observed, planned: &Plan) -> BTreeSet<AttachmentKey> {
+        let world = &view.world;
+        let listed = |key: &&AttachmentKey| world.desired.contains_key(*key);
+        let adopted = world.ledger.adopted.iter().filter(listed);
+        let there = adopted.filter(|key| world.attached.contains_key(*key));
+        there.chain(&planned.adopt).cloned().collect()
+    }
+
+    fn claimants(pass: &Pass<'_, Self>) -> Vec<Claimant<AttachmentKey>> {
+        let others = pass.neighbours();
+        let claims = |other: &Arc<_>| claims::claimant(pass.ctx, other);
+        others.iter().map(claims).collect()
     }
 
     async fn may_go(
@@ -130,8 +152,9 @@ impl Pipeline for ScalingGroupAttachment {
         if planned.retain {
             let group = &pass.object.spec.scaling_group_id;
             let note = format!(
-                "detaching from {group} by force would leave a server group without anybody who serves: everything stays; set \
-                 spec.removal.allowEmpty, or spec.forceDetach to false, before deleting to have it detached"
+                "detaching from {group} by force would leave a server group without anybody who serves, so everything stays ({}). To \
+                 have it detached, {REMOVE_LATER}, with spec.forceDetach false, or spec.removal.allowEmpty true",
+                pass.record.ledger.len()
             );
             pass.tell_retained(note).await;
             return Ok(true);

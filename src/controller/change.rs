@@ -27,8 +27,18 @@ pub enum Change {
     PlanChanged,
     /// The cloud refused something.
     Failed,
+    /// The object cannot go on until somebody does something.
+    Stalled,
+    /// An object that was stalled goes on.
+    Recovered,
+    /// What is listed and was there counts as put there by the object, because a person said so.
+    TookOver,
     /// Everything stays although the object was deleted.
     Retained,
+    /// The object goes, and entries of its ledger stay in the cloud.
+    Left,
+    /// An annotation has a value that means nothing.
+    NotUnderstood,
     /// A newer version wrote something that this one cannot read.
     Unreadable,
 }
@@ -50,7 +60,12 @@ impl Change {
             Self::Conflict => "Conflict",
             Self::PlanChanged => "PlanChanged",
             Self::Failed => "Failed",
+            Self::Stalled => "Stalled",
+            Self::Recovered => "Recovered",
+            Self::TookOver => "TookOver",
             Self::Retained => "Retained",
+            Self::Left => "Left",
+            Self::NotUnderstood => "NotUnderstood",
             Self::Unreadable => "Unreadable",
         }
     }
@@ -60,7 +75,10 @@ impl Change {
     pub const fn severity(self) -> &'static str {
         match self {
             Self::Failed
+            | Self::Stalled
             | Self::Retained
+            | Self::Left
+            | Self::NotUnderstood
             | Self::PlanChanged
             | Self::Held
             | Self::Conflict
@@ -72,6 +90,8 @@ impl Change {
             | Self::Attached
             | Self::Detached
             | Self::Adopted
+            | Self::TookOver
+            | Self::Recovered
             | Self::Repaired => "Normal",
         }
     }

@@ -1,6 +1,8 @@
 //! The pipeline of both kinds, top to bottom: from parsing to verifying.
 
-use server_group_core::reason::Reason;
+use std::collections::BTreeSet;
+
+use server_group_core::{claim::Claimant, reason::Reason};
 
 use super::{
     apply::Applied,
@@ -85,6 +87,15 @@ pub trait Pipeline: Managed {
     /// Whether the group may be changed: nothing is unsettled on it and it is idle.
     fn is_open(view: &Self::View) -> bool;
 
+    /// Whether a look shows this entry.
+    fn shows(view: &Self::View, key: &Self::Key) -> bool;
+
+    /// The entries that are listed, were found there, and are no other object's.
+    fn found(view: &Self::View, planned: &Self::Plan) -> BTreeSet<Self::Key>;
+
+    /// The other objects on the group, with their claims as far as they can be told without a look.
+    fn claimants(pass: &Pass<'_, Self>) -> Vec<Claimant<Self::Key>>;
+
     /// Whether a deleted object has nothing left to do.
     ///
     /// # Errors
@@ -159,8 +170,12 @@ async fn act_on<M: Pipeline>(
     remark: &mut Option<String>,
 ) -> Result<Ended, Stop> {
     let planned = M::plan_and_note(pass, view);
-    if pass.deleting() && M::may_go(pass, view, &planned).await? {
-        return pass.let_go().await;
+    if pass.deleting() {
+        let goes = M::may_go(pass, view, &planned).await?;
+        pass.tell_what_stays(goes, |key| M::shows(view, key)).await;
+        if goes {
+            return pass.let_go().await;
+        }
     }
     if pass.object.suspended() {
         return Ok(pass.resting().into());
@@ -180,6 +195,7 @@ async fn act_on<M: Pipeline>(
     if rested && totals.add + totals.remove + totals.update > 0 {
         pass.ctx.metrics().drift.one([M::KIND.name()]);
     }
+    pass.take_over_if_asked(|| M::found(view, &planned));
     let mut applied = M::apply(pass, group, wishes, view, &planned).await?;
     if rested && applied.accepted > 0 {
         pass.tell_repaired(&applied);

@@ -11,12 +11,13 @@ mod observe;
 pub mod parse;
 mod scaling_groups;
 
-use std::collections::BTreeSet;
+use std::{collections::BTreeSet, sync::Arc};
 
 use server_group_core::{
+    claim::Claimant,
     membership::{Plan, plan},
     reason::{Hold, Reason},
-    server::ServerKey,
+    server::{Rows, ServerKey},
     verdict::Facts,
 };
 
@@ -24,6 +25,7 @@ use super::{
     apply::Applied,
     converge::Pipeline,
     ended::{Ended, Judged, Waits},
+    left::REMOVE_LATER,
     pass::Pass,
     report::{Counts, Seen, plain_message},
     shown_plan,
@@ -113,8 +115,10 @@ impl Pipeline for ServerGroupMembership {
                 coming: counts.joining,
                 going: counts.leaving,
                 foreign: counts.foreign,
+                in_group: counts.in_group,
             },
             held: planned.held.clone(),
+            conflicts: planned.conflicts.clone(),
         });
         planned
     }
@@ -125,6 +129,24 @@ impl Pipeline for ServerGroupMembership {
 
     fn is_open(view: &observe::Observed) -> bool {
         view.open()
+    }
+
+    fn shows(view: &observe::Observed, key: &ServerKey) -> bool {
+        view.world.rows.contains_key(key)
+    }
+
+    fn found(view: &observe::Observed, planned: &Plan) -> BTreeSet<ServerKey> {
+        let world = &view.world;
+        let listed = |key: &&ServerKey| world.desired.contains_key(*key);
+        let adopted = world.ledger.adopted.iter().filter(listed);
+        let there = adopted.filter(|key| world.rows.contains_key(*key));
+        there.chain(&planned.adopt).cloned().collect()
+    }
+
+    fn claimants(pass: &Pass<'_, Self>) -> Vec<Claimant<ServerKey>> {
+        let others = pass.neighbours();
+        let claims = |other: &Arc<_>| claims::claimant(pass.ctx, other, &Rows::new());
+        others.iter().map(claims).collect()
     }
 
     async fn may_go(
@@ -142,8 +164,9 @@ impl Pipeline for ServerGroupMembership {
         if planned.retain && !gives_back {
             let group = &pass.object.spec.server_group.id;
             let note = format!(
-                "releasing would leave nobody serving in {group}: its members stay; set spec.removal.allowEmpty before \
-                 deleting to have them removed"
+                "releasing would leave nobody serving in {group}, so its members stay ({}). To have them removed, {REMOVE_LATER}, \
+                 whose spec.removal.allowEmpty is true",
+                pass.record.ledger.len()
             );
             pass.tell_retained(note).await;
             return Ok(true);

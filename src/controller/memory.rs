@@ -39,8 +39,12 @@ pub struct Memory<K> {
     pub failed: Vec<String>,
     /// Entries that were parked, with the reason, and that no event has told yet.
     pub newly_parked: BTreeMap<K, String>,
-    /// Whether an event has told that everything stays although the object was deleted.
-    pub retained: bool,
+    /// Whether it was told what stays in the cloud when the deleted object goes.
+    pub told_what_stays: bool,
+    /// Whether it was told that everything stays because nobody would serve.
+    pub told_retained: bool,
+    /// The value of the annotation `abandon` that means nothing and was told.
+    pub told_abandon: Option<String>,
     /// Entries that an intent in status registered, but that we did not put there: they were refused or not sent. Each
     /// with whether it is adopted. They are kept until status says so too.
     pub not_ours: BTreeMap<K, bool>,
@@ -81,7 +85,9 @@ impl<K> Default for Memory<K> {
             last_failure: None,
             failed: Vec::new(),
             newly_parked: BTreeMap::new(),
-            retained: false,
+            told_what_stays: false,
+            told_retained: false,
+            told_abandon: None,
             not_ours: BTreeMap::new(),
             blocked: Blocked::default(),
             returns: Returns::default(),

@@ -44,8 +44,8 @@ use crate::{
     leader::Leave,
 };
 
-/// Characters that `status.lastHandledReconcileAt` takes.
-const ECHO_MAX: usize = 256;
+/// Characters that status takes of the value of an annotation that it echoes.
+pub(super) const ECHO_MAX: usize = 256;
 
 /// Objects of either kind, by the name of the kind and their own.
 type Looked = BTreeMap<(&'static str, Name), Arc<dyn Any + Send + Sync>>;

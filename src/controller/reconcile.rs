@@ -17,6 +17,7 @@ use super::{
     ended::{Ended, Judged, Wait, Waits},
     events,
     known::Known,
+    left::{ABANDON_IT, Stays},
     managed::Managed,
     object::is_held,
     pace,
@@ -61,8 +62,9 @@ impl<M: Managed> Pass<'_, M> {
     /// The judgement of a deleted object that has something to release, of an operator that only reads.
     pub fn reads_only(&mut self) -> Judged {
         self.moving = true;
-        let message = "what it registered is released once the operator runs without --read-only; the annotation \
-                       servergroup.alicloud.dev/abandon=true lets the object go and leaves it in the cloud";
+        let message = format!(
+            "what it registered is released once the operator runs without --read-only; {ABANDON_IT}"
+        );
         Judged::because(Reason::Releasing, message)
     }
 
@@ -223,11 +225,22 @@ async fn attempt<M: Pipeline>(pass: &mut Pass<'_, M>) -> Result<Ended, Stop> {
     pass.close_answered();
     let open = pass.record.operation.is_some();
     if pass.deleting() {
+        pass.tell_strange_abandon().await;
         // Members that we set to weight 0 get their weight back before they are left behind.
         let drained = !pass.record.draining.is_empty();
         let stays = pass.at_rest_by_wish() || (pass.keeps_everything() && !drained);
         let nothing_to_release = pass.record.ledger.registered.is_empty() && !drained;
-        if pass.abandoned() || (!open && (stays || nothing_to_release)) {
+        if pass.abandoned() {
+            pass.tell_all_left(Stays::Abandoned).await;
+            return pass.let_go().await;
+        }
+        if !open && stays {
+            let why = pass.why_everything_stays().unwrap_or(Stays::Retained);
+            pass.tell_all_left(why).await;
+            return pass.let_go().await;
+        }
+        if !open && nothing_to_release {
+            pass.tell_adopted_left().await;
             return pass.let_go().await;
         }
         if pass.ctx.read_only {
@@ -242,7 +255,7 @@ async fn attempt<M: Pipeline>(pass: &mut Pass<'_, M>) -> Result<Ended, Stop> {
             return Ok(pass.resting().into());
         }
     }
-    converge(pass).await
+    Box::pin(converge(pass)).await
 }
 
 /// Writes the status.
@@ -275,6 +288,7 @@ async fn conclude<M: Pipeline>(
         pass.ctx.identities.doubt(key);
         pass.ctx.upkeep.doubt(pass.object.account_name());
     }
+    let judged = pass.with_the_way_out(judged);
     let report = pass.report(judged.verdict, judged.message);
     match pass.write(&report).await {
         Ok(()) => {

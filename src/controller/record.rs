@@ -32,6 +32,8 @@ pub struct Record<K> {
     pub parked: BTreeMap<K, LeftAlone>,
     /// Members that were sent weight 0, to be removed later.
     pub draining: BTreeMap<K, Draining>,
+    /// The value of the annotation `take-over` that was honoured last.
+    pub taken_over: Option<String>,
 }
 
 /// A member that was sent weight 0.
@@ -105,6 +107,7 @@ impl<K> Default for Record<K> {
             settled: BTreeMap::new(),
             parked: BTreeMap::new(),
             draining: BTreeMap::new(),
+            taken_over: None,
         }
     }
 }
@@ -143,6 +146,7 @@ impl<K: Ord + Clone + Display + FromStr> Record<K> {
                 .filter_map(|(key, why)| Some((key.parse().ok()?, LeftAlone::read(why))))
                 .collect(),
             draining: BTreeMap::new(),
+            taken_over: None,
         }
     }
 

@@ -3,7 +3,7 @@
 use std::{collections::BTreeMap, fmt::Display};
 
 use server_group_core::{
-    reason::{Hold, Reason},
+    reason::{Hold, Outlook, Reason},
     verdict::Verdict,
 };
 
@@ -11,6 +11,9 @@ use crate::api::{condition::InSync, status};
 
 /// Held differences that status names; the count covers all.
 pub const HELD_SHOWN: usize = 20;
+
+/// Entries that an event names.
+pub const NAMED: usize = 20;
 
 /// The report of a pass.
 #[derive(Clone, Debug)]
@@ -21,7 +24,7 @@ pub struct Report<K> {
     pub in_sync: InSync,
     /// For a person: what is going on and what to do.
     pub message: String,
-    /// How far it is; `None` if the group was not seen, and then the last counts stand.
+    /// How far it is; `None` if the group was not seen: then the last counts stand, unless it will not be seen soon.
     pub seen: Option<Seen<K>>,
     /// The changes that would be made, in `Plan` mode.
     pub plan: Option<status::Plan>,
@@ -31,6 +34,16 @@ pub struct Report<K> {
     pub now: jiff::Timestamp,
 }
 
+impl<K> Report<K> {
+    /// Whether nothing is known of the group: it was not seen, and is not about to be.
+    #[must_use]
+    pub fn group_is_unseen(&self) -> bool {
+        let rests =
+            self.verdict.outlook == Outlook::Stalled || self.verdict.reason == Reason::Suspended;
+        self.seen.is_none() && rests
+    }
+}
+
 /// The group as it was seen.
 #[derive(Clone, Debug)]
 pub struct Seen<K> {
@@ -38,6 +51,8 @@ pub struct Seen<K> {
     pub counts: Counts,
     /// Differences left alone.
     pub held: BTreeMap<K, Hold>,
+    /// The name of the other object, for those that another one claims.
+    pub conflicts: BTreeMap<K, String>,
 }
 
 /// How far a group is, in the words of either kind.
@@ -53,22 +68,49 @@ pub struct Counts {
     pub going: usize,
     /// Neither listed nor ours.
     pub foreign: usize,
+    /// Serving or attached in all, whoever listed them.
+    pub in_group: usize,
+}
+
+/// The words of a kind for its counts.
+#[derive(Clone, Copy, Debug)]
+pub struct Words {
+    /// `serving`
+    pub done: &'static str,
+    /// `joining`
+    pub coming: &'static str,
+    /// `leaving`
+    pub going: &'static str,
+    /// `in the group`
+    pub all: &'static str,
 }
 
 impl Counts {
-    /// The printed column, such as `118/120 serving, 20 leaving`; parts that are zero are left out.
+    /// The printed column, such as `118/120 serving, 20 leaving; 141 in the group`. Parts that are zero are left out, and
+    /// so is the last one where the group has nobody else.
     #[must_use]
-    pub fn summary(&self, done: &str, coming: &str, going: &str, held: usize) -> String {
+    pub fn summary(&self, words: &Words, held: usize) -> String {
+        let Words {
+            done,
+            coming,
+            going,
+            all,
+        } = *words;
         let counted = [(self.coming, coming), (self.going, going), (held, "held")];
         let counted = counted
             .into_iter()
             .filter(|(count, _)| *count > 0)
             .map(|(count, word)| format!("{count} {word}"));
-        let first = format!("{}/{} {done}", self.done, self.desired);
-        std::iter::once(first)
-            .chain(counted)
-            .collect::<Vec<_>>()
-            .join(", ")
+        let first = match self.desired {
+            0 => "none listed".to_owned(),
+            desired => format!("{}/{desired} {done}", self.done),
+        };
+        let told: Vec<_> = std::iter::once(first).chain(counted).collect();
+        let told = told.join(", ");
+        match self.in_group == self.done {
+            true => told,
+            false => format!("{told}; {} {all}", self.in_group),
+        }
     }
 }
 
@@ -126,6 +168,21 @@ pub fn held_shown<K: Display>(held: &BTreeMap<K, Hold>) -> Vec<(String, Hold)> {
         .collect()
 }
 
+/// The first `at_most` of these, and how many more there are: `a, b and 3 more`.
+pub fn first_of<K: Display>(keys: impl IntoIterator<Item = K>, at_most: usize) -> String {
+    let mut keys = keys.into_iter();
+    let named: Vec<_> = keys
+        .by_ref()
+        .take(at_most)
+        .map(|key| key.to_string())
+        .collect();
+    let named = named.join(", ");
+    match keys.count() {
+        0 => named,
+        more => format!("{named} and {more} more"),
+    }
+}
+
 /// A map as status writes it.
 pub fn list_for_status<K: Display, V, T>(
     map: &BTreeMap<K, V>,
@@ -145,6 +202,13 @@ pub fn number(count: usize) -> i32 {
 mod tests {
     use super::*;
 
+    const WORDS: Words = Words {
+        done: "serving",
+        coming: "joining",
+        going: "leaving",
+        all: "in the group",
+    };
+
     #[test]
     fn a_summary_leaves_out_what_is_zero() {
         let counts = Counts {
@@ -153,14 +217,26 @@ mod tests {
             coming: 0,
             going: 20,
             foreign: 3,
+            in_group: 118,
         };
-        assert_eq!(
-            counts.summary("serving", "joining", "leaving", 1),
-            "118/120 serving, 20 leaving, 1 held"
-        );
-        assert_eq!(
-            Counts::default().summary("serving", "joining", "leaving", 0),
-            "0/0 serving"
-        );
+        let told = |counts: Counts, held| counts.summary(&WORDS, held);
+        assert_eq!(told(counts, 1), "118/120 serving, 20 leaving, 1 held");
+        assert_eq!(told(Counts::default(), 0), "none listed");
+    }
+
+    #[test]
+    fn a_summary_tells_who_serves_though_nobody_lists_them() {
+        let told = |desired, done, in_group| {
+            let counts = Counts {
+                desired,
+                done,
+                in_group,
+                ..Counts::default()
+            };
+            counts.summary(&WORDS, 0)
+        };
+        assert_eq!(told(0, 0, 20), "none listed; 20 in the group");
+        assert_eq!(told(3, 2, 20), "2/3 serving; 20 in the group");
+        assert_eq!(told(3, 3, 3), "3/3 serving");
     }
 }

@@ -42,6 +42,14 @@ fn reasons(told: &[(String, String, i32)]) -> Vec<&str> {
     told.iter().map(|(reason, ..)| reason.as_str()).collect()
 }
 
+/// Entries of port 80 as an event names them.
+fn entries(numbers: std::ops::Range<usize>) -> String {
+    let entries: Vec<_> = numbers
+        .map(|number| format!("{}:80", instance(number)))
+        .collect();
+    entries.join(", ")
+}
+
 /// The cloud's ids of the answers to calls of `action` that were carried out, or of those that were refused.
 fn requests(stage: &Stage, action: &str, acted: bool) -> Vec<String> {
     let world = stage.simulator.world();
@@ -103,12 +111,21 @@ async fn each_change_is_told_once_with_count_group_and_request() {
     let notes = [
         (
             "Added",
-            format!("added 45 servers to rsp-web (request {added})"),
+            format!(
+                "added 45 servers to rsp-web (request {added}): {} and 25 more",
+                entries(1..21)
+            ),
         ),
-        ("Adopted", "adopted 1 server found at rsp-web".to_owned()),
+        (
+            "Adopted",
+            "adopted 1 server found at rsp-web: i-0000:80".to_owned(),
+        ),
         (
             "Removed",
-            format!("removed 25 servers from rsp-web (request {removed})"),
+            format!(
+                "removed 25 servers from rsp-web (request {removed}): {} and 5 more",
+                entries(21..41)
+            ),
         ),
     ];
     assert_eq!(told, notes.map(once));
@@ -163,8 +180,12 @@ async fn what_only_a_person_can_resolve_is_told_once() {
     stage.reason::<Membership>("web", "LastServing").await;
     looked(&stage, 10).await;
     let web = told(&stage, "web").await;
-    assert_eq!(reasons(&web), ["Added", "Held"], "{web:?}");
+    assert_eq!(reasons(&web), ["Added", "Held", "Stalled"], "{web:?}");
     assert!(web[1].1.contains("LastServing"), "{web:?}");
+    assert!(
+        web[2].1.starts_with("LastServing: going on would leave"),
+        "{web:?}"
+    );
     let young = told(&stage, "young").await;
     assert!(reasons(&young).contains(&"Conflict"), "{young:?}");
     assert!(
@@ -200,12 +221,13 @@ async fn every_change_of_a_group_has_its_event() {
         request(&stage, "RemoveVServerGroupBackendServers"),
     );
     let notes = [
-        ("Added", format!("added 3 servers to rsp-web (request {added})")),
-        ("Drained", format!("sent weight 0 to 1 server in rsp-web (request {drained})")),
-        ("Removed", format!("removed 1 server from rsp-web (request {removed})")),
-        ("Retained", "releasing would leave nobody serving in rsp-web: its members stay; set spec.removal.allowEmpty \
-                      before deleting to have them removed".to_owned()),
-        ("Reweighed", format!("reweighed 1 server in rsp-web (request {reweighed})")),
+        ("Added", format!("added 3 servers to rsp-web (request {added}): {}", entries(0..3))),
+        ("Drained", format!("sent weight 0 to 1 server in rsp-web (request {drained}): i-0002:80")),
+        ("Removed", format!("removed 1 server from rsp-web (request {removed}): i-0002:80")),
+        ("Retained", "releasing would leave nobody serving in rsp-web, so its members stay (2). To have them removed, list \
+                      them in a new object with the annotation servergroup.alicloud.dev/take-over, and delete that one, \
+                      whose spec.removal.allowEmpty is true".to_owned()),
+        ("Reweighed", format!("reweighed 1 server in rsp-web (request {reweighed}): i-0000:80")),
     ];
     assert_eq!(told(&stage, "web").await, notes.map(once));
 }
@@ -236,11 +258,12 @@ async fn every_change_of_an_attachment_has_its_event() {
     stage.gone::<ScalingGroupAttachment>("feed").await;
     let attached = request(&stage, "AttachServerGroups");
     let notes = [
-        ("Adopted", "adopted 1 server group found at asg-1".to_owned()),
-        ("Attached", format!("attached 1 server group to asg-1 (request {attached})")),
-        ("Retained", "detaching from asg-1 by force would leave a server group without anybody who serves: everything \
-                      stays; set spec.removal.allowEmpty, or spec.forceDetach to false, before deleting to have it \
-                      detached".to_owned()),
+        ("Adopted", "adopted 1 server group found at asg-1: GWLB/sgp-1".to_owned()),
+        ("Attached", format!("attached 1 server group to asg-1 (request {attached}): GWLB/sgp-2")),
+        ("Retained", "detaching from asg-1 by force would leave a server group without anybody who serves, so everything \
+                      stays (2). To have it detached, list them in a new object with the annotation \
+                      servergroup.alicloud.dev/take-over, and delete that one, with spec.forceDetach false, or \
+                      spec.removal.allowEmpty true".to_owned()),
     ];
     assert_eq!(told(&stage, "feed").await, notes.map(once));
 }
@@ -316,7 +339,8 @@ async fn what_was_found_is_told_once_though_the_write_that_keeps_it_is_refused()
     seen.release();
     stage.reason::<Membership>("web", "Converged").await;
     looked(&stage, 3).await;
-    let adopted = ("Adopted", "adopted 3 servers found at rsp-web".to_owned());
+    let note = format!("adopted 3 servers found at rsp-web: {}", entries(0..3));
+    let adopted = ("Adopted", note);
     assert_eq!(told(&stage, "web").await, [once(adopted.clone())]);
     assert_eq!(stage.changes(), 0);
     let mut stage = Stage::without_operator("events-killed").await;
@@ -473,11 +497,13 @@ async fn attachments_tell_what_they_attach_and_detach() {
     let notes = [
         (
             "Attached",
-            format!("attached 2 server groups to asg-1 (request {attached})"),
+            format!(
+                "attached 2 server groups to asg-1 (request {attached}): GWLB/sgp-1, GWLB/sgp-2"
+            ),
         ),
         (
             "Detached",
-            format!("detached 1 server group from asg-1 (request {detached})"),
+            format!("detached 1 server group from asg-1 (request {detached}): GWLB/sgp-2"),
         ),
     ];
     assert_eq!(told, notes.map(once));

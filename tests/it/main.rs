@@ -50,6 +50,7 @@ mod stage;
 mod stale;
 mod stalls;
 mod table;
+mod telling;
 mod troubles;
 mod unreadable;
 mod unsettled;

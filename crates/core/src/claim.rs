@@ -139,6 +139,12 @@ impl<K: Ord> Claimant<K> {
         self.lists.contains(key) || self.standing == Standing::Idle
     }
 
+    /// Whether `key` stays in its hands when the asking object goes.
+    pub fn keeps_or_lists(&self, key: &K) -> bool {
+        let has = self.standing != Standing::Leaving && self.ledger.contains(key);
+        has || self.lists.contains(key)
+    }
+
     /// Whether it lists `key`, and acts.
     fn wants(&self, key: &K) -> bool {
         self.standing == Standing::Enforcing && self.lists.contains(key)

@@ -188,6 +188,8 @@ pub struct Counts {
     pub draining: usize,
     /// Members that are neither listed nor ours.
     pub foreign: usize,
+    /// All members that show as serving, whoever listed them.
+    pub in_group: usize,
 }
 
 /// One change to one member.
@@ -604,6 +606,7 @@ fn would_pass(world: &World) -> bool {
 fn counts(world: &World, plan: &Plan) -> Counts {
     let mut counts = Counts {
         desired: world.desired.len(),
+        in_group: world.shown().total,
         ..Counts::default()
     };
     for key in world.desired.keys() {

@@ -16,7 +16,7 @@ use super::super::{
     queue::Kind,
     record::{Operation, Record, Reference, Settled, keys, texts},
     registry::Registry,
-    report::{Report, Seen, held_shown, list_for_status, number},
+    report::{Report, Seen, Words, held_shown, list_for_status, number},
     turns::GroupId,
 };
 use crate::api::{
@@ -31,16 +31,24 @@ pub(super) fn fed_group(region: &str, key: &AttachmentKey) -> GroupId {
     GroupId::new(region, &product, id)
 }
 
+const WORDS: Words = Words {
+    done: "attached",
+    coming: "attaching",
+    going: "detaching",
+    all: "in all",
+};
+
 /// Writes how far the group is.
 fn show(status: &mut ScalingGroupAttachmentStatus, seen: &Seen<AttachmentKey>) {
     let counts = seen.counts;
-    status.summary = Some(counts.summary("attached", "attaching", "detaching", seen.held.len()));
+    status.summary = Some(counts.summary(&WORDS, seen.held.len()));
     status.attachments = Some(AttachmentCounts {
         desired: number(counts.desired),
         attached: number(counts.done),
         attaching: number(counts.coming),
         detaching: number(counts.going),
         foreign: number(counts.foreign),
+        in_group: number(counts.in_group),
         held: number(seen.held.len()),
     });
     let held = held_shown(&seen.held).into_iter();
@@ -191,13 +199,17 @@ impl Object for ScalingGroupAttachment {
             .parked
             .iter()
             .map(|parked| (parked.server_group.as_str(), parked.reason.as_str()));
-        Record::read(
+        let mut record = Record::read(
             &self.uid().unwrap_or_default(),
             status.ledger.as_ref(),
             operation,
             settled,
             parked,
-        )
+        );
+        if record.cloud_account_id.is_some() {
+            record.taken_over.clone_from(&status.last_handled_take_over);
+        }
+        record
     }
 
     fn with_status(&self, report: &Report<AttachmentKey>, record: &Record<AttachmentKey>) -> Self {
@@ -237,10 +249,16 @@ impl Object for ScalingGroupAttachment {
             }),
             plan: report.plan.clone(),
             last_handled_reconcile_at: report.handled.clone(),
+            last_handled_take_over: record.taken_over.clone(),
             ..before
         };
-        if let Some(seen) = &report.seen {
-            show(&mut status, seen);
+        match &report.seen {
+            Some(seen) => show(&mut status, seen),
+            None if report.group_is_unseen() => {
+                (status.summary, status.attachments) = (None, None);
+                status.held.clear();
+            }
+            None => {}
         }
         let mut next = self.clone();
         next.status = Some(status);

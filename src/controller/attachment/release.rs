@@ -41,7 +41,8 @@ pub(super) async fn unseen(
     pass: &mut Pass<'_, ScalingGroupAttachment>,
     group: &Group,
 ) -> Result<Ended, Stop> {
-    if pass.keeps_everything() {
+    if let Some(stays) = pass.why_everything_stays() {
+        pass.tell_all_left(stays).await;
         return pass.let_go().await;
     }
     let neighbours = pass.neighbours();
@@ -63,6 +64,7 @@ pub(super) async fn unseen(
         .cloned()
         .collect();
     if ours.is_empty() {
+        pass.tell_adopted_left().await;
         return pass.let_go().await;
     }
     // The call said so once. Asking it again before the second answer can count would change nothing.
@@ -77,6 +79,7 @@ pub(super) async fn unseen(
             return Ok(ended);
         }
     }
+    pass.tell_adopted_left().await;
     pass.let_go().await
 }
 

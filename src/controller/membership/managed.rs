@@ -16,7 +16,7 @@ use super::super::{
     queue::Kind,
     record::{Draining, Operation, Record, Reference, Settled, keys, texts},
     registry::Registry,
-    report::{Report, Seen, held_shown, list_for_status, number},
+    report::{Report, Seen, Words, held_shown, list_for_status, number},
     turns::GroupId,
 };
 use crate::api::{
@@ -34,16 +34,24 @@ fn drain(written: &status::Draining) -> Option<(ServerKey, Draining)> {
     Some((written.server.parse().ok()?, draining))
 }
 
+const WORDS: Words = Words {
+    done: "serving",
+    coming: "joining",
+    going: "leaving",
+    all: "in the group",
+};
+
 /// Writes how far the group is.
 fn show(status: &mut ServerGroupMembershipStatus, seen: &Seen<ServerKey>) {
     let counts = seen.counts;
-    status.summary = Some(counts.summary("serving", "joining", "leaving", seen.held.len()));
+    status.summary = Some(counts.summary(&WORDS, seen.held.len()));
     status.members = Some(MemberCounts {
         desired: number(counts.desired),
         serving: number(counts.done),
         joining: number(counts.coming),
         leaving: number(counts.going),
         foreign: number(counts.foreign),
+        in_group: number(counts.in_group),
         held: number(seen.held.len()),
     });
     let held = held_shown(&seen.held).into_iter();
@@ -184,6 +192,7 @@ impl Object for ServerGroupMembership {
         );
         if record.cloud_account_id.is_some() {
             record.draining = status.draining.iter().filter_map(drain).collect();
+            record.taken_over.clone_from(&status.last_handled_take_over);
         }
         record
     }
@@ -230,10 +239,16 @@ impl Object for ServerGroupMembership {
             }),
             plan: report.plan.clone(),
             last_handled_reconcile_at: report.handled.clone(),
+            last_handled_take_over: record.taken_over.clone(),
             ..before
         };
-        if let Some(seen) = &report.seen {
-            show(&mut status, seen);
+        match &report.seen {
+            Some(seen) => show(&mut status, seen),
+            None if report.group_is_unseen() => {
+                (status.summary, status.members) = (None, None);
+                status.held.clear();
+            }
+            None => {}
         }
         let mut next = self.clone();
         next.status = Some(status);

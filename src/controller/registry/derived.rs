@@ -6,6 +6,7 @@ use super::super::{
     object::{Object, is_held},
     version::number,
 };
+use crate::api::{ABANDON, RECONCILE_AT, TAKE_OVER};
 
 /// `kubectl apply` leaves the whole object here once more. Nothing reads it, and no write of ours carries it back: a
 /// write of status changes no annotation.
@@ -24,7 +25,7 @@ pub(super) fn version<M: Object>(object: &M) -> u64 {
     number(object.meta().resource_version.as_deref())
 }
 
-/// A hash of spec, deletion and annotations. Finalizer and status are of our own making; but a finalizer that is
+/// A hash of spec, deletion and the annotations that mean something. Finalizer and status are of our own making; but a finalizer that is
 /// missing beside a ledger or an open operation was taken away.
 pub(super) fn asks<M: Object>(object: &M) -> u64 {
     let mut hasher = DefaultHasher::new();
@@ -32,7 +33,10 @@ pub(super) fn asks<M: Object>(object: &M) -> u64 {
     let registered = ledger.is_some_and(|ledger| !ledger.registered.is_empty());
     (!is_held(object) && (registered || operation.is_some())).hash(&mut hasher);
     object.meta().generation.hash(&mut hasher);
-    object.meta().annotations.hash(&mut hasher);
+    let annotations = object.meta().annotations.as_ref();
+    for ours in [RECONCILE_AT, ABANDON, TAKE_OVER] {
+        annotations.and_then(|all| all.get(ours)).hash(&mut hasher);
+    }
     hasher.finish()
 }
 

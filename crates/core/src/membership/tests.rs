@@ -690,7 +690,8 @@ fn counts_tell_how_far_it_is() {
             joining: 2,
             leaving: 0,
             draining: 0,
-            foreign: 1
+            foreign: 1,
+            in_group: 3,
         }
     );
     let counts = plan(&world("want a; have a b c!removing; own a b c")).counts;
@@ -702,7 +703,8 @@ fn counts_tell_how_far_it_is() {
             joining: 0,
             leaving: 2,
             draining: 0,
-            foreign: 0
+            foreign: 0,
+            in_group: 2,
         }
     );
 }
