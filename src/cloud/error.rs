@@ -113,6 +113,8 @@ pub enum Kind {
     WrongEndpoint,
     /// The request is wrong and will stay wrong.
     Invalid,
+    /// A refusal whose code is in no table.
+    Unclassified,
 }
 
 /// The kind of a refusal, by its code; status and message only where the code does not say.
@@ -249,7 +251,7 @@ const fn by_status(status: u16) -> Kind {
         408 | 409 | 423 | 449 => Kind::Busy,
         429 => Kind::Throttled,
         500.. => Kind::Transient,
-        _ => Kind::Invalid,
+        _ => Kind::Unclassified,
     }
 }
 

@@ -4,7 +4,13 @@
 //! its members is halved until that one is found (S8). An answer that does not come leaves the operation open, and the
 //! group frozen, until the call settles (S6).
 
-use std::{collections::BTreeSet, fmt::Display, future::Future, time::Duration};
+use std::{
+    collections::BTreeSet,
+    fmt::Display,
+    future::Future,
+    hash::{DefaultHasher, Hash, Hasher},
+    time::Duration,
+};
 
 use server_group_core::{
     carry::{self, Carry, Loss, News, Order, Why},
@@ -527,13 +533,21 @@ fn log_call<M: Managed>(
     }
 }
 
+fn hash(code: &str) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    code.hash(&mut hasher);
+    hasher.finish()
+}
+
 /// The meaning of a call's error for the action.
 fn meaning(error: &cloud::Error, service: Service) -> carry::Answer {
     let why = match error.kind {
         Kind::Throttled => Why::Throttled,
-        Kind::BadMember | Kind::NotReady | Kind::NamedGroupNotFound | Kind::Invalid => {
-            Why::OneIsBad
-        }
+        Kind::BadMember
+        | Kind::NotReady
+        | Kind::NamedGroupNotFound
+        | Kind::Invalid
+        | Kind::Unclassified => Why::OneIsBad(carry::Code(hash(&error.code))),
         // One of several attachments is gone already.
         Kind::MemberNotFound if service == Service::Ess => Why::OneIsAbsent,
         Kind::MemberNotFound | Kind::AlreadyMember | Kind::MemberBusy => Why::ViewIsOld,

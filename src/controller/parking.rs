@@ -104,7 +104,7 @@ impl<M: Managed> Pass<'_, M> {
     /// The first few entries of a deleted object that the cloud refused to let go, with its words.
     #[must_use]
     pub fn parked_leavers(&self) -> String {
-        let named = named(&self.record.parked);
+        let named = self.named_parked();
         format!(
             "deleted, but not yet released: {named}; {}",
             self.tried_again()
@@ -114,11 +114,15 @@ impl<M: Managed> Pass<'_, M> {
     /// The first few entries that the cloud refused, with its words.
     #[must_use]
     pub fn parked_entries(&self) -> String {
-        format!(
-            "the rest is done, but not {}; {}",
-            named(&self.record.parked),
-            self.tried_again()
-        )
+        let (named, again) = (self.named_parked(), self.tried_again());
+        match self.seen.as_ref().is_some_and(|seen| seen.counts.done > 0) {
+            true => format!("the rest is done, but not {named}; {again}"),
+            false => format!("nothing was taken: not {named}; {again}"),
+        }
+    }
+
+    fn named_parked(&self) -> String {
+        named(&self.record.parked, self.memory.parking.len())
     }
 
     /// When the entries that the cloud refused are tried again. It says no time of day: a status that ticks would never

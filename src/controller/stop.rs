@@ -56,7 +56,8 @@ pub fn reason_for(kind: cloud::Kind) -> Reason {
         | Kind::Incomplete
         | Kind::TokenMismatch
         | Kind::MemberNotFound
-        | Kind::AlreadyMember => Reason::Retrying,
+        | Kind::AlreadyMember
+        | Kind::Unclassified => Reason::Retrying,
         Kind::Busy | Kind::MemberBusy | Kind::TokenProcessing => Reason::Changing,
         Kind::GroupNotFound | Kind::NamedGroupNotFound | Kind::ScalingGroupNotFound => {
             Reason::GroupNotFound
@@ -84,9 +85,12 @@ pub fn status_text(error: &cloud::Error) -> String {
             "check the network, spec.regionId and the endpoints; trying again"
         }
         Reason::PartlyApplied => {
-            "see whether it exists, runs, and is in the region and VPC of the group; tried again in an hour"
+            "see whether it exists, runs, and is in the region and VPC of the group"
         }
         Reason::Retrying => return text,
+        Reason::InvalidSpec => {
+            "the cloud does not take the call as it follows from the spec; see its documentation of this code"
+        }
         reason => plain_message(reason),
     };
     text.push_str("; ");

@@ -5,7 +5,8 @@
 //! [`News::MaySend`], and to nothing else.
 
 use std::{
-    collections::{BTreeSet, VecDeque},
+    cmp::Reverse,
+    collections::{BTreeMap, BTreeSet, VecDeque},
     time::Duration,
 };
 
@@ -13,6 +14,9 @@ use crate::refusal::{Trials, halve};
 
 /// The most sendings of one batch within an action.
 const TRIES: u32 = 6;
+
+/// As many members that are refused by themselves with one code, while nothing was taken, stand for all that are left (S8).
+const ENOUGH_REFUSED: u32 = 3;
 
 /// How the cloud treats an action, and how long the driver may take.
 #[derive(Clone, Copy, Debug)]
@@ -88,8 +92,8 @@ pub enum Answer {
 pub enum Why {
     /// There were too many calls.
     Throttled,
-    /// One member cannot be taken, or may be the cause.
-    OneIsBad,
+    /// One member cannot be taken, or may be the cause; the cloud gave this code.
+    OneIsBad(Code),
     /// One member is not there to be removed, and the others still are.
     OneIsAbsent,
     /// The group is not as the last view had it.
@@ -101,6 +105,10 @@ pub enum Why {
     /// There is another reason.
     Other,
 }
+
+/// The cloud's code for a refusal, as far as it is compared: equal codes have equal numbers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Code(pub u64);
 
 /// How an action ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -158,8 +166,11 @@ pub struct Carry<K> {
     pub accepted: BTreeSet<K>,
     /// The members that the cloud says are not there to be removed, each asked for by itself.
     pub absent: BTreeSet<K>,
-    /// The members that the cloud cannot take, each found by itself (S8), until the driver takes them.
+    /// The members that the cloud cannot take, each found by itself (S8), until the driver takes them. The last ones may be
+    /// all that are left, because enough others were refused.
     pub bad: Vec<K>,
+    /// How many were refused by themselves, by code.
+    refused_alone: BTreeMap<Code, u32>,
 }
 
 impl<K: Ord + Clone> Carry<K> {
@@ -174,6 +185,7 @@ impl<K: Ord + Clone> Carry<K> {
             accepted: BTreeSet::new(),
             absent: BTreeSet::new(),
             bad: Vec::new(),
+            refused_alone: BTreeMap::new(),
         };
         let first = carry.next_batch();
         (carry, first)
@@ -247,7 +259,10 @@ impl<K: Ord + Clone> Carry<K> {
 
     fn refused(&mut self, why: Why, batch: &[K], trials: &mut Trials<K>) -> Order<K> {
         let halves = match why {
-            Why::OneIsBad => trials.refused(batch).map_err(|bad| self.bad.push(bad)),
+            Why::OneIsBad(code) => match trials.refused(batch) {
+                Ok(halves) => Ok(halves),
+                Err(bad) => return self.found_bad(bad, code, trials),
+            },
             // A part may still fit, and nobody is at fault when there is no room: the halves are not remembered.
             Why::Quota if batch.len() > 1 => halve(batch).map_err(drop),
             // The others still have to go.
@@ -261,6 +276,27 @@ impl<K: Ord + Clone> Carry<K> {
         if let Ok([left, right]) = halves {
             self.queue.push_front(right);
             self.queue.push_front(left);
+        }
+        self.next_batch()
+    }
+
+    /// Takes in that `bad` was refused by itself. The next one is looked for where most are left: if those can be taken,
+    /// that shows soon, and if nothing can, a few calls show it.
+    fn found_bad(&mut self, bad: K, code: Code, trials: &mut Trials<K>) -> Order<K> {
+        self.queue.pop_front();
+        self.bad.push(bad);
+        let refused = self.refused_alone.entry(code).or_default();
+        *refused += 1;
+        if *refused >= ENOUGH_REFUSED && self.accepted.is_empty() && self.absent.is_empty() {
+            for batch in self.queue.drain(..) {
+                trials.passed(&batch);
+                self.bad.extend(batch);
+            }
+        }
+        let sizes = self.queue.iter().map(Vec::len).enumerate();
+        let largest = sizes.max_by_key(|(at, size)| (*size, Reverse(*at)));
+        if let Some(batch) = largest.and_then(|(at, _)| self.queue.remove(at)) {
+            self.queue.push_front(batch);
         }
         self.next_batch()
     }

@@ -179,6 +179,18 @@ impl<K: Ord + Clone> Parking<K> {
         parked.any(|(key, parked)| waits(key) && is(parked))
     }
 
+    /// How many entries there are.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    /// Whether there is none.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
     /// Whether any entry is tried again soon.
     #[must_use]
     pub fn any_soon(&self) -> bool {
@@ -200,16 +212,17 @@ pub fn tell_contended<K: Ord>(key: K, status: &mut BTreeMap<K, LeftAlone>) -> bo
     true
 }
 
-/// The first few entries that are left alone, each with the reason.
+/// The first few of the entries that are left alone, each with the reason, and how many more there are: status lists no more
+/// than it has room for, so `in_all` may be more.
 #[must_use]
-pub fn named<K: fmt::Display>(status: &BTreeMap<K, LeftAlone>) -> String {
+pub fn named<K: fmt::Display>(status: &BTreeMap<K, LeftAlone>, in_all: usize) -> String {
     const NAMED: usize = 3;
     let mut named: Vec<_> = status
         .iter()
         .take(NAMED)
         .map(|(key, why)| format!("{key} ({why})"))
         .collect();
-    let more = status.len().saturating_sub(NAMED);
+    let more = in_all.max(status.len()).saturating_sub(NAMED);
     if more > 0 {
         named.push(format!("and {more} more, see status.parked"));
     }
@@ -364,11 +377,13 @@ mod tests {
     #[test]
     fn a_person_reads_of_three_and_of_how_many_more_there_are() {
         let (mut parking, mut status) = parked("no");
-        assert_eq!(named(&status), "1 (no)");
+        assert_eq!(named(&status, 1), "1 (no)");
         for key in 2..=5 {
             refuse(&mut parking, &mut status, (key, "no", 0, false));
         }
         let expected = "1 (no), 2 (no), 3 (no), and 2 more, see status.parked";
-        assert_eq!(named(&status), expected);
+        assert_eq!(named(&status, 5), expected);
+        let expected = "1 (no), 2 (no), 3 (no), and 197 more, see status.parked";
+        assert_eq!(named(&status, 200), expected);
     }
 }

@@ -5,7 +5,7 @@ use std::{collections::BTreeSet, time::Duration};
 
 use proptest::{collection::vec, prelude::*};
 use server_group_core::{
-    carry::{Answer, Carry, End, Loss, Manner, News, Order, Why},
+    carry::{Answer, Carry, Code, End, Loss, Manner, News, Order, Why},
     refusal::Trials,
 };
 
@@ -23,7 +23,7 @@ fn manner() -> impl Strategy<Value = Manner> {
 fn why() -> impl Strategy<Value = Why> {
     prop_oneof![
         1 => Just(Why::Throttled),
-        3 => Just(Why::OneIsBad),
+        3 => (0..2_u64).prop_map(|code| Why::OneIsBad(Code(code))),
         1 => Just(Why::OneIsAbsent),
         1 => Just(Why::ViewIsOld),
         1 => Just(Why::Quota),
@@ -231,7 +231,7 @@ fn each_answer_has_its_consequence() {
         (Answer::Unknown, Order::End(lost)),
         (Answer::NotSent(Why::Other), Order::Wait { attempt: 0 }),
         (Answer::Refused(Why::Throttled), Order::Wait { attempt: 0 }),
-        (Answer::Refused(Why::OneIsBad), half.clone()),
+        (Answer::Refused(Why::OneIsBad(Code(1))), half.clone()),
         (Answer::Refused(Why::OneIsAbsent), half.clone()),
         (Answer::Refused(Why::Quota), half),
         (Answer::Refused(Why::ViewIsOld), Order::End(End::LookAgain)),
@@ -295,7 +295,7 @@ fn an_unanswered_call_is_repeated_once_and_as_it_was() {
     for answer in [
         Answer::Unknown,
         Answer::NotSent(Why::Other),
-        Answer::Refused(Why::OneIsBad),
+        Answer::Refused(Why::OneIsBad(Code(1))),
     ] {
         let sent = at(606);
         let news = News::Answer { sent, answer };
@@ -311,4 +311,51 @@ fn an_unanswered_call_is_repeated_once_and_as_it_was() {
         carry.hear(news, at(610), &mut trials),
         Order::End(End::Complete)
     );
+}
+
+/// Sends `names` to a cloud that refuses every call with a bad member; returns (calls, accepted, bad).
+fn send(names: u32, limit: usize, is_bad: impl Fn(u32) -> bool) -> (usize, usize, Vec<u32>) {
+    let names: Vec<_> = (0..names).collect();
+    let mut trials = Trials::default();
+    let manner = Manner { limit, ..MANNER };
+    let (mut carry, mut order) = Carry::new(manner, &names, &trials);
+    let (mut calls, at) = (0, Duration::ZERO);
+    loop {
+        let news = match order {
+            Order::Look { batch, .. } => News::MaySend(batch),
+            Order::Send(batch) => {
+                calls += 1;
+                let answer = match batch.iter().any(|name| is_bad(*name)) {
+                    true => Answer::Refused(Why::OneIsBad(Code(7))),
+                    false => Answer::Done,
+                };
+                News::Answer { sent: at, answer }
+            }
+            Order::Wait { .. } | Order::End(_) => break,
+        };
+        order = carry.hear(news, at, &mut trials);
+    }
+    assert_eq!(carry.accepted.len() + carry.bad.len(), names.len());
+    (calls, carry.accepted.len(), carry.bad)
+}
+
+#[test]
+fn a_list_that_is_bad_as_a_whole_costs_a_few_calls_and_no_more() {
+    for (names, limit, most) in [(200, 200, 25), (60, 20, 20), (1000, 40, 25)] {
+        let (calls, accepted, bad) = send(names, limit, |_| true);
+        assert_eq!((accepted, bad.len()), (0, names as usize));
+        assert!(
+            calls <= most,
+            "{calls} calls for {names} in calls of {limit}"
+        );
+    }
+}
+
+#[test]
+fn three_bad_ones_at_the_beginning_do_not_stand_for_all_the_others() {
+    for bad in [[0, 1, 2], [0, 1, 199], [5, 6, 7], [50, 51, 52]] {
+        let (calls, accepted, found) = send(200, 200, |name| bad.contains(&name));
+        assert_eq!((accepted, found.len()), (197, 3), "{bad:?}");
+        assert!(calls <= 1 + 3 * 2 * 8, "{calls} calls for {bad:?}");
+    }
 }
