@@ -369,6 +369,14 @@ mod tests {
     }
 
     #[test]
+    fn addresses_ask_for_no_more_wherever_they_are() {
+        let inside = membership("{type: ALB, id: sgp-x}", "");
+        let outside = inside.replace("id: i-1", "id: 172.16.1.5, remoteIpEnabled: true");
+        assert_ne!(inside, outside);
+        assert_eq!(policy(&outside), policy(&inside));
+    }
+
+    #[test]
     fn an_attachment_that_moves_instances_looks_at_the_groups_too() {
         let gentle = include_str!("../deploy/examples/scaling-group/1-five.yaml");
         let group = "acs:ess:cn-hangzhou:*:scalinggroup/asg-shop";

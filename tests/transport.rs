@@ -142,6 +142,7 @@ fn member() -> MemberChange {
         ip: None,
         port: Some(80),
         weight: None,
+        remote_ip: false,
     }
 }
 

@@ -178,55 +178,29 @@ pub struct Grant {
     pub name: String,
     /// Namespaces whose objects may use the account, or `*` for all. When absent, none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(
-        length(max = 200),
-        inner(
-            length(max = 63),
-            regex(pattern = r"^(\*|[a-z0-9]([-a-z0-9]*[a-z0-9])?)$")
-        )
-    )]
+    #[schemars(schema_with = "super::ids::granted_namespaces")]
     pub namespaces: Option<Vec<String>>,
     /// Namespaces with these labels may use it too. A namespace that is named or selected suffices. When absent, none is selected.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub namespace_selector: Option<NamespaceSelector>,
     /// Regions in which it may be used, such as `cn-hangzhou`, or `*` for all. When absent, none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(
-        length(max = 100),
-        inner(length(max = 32), regex(pattern = r"^(\*|[a-z]{2,}(-[a-z0-9]+)+)$"))
-    )]
+    #[schemars(schema_with = "super::ids::granted_regions")]
     pub regions: Option<Vec<String>>,
     /// Server groups that may be named: ids, prefixes that end in `*` such as `sgp-*`, or `*` for all. When absent, none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(
-        length(max = 500),
-        inner(length(max = 64), regex(pattern = r"^(\*|(rsp|sgp)-[a-z0-9-]*\*?)$"))
-    )]
+    #[schemars(schema_with = "super::ids::granted_server_groups")]
     pub server_groups: Option<Vec<String>>,
-    /// Scaling groups that may be named: ids, prefixes that end in `*` such as `asg-*`, or `*` for all. When absent, none.
+    /// Scaling groups that may be named: ids, also those from before 2017, prefixes that end in `*` such as `asg-*`, or `*` for all. When absent, none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(
-        length(max = 500),
-        inner(length(max = 64), regex(pattern = r"^(\*|asg-[a-z0-9-]*\*?)$"))
-    )]
+    #[schemars(schema_with = "super::ids::granted_scaling_groups")]
     pub scaling_groups: Option<Vec<String>>,
-    /// CLB load balancers that may be named: ids, prefixes that end in `*` such as `lb-*`, or `*` for all. When absent, none.
+    /// CLB load balancers that may be named: ids, also those from before 2017, prefixes that end in `*` such as `lb-*`, or `*` for all. When absent, none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(
-        length(max = 500),
-        inner(length(max = 64), regex(pattern = r"^(\*|lb-[a-z0-9-]*\*?)$"))
-    )]
+    #[schemars(schema_with = "super::ids::granted_load_balancers")]
     pub load_balancers: Option<Vec<String>>,
-    /// Servers that may be listed: ids, prefixes that end in `*` such as `i-*`, networks such as `10.0.0.0/16` for servers that are known by their address, or `*` for all. When absent, none.
+    /// Servers that may be listed: ids, prefixes that end in `*` such as `i-*` or, for instances from before 2017, `AY*`, networks such as `10.0.0.0/16` for servers that are known by their address, or `*` for all. When absent, none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(
-        length(max = 500),
-        inner(
-            length(max = 128),
-            regex(
-                pattern = r"^(\*|((i|eni|eci)-[a-z0-9]*|acs:fc:[A-Za-z0-9:/._$#-]*)\*?|[0-9a-fA-F.:]+(/[0-9]{1,3})?)$"
-            )
-        )
-    )]
+    #[schemars(schema_with = "super::ids::granted_servers")]
     pub servers: Option<Vec<String>>,
 }

@@ -6,7 +6,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::{
-    DeletionPolicy, Mode, Ownership,
+    DeletionPolicy, Mode, Ownership, ids,
     status::{Ledger, Plan, attachment},
 };
 
@@ -60,12 +60,19 @@ pub struct ScalingGroupAttachmentSpec {
     #[x_kube(validation = Rule::new("self == oldSelf").message("accountName is immutable: make a new object instead"))]
     pub account_name: String,
     /// Region of the scaling group, such as `cn-hangzhou`. Required. Cannot be changed.
-    #[schemars(length(max = 32), regex(pattern = r"^[a-z]{2,}(-[a-z0-9]+)+$"))]
-    #[x_kube(validation = Rule::new("self == oldSelf").message("regionId is immutable: make a new object instead"))]
+    #[schemars(length(max = 32))]
+    #[x_kube(
+        validation = ids::REGION.rule(),
+        validation = ids::NO_ZONE.rule(),
+        validation = Rule::new("self == oldSelf").message("regionId is immutable: make a new object instead")
+    )]
     pub region_id: String,
-    /// Id of the scaling group, `asg-…`. Required. Cannot be changed.
-    #[schemars(length(max = 64), regex(pattern = r"^asg-[a-z0-9-]+$"))]
-    #[x_kube(validation = Rule::new("self == oldSelf").message("scalingGroupId is immutable: make a new object instead"))]
+    /// Id of the scaling group: `asg-…`, or from before 2017 letters and digits alone. Required. Cannot be changed.
+    #[schemars(length(max = 64))]
+    #[x_kube(
+        validation = ids::SCALING_GROUP.rule(),
+        validation = Rule::new("self == oldSelf").message("scalingGroupId is immutable: make a new object instead")
+    )]
     pub scaling_group_id: String,
     /// The server groups that the scaling group shall feed: at most 100, each once by id and port. When absent, this object does not look after server groups at all, and what is attached stays. `[]` means none; while that leaves both lists without an entry, nothing is detached unless `removal.allowEmpty` is true. At least one of `serverGroups` and `loadBalancers` is required.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -127,11 +134,13 @@ pub struct AttachedServerGroup {
     #[serde(rename = "type")]
     pub type_: AttachedServerGroupType,
     /// Id of the server group: `rsp-…` for CLB, `sgp-…` for the others. Required.
-    #[schemars(length(max = 64), regex(pattern = r"^(rsp|sgp)-[a-z0-9-]+$"))]
+    #[schemars(length(max = 64))]
+    #[x_kube(validation = ids::SERVER_GROUP.rule())]
     pub id: String,
-    /// Id of the load balancer that a CLB server group belongs to, `lb-…`. Required for CLB, refused for the others.
+    /// Id of the load balancer that a CLB server group belongs to: `lb-…`, or from before 2017 `…-cn-hangzhou-dg-a01`. Required for CLB, refused for the others.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(length(max = 64), regex(pattern = r"^lb-[a-z0-9-]+$"))]
+    #[schemars(length(max = 64))]
+    #[x_kube(validation = ids::LOAD_BALANCER.rule())]
     pub load_balancer_id: Option<String>,
     /// Port that instances listen on, 1 to 65535. Required for ALB, NLB and CLB, refused for GWLB. A changed port is another attachment: the new one is attached before the old one is detached.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -147,8 +156,9 @@ pub struct AttachedServerGroup {
 #[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq, Eq)]
 #[serde(rename_all = "camelCase")]
 pub struct AttachedLoadBalancer {
-    /// Id of the load balancer, `lb-…`. Required.
-    #[schemars(length(max = 64), regex(pattern = r"^lb-[a-z0-9-]+$"))]
+    /// Id of the load balancer: `lb-…`, or from before 2017 `…-cn-hangzhou-dg-a01`. Required.
+    #[schemars(length(max = 64))]
+    #[x_kube(validation = ids::LOAD_BALANCER.rule())]
     pub id: String,
     /// Weight with which instances join, 0 to 100; the cloud's default when absent. A changed weight detaches the load balancer without force and attaches it again; instances that are in its default group already keep theirs.
     #[serde(default, skip_serializing_if = "Option::is_none")]

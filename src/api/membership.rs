@@ -6,7 +6,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::{
-    DeletionPolicy, Mode, Ownership,
+    DeletionPolicy, Mode, Ownership, ids,
     status::{Draining, Ledger, Plan, member},
 };
 
@@ -58,11 +58,14 @@ use super::{
     validation = Rule::new("self.serverGroup.type != 'GWLB' || self.servers.all(s, !has(s.port) && !has(s.weight))")
         .message("a GWLB group has neither ports nor weights: leave port and weight out")
         .field_path(".servers"),
-    validation = Rule::new("self.serverGroup.type != 'CLB' || self.servers.all(s, !(s.id.startsWith('i-') && has(s.ip)))")
+    validation = Rule::new("self.serverGroup.type != 'CLB' || self.servers.all(s, !has(s.ip) || s.id.startsWith('eni-') || s.id.startsWith('eci-'))")
         .message("ip tells the addresses of an ENI or ECI apart; leave it out for an instance of a CLB group")
         .field_path(".servers"),
-    validation = Rule::new("self.serverGroup.type != 'CLB' || self.servers.all(s, s.id.matches('^(i|eni|eci)-'))")
-        .message("a CLB group holds instances (i-), ENIs (eni-) and ECIs (eci-), not addresses")
+    validation = Rule::new("self.serverGroup.type != 'CLB' || self.servers.all(s, !isIP(s.id))")
+        .message("a CLB group holds instances, ENIs and ECIs, not addresses")
+        .field_path(".servers"),
+    validation = Rule::new("self.serverGroup.type == 'ALB' || self.servers.all(s, !has(s.remoteIpEnabled) || !s.remoteIpEnabled)")
+        .message("remoteIpEnabled is for servers of an ALB group: leave it out")
         .field_path(".servers")
 )]
 pub struct ServerGroupMembershipSpec {
@@ -75,8 +78,12 @@ pub struct ServerGroupMembershipSpec {
     #[x_kube(validation = Rule::new("self == oldSelf").message("accountName is immutable: make a new object instead"))]
     pub account_name: String,
     /// Region of the server group, such as `cn-hangzhou`. Required. Cannot be changed.
-    #[schemars(length(max = 32), regex(pattern = r"^[a-z]{2,}(-[a-z0-9]+)+$"))]
-    #[x_kube(validation = Rule::new("self == oldSelf").message("regionId is immutable: make a new object instead"))]
+    #[schemars(length(max = 32))]
+    #[x_kube(
+        validation = ids::REGION.rule(),
+        validation = ids::NO_ZONE.rule(),
+        validation = Rule::new("self == oldSelf").message("regionId is immutable: make a new object instead")
+    )]
     pub region_id: String,
     /// The server group. Required. Cannot be changed.
     #[x_kube(validation = Rule::new("self == oldSelf").message("serverGroup is immutable: make a new object instead"))]
@@ -116,7 +123,8 @@ pub struct ServerGroupRef {
     #[serde(rename = "type")]
     pub type_: ServerGroupType,
     /// Id of the server group: `rsp-…` for CLB, `sgp-…` for the others. Required.
-    #[schemars(length(max = 64), regex(pattern = r"^(rsp|sgp)-[a-z0-9-]+$"))]
+    #[schemars(length(max = 64))]
+    #[x_kube(validation = ids::SERVER_GROUP.rule())]
     pub id: String,
 }
 
@@ -137,18 +145,25 @@ pub enum ServerGroupType {
 /// One member of a server group.
 #[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq, Eq)]
 #[serde(rename_all = "camelCase")]
-#[x_kube(validation = Rule::new(
-    "!has(self.type) || (self.type == 'Ecs' ? self.id.startsWith('i-') : self.type == 'Eni' ? self.id.startsWith('eni-') : \
-     self.type == 'Eci' ? self.id.startsWith('eci-') : self.type == 'Fc' ? self.id.startsWith('acs:') : isIP(self.id))")
-    .message("type contradicts id: an Ecs id begins with i-, an Eni id with eni-, an Eci id with eci-, an Fc id with acs:, and the id of an Ip is an address")
-    .field_path(".type"))]
+#[x_kube(
+    validation = Rule::new(
+        "!has(self.type) || self.type == (self.id.startsWith('i-') ? 'Ecs' : self.id.startsWith('eni-') ? 'Eni' : \
+         self.id.startsWith('eci-') ? 'Eci' : self.id.startsWith('acs:') ? 'Fc' : isIP(self.id) ? 'Ip' : 'Ecs')")
+        .message("type contradicts id: an Eni id begins with eni-, an Eci id with eci-, an Fc id with acs:, the id of an Ip is an address, and that of an Ecs begins with i- or, if it is from before 2017, has no hyphen")
+        .field_path(".type"),
+    validation = Rule::new("has(self.type) || !self.id.matches('^[A-Za-z][A-Za-z0-9]*$')")
+        .message("type is required, because this id does not tell what the server is: write type: Ecs for an instance from before 2017, or correct the id")
+        .field_path(".type"),
+    validation = Rule::new("!has(self.remoteIpEnabled) || !self.remoteIpEnabled || isIP(self.id)")
+        .message("remoteIpEnabled is for servers of type Ip, whose id is their address: leave it out for others")
+        .field_path(".remoteIpEnabled")
+)]
 pub struct Server {
-    /// Which server: the id of an instance (`i-…`), a network interface (`eni-…`) or a container instance (`eci-…`); the address itself for a server that is known by its address; the ARN of a function (`acs:fc:…`). Required.
+    /// Which server: the id of an instance (`i-…`; from before 2017 `AY…`, which needs `type: Ecs`), a network interface (`eni-…`) or a container instance (`eci-…`); the address itself for a server that is known by its address; the ARN of a function (`acs:fc:…`). Required.
     #[schemars(length(max = 128))]
-    #[x_kube(validation = Rule::new("self.matches('^((i|eni|eci)-[a-z0-9]+|acs:fc:[A-Za-z0-9:/._$#-]+)$') || isIP(self)")
-        .message("id must be an instance (i-), ENI (eni-) or ECI (eci-) id, an IP address, or the ARN of a function (acs:fc:)"))]
+    #[x_kube(validation = ids::SERVER.rule())]
     pub id: String,
-    /// What the server is: `Ecs` (instance), `Eni` (network interface), `Eci` (container instance), `Ip` (address) or `Fc` (function). When absent, the form of the id decides.
+    /// What the server is: `Ecs` (instance), `Eni` (network interface), `Eci` (container instance), `Ip` (address) or `Fc` (function). When absent, the form of the id decides; required where the id does not tell, which are ids of instances from before 2017.
     #[serde(rename = "type", default, skip_serializing_if = "Option::is_none")]
     pub type_: Option<ServerType>,
     /// Which address of a network interface or container instance is meant. When absent, the only one that the group or the list has of it; if there are several, the object says `InvalidSpec`.
@@ -164,9 +179,12 @@ pub struct Server {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 0, max = 100))]
     pub weight: Option<i32>,
+    /// Whether the address lies outside of the VPC, in a data centre for instance: the cloud wants to be told. For servers of type `Ip` in ALB groups alone. When absent, it is added without, and what the group has is not compared. The cloud cannot change it: while it differs, `status.held` has the server with `Immutable`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub remote_ip_enabled: Option<bool>,
 }
 
-/// What the server is: `Ecs` (instance), `Eni` (network interface), `Eci` (container instance), `Ip` (address) or `Fc` (function). When absent, the form of the id decides.
+/// What the server is: `Ecs` (instance), `Eni` (network interface), `Eci` (container instance), `Ip` (address) or `Fc` (function). When absent, the form of the id decides; required where the id does not tell, which are ids of instances from before 2017.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub enum ServerType {
     /// An ECS instance.

@@ -8,6 +8,7 @@ pub mod attachment;
 pub mod condition;
 mod crds;
 pub mod credentials;
+mod ids;
 pub mod membership;
 mod schema;
 pub mod status;

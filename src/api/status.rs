@@ -61,6 +61,8 @@ pub enum HoldReason {
     ViewIncomplete,
     /// The ledger is full.
     LedgerFull,
+    /// It is in the group otherwise than listed, and no call of the cloud changes that.
+    Immutable,
 }
 
 impl HoldReason {
@@ -77,6 +79,7 @@ impl HoldReason {
             Self::EssManaged => "EssManaged",
             Self::ViewIncomplete => "ViewIncomplete",
             Self::LedgerFull => "LedgerFull",
+            Self::Immutable => "Immutable",
         }
     }
 }
@@ -234,5 +237,6 @@ pub const fn hold_reason(hold: Hold) -> HoldReason {
         Hold::EssManaged => HoldReason::EssManaged,
         Hold::ViewIncomplete => HoldReason::ViewIncomplete,
         Hold::LedgerFull => HoldReason::LedgerFull,
+        Hold::Immutable => HoldReason::Immutable,
     }
 }

@@ -79,6 +79,8 @@ pub struct Member {
     pub weight: Option<u8>,
     /// Its state.
     pub status: MemberStatus,
+    /// Whether it is an address outside of the VPC, where the product tells: ALB.
+    pub remote_ip: Option<bool>,
 }
 
 /// A whole member list, and the state of the group.
@@ -109,6 +111,8 @@ pub struct MemberChange {
     pub port: Option<u16>,
     /// Absent: the product's default.
     pub weight: Option<u8>,
+    /// Whether it is an address outside of the VPC. Only ALB has such members, and only an addition says so.
+    pub remote_ip: bool,
 }
 
 /// The service whose API changes the groups of `product`.
@@ -243,7 +247,7 @@ impl Cloud {
         .await
     }
 
-    /// Takes `members` out of a group. Weights play no part.
+    /// Takes `members` out of a group. Neither weights nor where an address is play a part.
     ///
     /// # Errors
     ///
@@ -261,6 +265,7 @@ impl Cloud {
             .iter()
             .map(|member| MemberChange {
                 weight: None,
+                remote_ip: false,
                 ..member.clone()
             })
             .collect();
@@ -500,7 +505,7 @@ fn region_of(product: Product, region: &str) -> Option<&str> {
 fn server(member: &MemberChange) -> Value {
     json!({
         "ServerId": member.id, "ServerType": member.kind.capitalised(), "ServerIp": member.ip, "Port": member.port,
-        "Weight": member.weight,
+        "Weight": member.weight, "RemoteIpEnabled": member.remote_ip.then_some(true),
     })
 }
 
@@ -542,6 +547,8 @@ struct Row {
     weight: Option<u8>,
     #[serde(default)]
     status: Option<String>,
+    #[serde(default, deserialize_with = "flag")]
+    remote_ip_enabled: Option<bool>,
 }
 
 /// Members as CLB lists them.
@@ -573,8 +580,18 @@ impl Row {
             ip: self.server_ip,
             port: self.port,
             weight: self.weight,
+            remote_ip: self.remote_ip_enabled,
         }
     }
+}
+
+/// A flag, or nothing if it is written in a way that says nothing: a list is not thrown away for it.
+fn flag<'de, D: serde::Deserializer<'de>>(value: D) -> Result<Option<bool>, D::Error> {
+    Ok(match Value::deserialize(value)? {
+        Value::Bool(flag) => Some(flag),
+        Value::String(text) => text.to_ascii_lowercase().parse().ok(),
+        _ => None,
+    })
 }
 
 fn address<'de, D: serde::Deserializer<'de>>(value: D) -> Result<Option<IpAddr>, D::Error> {

@@ -93,6 +93,7 @@ fn member(number: usize, weight: Option<u8>) -> MemberChange {
         ip: Some("10.0.0.1".parse().unwrap()),
         port: Some(80),
         weight,
+        remote_ip: false,
     }
 }
 
@@ -112,7 +113,9 @@ async fn everything(cloud: &Cloud, stub: &Stub) -> Vec<(&'static str, Asked)> {
         let weight = product.has_weights().then_some(10);
         let members = [member(1, weight), member(2, weight)];
         cloud.members(product, "g-1").await.ok();
-        cloud.add_members(product, "g-1", &members, "t").await.ok();
+        let mut added = members.clone();
+        added[0].remote_ip = product == Product::Alb;
+        cloud.add_members(product, "g-1", &added, "t").await.ok();
         cloud
             .remove_members(product, "g-1", &members, "t")
             .await

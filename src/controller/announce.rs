@@ -136,6 +136,7 @@ const fn needs_a_person(reason: HoldReason) -> bool {
             | HoldReason::Contended
             | HoldReason::EssManaged
             | HoldReason::LedgerFull
+            | HoldReason::Immutable
     )
 }
 

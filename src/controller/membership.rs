@@ -224,7 +224,7 @@ impl Pipeline for ServerGroupMembership {
                 format!("{claimed}; list each member in one object only")
             }
             Reason::Changing => pass.what_is_under_way(&planned.awaits),
-            Reason::PartlyApplied => pass.parked_entries(),
+            Reason::PartlyApplied => not_done(pass, planned),
             Reason::Releasing if !pass.record.parked.is_empty() => pass.parked_leavers(),
             reason => plain_message(reason).into(),
         };
@@ -243,5 +243,52 @@ impl Pipeline for ServerGroupMembership {
         planned: &Plan,
     ) -> Result<Applied, Stop> {
         apply::apply(pass, group, wishes, &view.sight, planned).await
+    }
+}
+
+/// The entries that are not as listed, because the cloud refused them or cannot change them.
+fn not_done(pass: &Pass<'_, ServerGroupMembership>, planned: &Plan) -> String {
+    match (fixed_entries(planned), pass.record.parked.is_empty()) {
+        (None, _) => pass.parked_entries(),
+        (Some(fixed), true) => format!("the rest is done, but {fixed}"),
+        (Some(fixed), false) => format!("{}; and {fixed}", pass.parked_entries()),
+    }
+}
+
+/// The first of the entries that no call can make what the list says, and what to do; `None` if there are none.
+fn fixed_entries(planned: &Plan) -> Option<String> {
+    let fixed = |(_, hold): &(&ServerKey, &Hold)| **hold == Hold::Immutable;
+    let mut fixed = planned.held.iter().filter(fixed);
+    let (first, _) = fixed.next()?;
+    let others = match fixed.count() {
+        0 => String::new(),
+        more => format!(", and {more} more,"),
+    };
+    Some(format!(
+        "{first}{others} is in the group with another remoteIpEnabled than listed, which the cloud cannot change: write it as \
+         it is, or take the entry off the list and list it again once it has left"
+    ))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_no_call_can_change_is_named_with_what_to_do() {
+        let mut planned = Plan::default();
+        assert_eq!(fixed_entries(&planned), None);
+        let mut hold = |key: &str, hold| {
+            planned.held.insert(key.parse().unwrap(), hold);
+            fixed_entries(&planned)
+        };
+        assert_eq!(hold("172.16.1.4:80", Hold::Parked), None);
+        let one = hold("172.16.1.5:80", Hold::Immutable).unwrap();
+        assert!(
+            one.starts_with("172.16.1.5:80 is in the group with another remoteIpEnabled"),
+            "{one}"
+        );
+        let two = hold("172.16.1.6:80", Hold::Immutable).unwrap();
+        assert!(two.starts_with("172.16.1.5:80, and 1 more, is"), "{two}");
     }
 }

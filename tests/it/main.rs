@@ -34,6 +34,7 @@ mod membership;
 mod monitoring;
 mod namespaces;
 mod observed;
+mod old_ids;
 mod orphans;
 mod ownership;
 mod parking;

@@ -160,6 +160,41 @@ async fn every_type_of_server_is_told_apart() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn an_address_is_outside_of_the_vpc_if_it_was_added_so_and_stays_what_it_is() {
+    let (stage, group) = stage("on-premises", Product::Alb).await;
+    "Ip".clone_into(&mut stage.simulator.world().groups.get_mut(group).unwrap().kind);
+    let inside = json!({"id": "10.0.0.1", "port": 80});
+    let hall = |remote: bool| json!({"id": "172.16.1.5", "port": 80, "weight": 10, "remoteIpEnabled": remote});
+    let remote = || {
+        let world = stage.simulator.world();
+        let mut members = world.groups[group].members.iter();
+        let found = members.find(|((id, ..), _)| id == "172.16.1.5");
+        found.map(|(_, member)| (member.remote_ip, member.weight))
+    };
+    let list = async |hall: Option<Value>| {
+        let servers: Vec<_> = hall.into_iter().chain([inside.clone()]).collect();
+        stage.membership("x", group, &servers, json!({})).await
+    };
+    list(Some(hall(true))).await;
+    stage.reason::<Membership>("x", "Converged").await;
+    assert_eq!(remote(), Some((true, 10)));
+    let mut otherwise = hall(false);
+    otherwise["weight"] = json!(20);
+    list(Some(otherwise)).await;
+    let x: Membership = stage.reason("x", "PartlyApplied").await;
+    assert_eq!(held(&x, HoldReason::Immutable), ["172.16.1.5:80"]);
+    assert!(message(&x).contains("remoteIpEnabled"), "{}", message(&x));
+    assert_eq!(remote(), Some((true, 20)), "only the weight was changed");
+    list(None).await;
+    stage.reason::<Membership>("x", "Converged").await;
+    assert_eq!(remote(), None);
+    list(Some(hall(false))).await;
+    stage.reason::<Membership>("x", "Converged").await;
+    assert_eq!(remote(), Some((false, 10)));
+    assert_eq!(stage.simulator.world().violations().count(), 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn an_alb_group_of_addresses_and_one_of_functions() {
     let (stage, group) = stage("addresses", Product::Alb).await;
     "Ip".clone_into(&mut stage.simulator.world().groups.get_mut(group).unwrap().kind);

@@ -92,10 +92,12 @@ fn covers(patterns: &[String], id: &str) -> bool {
 
 /// Whether `pattern` covers `id`. A pattern is an id, a prefix ending in `*`, or a network in CIDR form.
 fn matches(pattern: &str, id: &str) -> bool {
+    let address = id.parse::<IpAddr>();
     if let Some(prefix) = pattern.strip_suffix('*') {
-        return id.starts_with(prefix);
+        // Addresses are granted as networks: a prefix of ids from before 2017, such as `fd*`, must not let some in.
+        return prefix.is_empty() || (address.is_err() && id.starts_with(prefix));
     }
-    match (id.parse::<IpAddr>(), pattern.split_once('/')) {
+    match (address, pattern.split_once('/')) {
         (Ok(address), Some((network, bits))) => match (network.parse(), bits.parse()) {
             (Ok(network), Ok(bits)) => in_network(address, network, bits),
             _ => false,
@@ -246,6 +248,22 @@ mod tests {
             ("i-1", "i-1", true),
             ("i-1", "i-12", false),
             ("i-1*", "i-12", true),
+            ("*", "10.0.0.1", true),
+        ] {
+            assert_eq!(matches(pattern, id), expected, "{pattern} against {id}");
+        }
+    }
+
+    #[test]
+    fn ids_from_before_2017_are_matched_as_ids_and_their_prefixes_cover_no_address() {
+        for (pattern, id, expected) in [
+            ("AY140700000000000000", "AY140700000000000000", true),
+            ("AY1407*", "AY140700000000000000", true),
+            ("AY*", "ay140700000000000000", false),
+            ("AY*", "i-1", false),
+            ("15200000001-*", "15200000001-cn-hangzhou-dg-a01", true),
+            ("fd*", "fd00::1", false),
+            ("1*", "10.0.0.1", false),
         ] {
             assert_eq!(matches(pattern, id), expected, "{pattern} against {id}");
         }

@@ -29,6 +29,8 @@ pub struct Wish {
     pub kind: ServerKind,
     /// Absent: the product's default when added, never touched afterwards.
     pub weight: Option<Weight>,
+    /// Whether it is an address outside of the VPC, which is said when it is added; absent: not said, and never compared.
+    pub remote_ip: Option<bool>,
 }
 
 /// Whether there is still something to do about a member: it is not in its group as the list says, or it is there, not

@@ -195,6 +195,8 @@ pub enum Hold {
     ViewIncomplete,
     /// The ledger is full.
     LedgerFull,
+    /// It is in the group otherwise than listed, and no call of the cloud changes that.
+    Immutable,
 }
 
 #[cfg(test)]

@@ -119,18 +119,27 @@ pub enum ServerKind {
 }
 
 impl ServerKind {
-    /// The kind that the id tells by `i-`, `eni-`, `eci-` or an address; anything else is a function.
+    /// The kind that the id tells: by `i-`, `eni-` or `eci-`, as an address, or as the ARN of a function, which alone has colons.
+    /// Instances from before 2017 have ids without a prefix, `AY140700000000000000`, which tell nothing.
     #[must_use]
-    pub fn told_by(id: &str) -> Self {
+    pub fn told_by(id: &str) -> Option<Self> {
         if id.parse::<IpAddr>().is_ok() {
-            return Self::Ip;
+            return Some(Self::Ip);
         }
         match id.split_once('-') {
-            Some(("i", _)) => Self::Ecs,
-            Some(("eni", _)) => Self::Eni,
-            Some(("eci", _)) => Self::Eci,
-            _ => Self::Fc,
+            _ if id.contains(':') => Some(Self::Fc),
+            Some(("i", _)) => Some(Self::Ecs),
+            Some(("eni", _)) => Some(Self::Eni),
+            Some(("eci", _)) => Some(Self::Eci),
+            _ => None,
         }
+    }
+
+    /// The kind of a member of which nothing is known but the id: an instance, if the id does not tell. Nothing else is as
+    /// old as ids that do not.
+    #[must_use]
+    pub fn guessed_by(id: &str) -> Self {
+        Self::told_by(id).unwrap_or(Self::Ecs)
     }
 }
 
@@ -171,6 +180,8 @@ pub struct Row {
     pub weight: Option<Weight>,
     /// The state of the member.
     pub state: State,
+    /// Whether it is an address outside of the VPC; absent where the list does not say.
+    pub remote_ip: Option<bool>,
 }
 
 /// A whole member list.
@@ -203,6 +214,8 @@ mod tests {
         for text in [
             "i-bp1:8080",
             "i-bp1",
+            "AY140700000000000000:80",
+            "AY140700000000000000@10.0.0.4:80",
             "eni-2@10.0.0.4:80",
             "eni-2@[fe80::1]:80",
             "10.0.0.1:80",
@@ -249,7 +262,16 @@ mod tests {
             ("fe80::1", ServerKind::Ip),
             ("acs:fc:cn-hangzhou:1:services/s", ServerKind::Fc),
         ] {
-            assert_eq!(ServerKind::told_by(id), kind, "{id}");
+            assert_eq!(ServerKind::told_by(id), Some(kind), "{id}");
+            assert_eq!(ServerKind::guessed_by(id), kind, "{id}");
+        }
+    }
+
+    #[test]
+    fn an_id_from_before_2017_tells_no_kind_and_is_an_instance_if_nothing_else_is_known() {
+        for id in ["AY140700000000000000", "AY1309301438fe80", "fe80"] {
+            assert_eq!(ServerKind::told_by(id), None, "{id}");
+            assert_eq!(ServerKind::guessed_by(id), ServerKind::Ecs, "{id}");
         }
     }
 
@@ -260,6 +282,7 @@ mod tests {
             kind: ServerKind::Eni,
             weight: None,
             state: State::Available,
+            remote_ip: None,
         };
         let rows = [
             "eni-1@10.0.0.1:80",

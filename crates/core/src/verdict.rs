@@ -67,7 +67,10 @@ pub fn judge<K: Ord>(facts: &Facts<'_, K>) -> Verdict {
             facts.group_missing && holds(Hold::Parked),
             Reason::GroupNotFound,
         ),
-        (holds(Hold::Parked), Reason::PartlyApplied),
+        (
+            holds(Hold::Parked) || holds(Hold::Immutable),
+            Reason::PartlyApplied,
+        ),
         (holds(Hold::LastServing), Reason::LastServing),
         (holds(Hold::WaitsForReplacement), Reason::Changing),
         (
@@ -80,7 +83,8 @@ pub fn judge<K: Ord>(facts: &Facts<'_, K>) -> Verdict {
         .find_map(|(applies, reason)| applies.then_some(reason))
         .unwrap_or(Reason::Converged);
     match reason {
-        Reason::PartlyApplied if facts.parked_again => Verdict {
+        // Time does not change it: somebody has to take the entry off the list, or write it as it is.
+        Reason::PartlyApplied if facts.parked_again || holds(Hold::Immutable) => Verdict {
             reason,
             outlook: Outlook::Stalled,
         },
@@ -138,6 +142,27 @@ mod tests {
             parked_again: false,
         };
         assert_eq!(judge(&facts), Reason::LastServing.into());
+    }
+
+    #[test]
+    fn an_entry_that_no_call_can_change_stalls_once_the_rest_is_done() {
+        let held = BTreeMap::from([(1, Hold::Immutable)]);
+        let mut facts = Facts {
+            held: &held,
+            nobody_wanted: false,
+            moving: false,
+            draining: false,
+            quota_reached: false,
+            group_missing: false,
+            parked_again: false,
+        };
+        let stalled = Verdict {
+            reason: Reason::PartlyApplied,
+            outlook: Outlook::Stalled,
+        };
+        assert_eq!(judge(&facts), stalled);
+        facts.moving = true;
+        assert_eq!(judge(&facts), Reason::Changing.into());
     }
 
     #[test]

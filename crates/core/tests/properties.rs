@@ -46,6 +46,7 @@ fn rows() -> impl Strategy<Value = BTreeMap<ServerKey, Row>> {
             kind: ServerKind::Ecs,
             weight: Some(weight),
             state,
+            remote_ip: None,
         });
     proptest::collection::btree_map((0..IDS).prop_map(key), row, 0..=IDS)
 }
@@ -55,6 +56,7 @@ fn desired() -> impl Strategy<Value = BTreeMap<ServerKey, Wish>> {
         |weight| Wish {
             kind: ServerKind::Ecs,
             weight,
+            remote_ip: None,
         },
     );
     proptest::collection::btree_map((0..IDS).prop_map(key), wish, 0..=IDS)
@@ -215,6 +217,7 @@ fn carried_out(world: &World, plan: &Plan, calls: usize) -> World {
                     kind: wish.kind,
                     weight,
                     state: State::Available,
+                    remote_ip: wish.remote_ip,
                 },
             );
         });

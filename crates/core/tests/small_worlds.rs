@@ -76,6 +76,7 @@ fn world(
                     kind: ServerKind::Ecs,
                     weight: Some(weight),
                     state,
+                    remote_ip: None,
                 },
             );
         }
@@ -86,6 +87,7 @@ fn world(
                 Wish {
                     kind: ServerKind::Ecs,
                     weight: None,
+                    remote_ip: None,
                 },
             );
         }

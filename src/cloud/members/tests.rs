@@ -256,7 +256,71 @@ fn member(id: &str, weight: Option<u8>) -> MemberChange {
         ip: Some("10.0.0.4".parse().unwrap()),
         port: Some(80),
         weight,
+        remote_ip: false,
     }
+}
+
+#[tokio::test]
+async fn an_address_outside_of_the_vpc_is_added_as_the_sdk_adds_it() {
+    let recorded: Value =
+        serde_json::from_str(include_str!("../../../tests/wire-vectors/alb.json")).unwrap();
+    let mut cases = recorded["cases"].as_array().unwrap().iter();
+    let case = cases.find(|case| case["id"] == "alb/AddServersToServerGroup/ip-remote");
+    let form = &case.unwrap()["request"]["form"];
+    let stub = Stub::start(|_, _| ok(&json!({"RequestId": "r", "JobId": "job-1"}))).await;
+    let address = |id: &str, remote_ip| MemberChange {
+        id: id.into(),
+        kind: ServerKind::Ip,
+        ip: None,
+        port: Some(443),
+        weight: None,
+        remote_ip,
+    };
+    let members = [address("10.0.0.5", true), address("10.0.0.6", false)];
+    let cloud = stub.cloud();
+    cloud
+        .add_members(Product::Alb, "sgp-1", &members, "t")
+        .await
+        .unwrap();
+    let added = &stub.asked()[0];
+    for name in [
+        "Servers.1.RemoteIpEnabled",
+        "Servers.1.ServerId",
+        "Servers.1.ServerType",
+        "Servers.1.Port",
+        "Servers.2.ServerId",
+        "Servers.2.ServerType",
+    ] {
+        assert_eq!(added.parameter(name), form[name].as_str(), "{name}");
+    }
+    let absent = added.parameter("Servers.2.RemoteIpEnabled");
+    assert_eq!(absent, None, "false is what its absence means");
+    // No other action has it.
+    cloud
+        .remove_members(Product::Alb, "sgp-1", &members, "t")
+        .await
+        .unwrap();
+    let removed = &stub.asked()[1];
+    assert_eq!(removed.parameter("Servers.1.RemoteIpEnabled"), None);
+}
+
+#[tokio::test]
+async fn where_an_address_is_may_be_written_in_several_ways_or_not_at_all() {
+    let stub = listed(|_| {
+        let rows = [json!(true), json!("False"), json!(null), json!("")].into_iter();
+        let rows = rows.enumerate().map(|(number, remote)| {
+            let mut row = row(&format!("10.0.0.{number}"));
+            row["RemoteIpEnabled"] = remote;
+            row
+        });
+        let mut rows: Vec<_> = rows.collect();
+        rows.push(row("10.0.0.9"));
+        page(&rows, None, 5)
+    })
+    .await;
+    let view = stub.cloud().members(Product::Alb, "sgp-1").await.unwrap();
+    let remote: Vec<_> = view.members.iter().map(|member| member.remote_ip).collect();
+    assert_eq!(remote, [Some(true), Some(false), None, None, None]);
 }
 
 #[tokio::test]

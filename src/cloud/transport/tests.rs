@@ -43,6 +43,7 @@ async fn change(cloud: &Cloud) -> Result<crate::cloud::Answer, Error> {
         ip: None,
         port: None,
         weight: None,
+        remote_ip: false,
     };
     cloud
         .add_members(Product::Gwlb, "sgp-1", &[member], "token-1")

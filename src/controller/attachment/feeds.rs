@@ -213,6 +213,7 @@ mod tests {
             kind: ServerKind::Ecs,
             weight: Some(weight),
             status,
+            remote_ip: None,
         }
     }
 

@@ -245,7 +245,10 @@ impl Step<ServerGroupMembership> for Add<'_> {
             .iter()
             .map(|key| {
                 let wish = &self.wishes[key];
-                change(key, wish.kind, wish.weight)
+                MemberChange {
+                    remote_ip: wish.remote_ip == Some(true),
+                    ..change(key, wish.kind, wish.weight)
+                }
             })
             .collect();
         cloud
@@ -494,12 +497,13 @@ fn refused_by_guard(group: &Group, violation: &Violation) -> Stop {
     )
 }
 
-/// The kind of a member in the newest view, else the one that its id tells.
+/// The kind of a member in the newest view, else the one that its id lets guess: a call that is repeated has to name members
+/// that have left meanwhile as it did before.
 fn kind_of(kinds: &BTreeMap<ServerKey, ServerKind>, key: &ServerKey) -> ServerKind {
     kinds
         .get(key)
         .copied()
-        .unwrap_or_else(|| ServerKind::told_by(&key.id))
+        .unwrap_or_else(|| ServerKind::guessed_by(&key.id))
 }
 
 /// One member as a call names it, with every field that identifies it.
@@ -516,5 +520,6 @@ fn change(key: &ServerKey, kind: ServerKind, weight: Option<u8>) -> MemberChange
         ip: key.ip,
         port: key.port,
         weight,
+        remote_ip: false,
     }
 }

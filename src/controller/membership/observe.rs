@@ -353,7 +353,7 @@ fn key(product: Product, member: &Member) -> ServerKey {
     )
 }
 
-/// The kind of a member; one that this version does not know is told by the id.
+/// The kind of a member; one that this version does not know is guessed by the id.
 fn kind(kind: &CloudKind, id: &str) -> ServerKind {
     match kind {
         CloudKind::Ecs => ServerKind::Ecs,
@@ -361,7 +361,7 @@ fn kind(kind: &CloudKind, id: &str) -> ServerKind {
         CloudKind::Eci => ServerKind::Eci,
         CloudKind::Ip => ServerKind::Ip,
         CloudKind::Fc => ServerKind::Fc,
-        CloudKind::Unknown(_) => ServerKind::told_by(id),
+        CloudKind::Unknown(_) => ServerKind::guessed_by(id),
     }
 }
 
@@ -377,6 +377,7 @@ fn row(member: &Member) -> Row {
             MemberStatus::Draining => State::Draining,
             MemberStatus::Replacing | MemberStatus::Unknown(_) => State::Other,
         },
+        remote_ip: member.remote_ip,
     }
 }
 

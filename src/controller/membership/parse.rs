@@ -148,14 +148,7 @@ pub const fn product(group: api::ServerGroupType) -> Product {
 }
 
 fn entry(product: Product, server: &Server) -> Result<Entry, String> {
-    let told = ServerKind::told_by(&server.id);
-    let kind = server.type_.map_or(told, kind);
-    if kind != told {
-        return Err(format!(
-            ".type: {kind:?} contradicts the id {:?}, which says {told:?}",
-            server.id
-        ));
-    }
+    let kind = kind_of(server)?;
     let ip = match &server.ip {
         Some(ip) => Some(
             ip.parse::<IpAddr>()
@@ -183,13 +176,49 @@ fn entry(product: Product, server: &Server) -> Result<Entry, String> {
         }
         None => None,
     };
+    let remote_ip = remote_ip(product, kind, server.remote_ip_enabled)?;
     Ok(Entry {
         id: server.id.clone(),
         kind,
         ip: ip.filter(|_| !matches!(kind, ServerKind::Ip | ServerKind::Fc)),
         port,
         weight,
+        remote_ip,
     })
+}
+
+/// Whether an address is outside of the VPC. Only addresses in ALB groups can be; false says nothing of any other server.
+fn remote_ip(
+    product: Product,
+    kind: ServerKind,
+    written: Option<bool>,
+) -> Result<Option<bool>, String> {
+    let can_be = product == Product::Alb && kind == ServerKind::Ip;
+    match written {
+        Some(true) if !can_be => {
+            Err(".remoteIpEnabled: is for addresses in ALB groups alone; leave it out".into())
+        }
+        written => Ok(written.filter(|_| can_be)),
+    }
+}
+
+/// The kind that the id tells. One from before 2017 does not tell, and then `type` does; it can only be an instance, because
+/// nothing else is that old.
+fn kind_of(server: &Server) -> Result<ServerKind, String> {
+    match (ServerKind::told_by(&server.id), server.type_.map(kind)) {
+        (Some(told), None) => Ok(told),
+        (Some(told), Some(written)) if told == written => Ok(told),
+        (None, Some(ServerKind::Ecs)) => Ok(ServerKind::Ecs),
+        (told, Some(written)) => Err(format!(
+            ".type: {written:?} contradicts the id {:?}, which is that of a server of type {:?}",
+            server.id,
+            told.unwrap_or(ServerKind::Ecs)
+        )),
+        (None, None) => Err(format!(
+            ".type: is missing, and the id {:?} does not tell what the server is; write Ecs for an instance",
+            server.id
+        )),
+    }
 }
 
 const fn kind(server: ServerType) -> ServerKind {
@@ -207,5 +236,95 @@ fn amount(written: &k8s_openapi::apimachinery::pkg::util::intstr::IntOrString) -
     match written {
         IntOrString::Int(count) => usize::try_from(*count).ok().map(Amount::Count),
         IntOrString::String(text) => text.parse().ok(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    fn parsed(product: &str, server: &Value) -> Result<Entry, String> {
+        let spec = json!({
+            "regionId": "cn-hangzhou", "serverGroup": {"type": product, "id": "g"}, "servers": [server],
+        });
+        let parsed = parse(&serde_json::from_value(spec).unwrap());
+        let parsed = parsed.map_err(|invalid| invalid.to_string())?;
+        Ok(parsed.entries.into_iter().next().unwrap())
+    }
+
+    #[test]
+    fn the_type_of_an_id_from_before_2017_is_asked_for() {
+        let old = |more: Value| {
+            let mut server = json!({"id": "AY140700000000000000", "port": 80});
+            let fields = more.as_object().unwrap().clone();
+            server.as_object_mut().unwrap().extend(fields);
+            parsed("NLB", &server)
+        };
+        assert_eq!(
+            old(json!({"type": "Ecs"})).unwrap().kind,
+            ServerKind::Ecs,
+            "no more than that is needed"
+        );
+        for (more, words) in [
+            (
+                json!({}),
+                "spec.servers[0].type: is missing, and the id \"AY140700000000000000\" does not tell",
+            ),
+            (json!({"type": "Eni"}), "Eni contradicts the id"),
+            (json!({"type": "Ip"}), "Ip contradicts the id"),
+        ] {
+            let problem = old(more).unwrap_err();
+            assert!(problem.contains(words), "{problem}");
+        }
+    }
+
+    #[test]
+    fn an_old_instance_under_an_address_is_told_apart_as_any_other() {
+        for id in ["AY140700000000000000", "i-1"] {
+            let server = json!({"id": id, "type": "Ecs", "ip": "10.0.0.9", "port": 80});
+            let entry = parsed("ALB", &server).unwrap();
+            assert_eq!(entry.key().to_string(), format!("{id}@10.0.0.9:80"));
+        }
+    }
+
+    #[test]
+    fn only_an_address_in_an_alb_group_is_outside_of_the_vpc() {
+        let remote = |product: &str, id: &str, written: Option<bool>| {
+            let mut server = json!({"id": id});
+            if product != "GWLB" {
+                server["port"] = json!(80);
+            }
+            if let Some(written) = written {
+                server["remoteIpEnabled"] = json!(written);
+            }
+            parsed(product, &server).map(|entry| entry.remote_ip)
+        };
+        for written in [Some(true), Some(false), None] {
+            assert_eq!(remote("ALB", "172.16.1.5", written), Ok(written));
+        }
+        for (product, id) in [
+            ("ALB", "i-1"),
+            ("NLB", "172.16.1.5"),
+            ("GWLB", "172.16.1.5"),
+            ("CLB", "eni-1"),
+        ] {
+            let problem = remote(product, id, Some(true)).unwrap_err();
+            assert!(
+                problem.starts_with("spec.servers[0].remoteIpEnabled: is for addresses in ALB"),
+                "{problem}"
+            );
+            assert_eq!(remote(product, id, Some(false)), Ok(None), "{product} {id}");
+        }
+    }
+
+    #[test]
+    fn where_an_address_is_does_not_tell_members_apart() {
+        let entry = |remote: bool| {
+            let server = json!({"id": "172.16.1.5", "port": 80, "remoteIpEnabled": remote});
+            parsed("ALB", &server).unwrap()
+        };
+        assert_eq!(entry(true).key(), entry(false).key());
     }
 }

@@ -18,7 +18,7 @@ pub enum AttachmentKey {
     },
     /// A CLB vServer group, which belongs to a load balancer.
     VServerGroup {
-        /// `lb-…`
+        /// `lb-…`, or from before 2017 `…-cn-hangzhou-dg-a01`.
         load_balancer: String,
         /// `rsp-…`
         id: String,
@@ -27,7 +27,7 @@ pub enum AttachmentKey {
     },
     /// The default group of a CLB load balancer.
     LoadBalancer {
-        /// `lb-…`
+        /// `lb-…`, or from before 2017 `…-cn-hangzhou-dg-a01`.
         id: String,
     },
 }
@@ -174,7 +174,9 @@ mod tests {
             "NLB/sgp-1:443",
             "GWLB/sgp-2",
             "CLB/lb-1/rsp-1:80",
+            "CLB/15200000001-cn-hangzhou-dg-a01/rsp-1:80",
             "LB/lb-2",
+            "LB/15200000001-cn-hangzhou-dg-a01",
         ] {
             let key: AttachmentKey = text.parse().unwrap();
             assert_eq!(key.to_string(), text);

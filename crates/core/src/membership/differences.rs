@@ -14,7 +14,13 @@ use crate::{
 pub(super) fn differences(world: &World, plan: &mut Plan) -> Vec<(ServerKey, Change)> {
     let mut changes = Vec::new();
     for (key, wish) in &world.desired {
-        changes.extend(way_in(world, key, wish).map(|change| (key.clone(), change)));
+        match way_in(world, key, wish) {
+            Some(change) => changes.push((key.clone(), change)),
+            None if is_fixed_otherwise(world, key, wish) => {
+                plan.held.insert(key.clone(), Hold::Immutable);
+            }
+            None => {}
+        }
     }
     let listed = |key: &&ServerKey| world.desired.contains_key(*key);
     for key in world.ledger.iter().filter(|key| !listed(key)) {
@@ -59,6 +65,14 @@ fn way_in(world: &World, key: &ServerKey, wish: &Wish) -> Option<Change> {
         }
         _ => None,
     }
+}
+
+/// Whether a listed server, which needs no change otherwise, differs in what no call changes in place. It stays as it is: to
+/// become what the list says it would have to leave first, and nobody serves in its place meanwhile.
+fn is_fixed_otherwise(world: &World, key: &ServerKey, wish: &Wish) -> bool {
+    let row = world.rows.get(key).filter(|row| !row.state.leaves());
+    let shown = row.and_then(|row| row.remote_ip);
+    matches!((wish.remote_ip, shown), (Some(wished), Some(shown)) if wished != shown)
 }
 
 /// How a server that is in the ledger and not listed leaves, unless it changes hands or is gone.

@@ -105,6 +105,7 @@ mod tests {
                 kind: ServerKind::Ecs,
                 weight: Some(weight),
                 state: State::Available,
+                remote_ip: None,
             });
             let rows: Rows = row.map(|row| (key(), row)).into_iter().collect();
             let view = View {
@@ -125,6 +126,7 @@ mod tests {
             let wish = Wish {
                 kind: ServerKind::Ecs,
                 weight: Some(weight),
+                remote_ip: None,
             };
             self.desired = BTreeMap::from([(key(), wish)]);
         }

@@ -25,6 +25,8 @@ pub struct Entry {
     pub port: Option<u16>,
     /// Absent: left as it is.
     pub weight: Option<Weight>,
+    /// Whether it is an address outside of the VPC, which is said when it is added; absent: not said, and never compared.
+    pub remote_ip: Option<bool>,
 }
 
 /// A list that means the same member twice, or does not say which member it means.
@@ -118,6 +120,7 @@ pub fn resolve(
                     Wish {
                         kind: entry.kind,
                         weight: entry.weight,
+                        remote_ip: entry.remote_ip,
                     },
                 );
             }

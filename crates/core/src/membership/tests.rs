@@ -39,6 +39,7 @@ fn row(word: &str) -> (ServerKey, Row) {
             kind: ServerKind::Ecs,
             weight: weight.or(Some(100)),
             state,
+            remote_ip: None,
         },
     )
 }
@@ -114,6 +115,7 @@ fn world(text: &str) -> World {
                         Wish {
                             kind: ServerKind::Ecs,
                             weight,
+                            remote_ip: None,
                         },
                     );
                 }
@@ -710,6 +712,32 @@ fn counts_tell_how_far_it_is() {
 }
 
 #[test]
+fn a_member_that_differs_in_what_no_call_changes_stays_and_is_held() {
+    let a = key("a");
+    for (wished, shown, differs) in [
+        (Some(true), Some(false), true),
+        (Some(false), Some(true), true),
+        (Some(true), Some(true), false),
+        (None, Some(true), false),
+        (Some(true), None, false),
+    ] {
+        let mut world = world("want a=50 b; have a=50 b; own a b");
+        world.desired.get_mut(&a).unwrap().remote_ip = wished;
+        world.rows.get_mut(&a).unwrap().remote_ip = shown;
+        let held = BTreeMap::from([(a.clone(), Hold::Immutable)]);
+        let expected = if differs { held } else { BTreeMap::new() };
+        let planned = plan(&world);
+        assert!(planned.is_empty(), "{wished:?} {shown:?}: {planned:?}");
+        assert_eq!(planned.held, expected, "{wished:?} {shown:?}");
+        // What can be changed is changed all the same.
+        world.rows.get_mut(&a).unwrap().weight = Some(7);
+        let planned = plan(&world);
+        assert_eq!(planned.reweigh, BTreeMap::from([(a.clone(), 50)]));
+        assert!(planned.held.is_empty(), "{:?}", planned.held);
+    }
+}
+
+#[test]
 fn a_full_ledger_takes_nobody_in_and_says_so() {
     let mut world = world("want a b; have b");
     let known = (1..LEDGER_MAX).map(|number| key(&format!("i-{number}")));
@@ -722,6 +750,7 @@ fn a_full_ledger_takes_nobody_in_and_says_so() {
         let wish = Wish {
             kind: ServerKind::Ecs,
             weight: None,
+            remote_ip: None,
         };
         (key.clone(), wish)
     }));
@@ -742,11 +771,12 @@ mod resolving {
     fn entry(text: &str) -> Entry {
         let key = key(text);
         Entry {
-            kind: ServerKind::told_by(&key.id),
+            kind: ServerKind::guessed_by(&key.id),
             id: key.id,
             ip: key.ip,
             port: key.port,
             weight: None,
+            remote_ip: None,
         }
     }
 
@@ -881,6 +911,7 @@ fn a_member_is_unfinished_until_it_is_there_as_listed_or_gone() {
         let wish = wanted.map(|weight| Wish {
             kind: ServerKind::Ecs,
             weight,
+            remote_ip: None,
         });
         let row = present.map(|word| row(word).1);
         is_unfinished(wish.as_ref(), row.as_ref(), goes, drains)
