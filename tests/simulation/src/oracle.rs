@@ -425,8 +425,14 @@ impl Oracles {
                 let status_changed =
                     before.map(|before| &before["status"]) != after.map(|after| &after["status"]);
                 if change.by.starts_with("replica") && status_changed {
-                    self.moved = now;
-                    self.moved_by = format!("the status of {}", change.name);
+                    // What was refused is tried again for as long as it is refused (S8).
+                    match before.is_some_and(has_parked) && after.is_some_and(has_parked) {
+                        true => self.excuse("what was refused was tried again"),
+                        false => {
+                            self.moved = now;
+                            self.moved_by = format!("the status of {}", change.name);
+                        }
+                    }
                 }
                 match after {
                     Some(after) => {
@@ -498,4 +504,10 @@ impl Oracles {
             _ => {}
         }
     }
+}
+
+/// Whether the status of an object has entries that the cloud refused.
+fn has_parked(object: &Value) -> bool {
+    let parked = object["status"]["parked"].as_array();
+    parked.is_some_and(|parked| !parked.is_empty())
 }
