@@ -64,6 +64,8 @@ pub struct Wording {
     pub preposition: &'static str,
     /// The event that marks it.
     pub event: Change,
+    /// Added at the end, where people may expect more of it than it does.
+    pub remark: &'static str,
 }
 
 /// The entries by which a plan changes the ledger without a call.
@@ -198,6 +200,7 @@ pub async fn act<M: Managed>(
         counted(names.len(), noun),
         target.id
     );
+    message.push_str(wording.remark);
     if let Some(failure) = &pass.memory.last_failure {
         message.push_str(" (before: ");
         message.push_str(failure);
@@ -260,7 +263,9 @@ pub async fn tell_accepted<M: Managed>(
         let count = counted(done.accepted.len(), wording.noun);
         let (past, preposition) = (wording.done, wording.preposition);
         let named = first_of(&done.accepted, NAMED);
-        let note = format!("{past} {count} {preposition} {group} (request {request}): {named}");
+        let remark = wording.remark;
+        let note =
+            format!("{past} {count} {preposition} {group} (request {request}): {named}{remark}");
         events::publish(pass, wording.event, note).await;
     }
 }

@@ -13,7 +13,7 @@ mod release;
 use std::{collections::BTreeSet, sync::Arc};
 
 use server_group_core::{
-    attachment::{AttachmentKey, Plan, plan},
+    attachment::{AttachmentKey, Family, Plan, World, plan},
     claim::Claimant,
     reason::{Hold, Reason},
     verdict::Facts,
@@ -25,7 +25,7 @@ use super::{
     ended::{Ended, Judged},
     left::REMOVE_LATER,
     pass::Pass,
-    report::{Counts, Seen, plain_message},
+    report::{Counts, Seen, first_of, plain_message},
     shown_plan,
     sight::Sight,
     stop::Stop,
@@ -221,6 +221,7 @@ impl Pipeline for ScalingGroupAttachment {
             Reason::GroupNotFound => {
                 format!("{}; check its id and spec.regionId", pass.parked_entries())
             }
+            Reason::Converged => converged(&view.world),
             reason => plain_message(reason).into(),
         };
         Judged { verdict, message }
@@ -242,4 +243,20 @@ impl Pipeline for ScalingGroupAttachment {
     ) -> Result<Applied, Stop> {
         apply::apply(pass, group, wishes, &view.sight, planned).await
     }
+}
+
+/// Says what is left alone because the spec has no list for it any more: a value that got lost looks like that too.
+fn converged(world: &World) -> String {
+    let plain = plain_message(Reason::Converged);
+    let unspoken_of: Vec<_> = world.unspoken_of().collect();
+    let (Some(first), named) = (unspoken_of.first(), first_of(&unspoken_of, 3)) else {
+        return plain.into();
+    };
+    let field = match first.family() {
+        Family::LoadBalancers => "spec.loadBalancers",
+        Family::ServerGroups | Family::VServerGroups => "spec.serverGroups",
+    };
+    format!(
+        "{plain}; {field} has no value, so what it listed before is left as it is, and not looked after: {named}"
+    )
 }

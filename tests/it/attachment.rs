@@ -10,7 +10,7 @@ use server_group_sim::{
 
 use crate::{
     kinds::Kind,
-    stage::{Stage, calls, condition, events, instance, message, operation, timing, told},
+    stage::{Stage, calls, condition, events, instance, merge, message, operation, timing, told},
 };
 
 type Attachment = ScalingGroupAttachment;
@@ -418,6 +418,12 @@ async fn a_changed_weight_is_detached_and_attached_again() {
         )
         .await;
     stage.reason::<Attachment>("web", "Converged").await;
+    told(
+        &stage,
+        "Attached",
+        "instances that are in the group already keep theirs",
+    )
+    .await;
     let world = stage.simulator.world();
     let weights: Vec<_> = world.scaling_groups["asg-web"]
         .attachments
@@ -429,6 +435,29 @@ async fn a_changed_weight_is_detached_and_attached_again() {
         world.activities.is_empty(),
         "the detach of a weight that changes is never forced"
     );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_list_that_lost_its_value_is_told_as_no_opinion() {
+    let stage = stage("no-opinion").await;
+    let nothing = json!({"loadBalancers": []});
+    stage
+        .attachment("web", "asg-web", &[alb(0, 50)], nothing.clone())
+        .await;
+    stage.reason::<Attachment>("web", "Converged").await;
+    let mut spec = json!({"scalingGroupId": "asg-web"});
+    merge(&mut spec, nothing);
+    let applied: Attachment = stage.apply("web", &spec).await;
+    let generation = applied.metadata.generation;
+    let web: Attachment = stage
+        .until("looked at", "web", |web: &Attachment| {
+            let status = web.status.as_ref();
+            status.is_some_and(|status| Some(status.observed_generation) == generation)
+        })
+        .await;
+    let words = message(&web);
+    assert!(words.contains("spec.serverGroups has no value"), "{words}");
+    assert!(words.ends_with("ALB/sgp-alb0:80"), "{words}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -66,7 +66,7 @@ pub struct World {
     pub parked: BTreeSet<AttachmentKey>,
     /// Attachments that came back after we detached them, again and again (S8).
     pub contended: BTreeSet<AttachmentKey>,
-    /// Families that the spec has a list for; it has no opinion about the others.
+    /// Families that the spec has a list for; it has no opinion about the others ([`World::unspoken_of`]).
     pub spoken_of: BTreeSet<Family>,
     /// Attachments that no live object claims, and what is known of them; empty unless the list is the whole truth
     /// (S7).
@@ -245,6 +245,12 @@ impl World {
             Purpose::Converge => self.ledger.holds(key),
             Purpose::Release => self.ledger.registered.contains(key),
         }
+    }
+
+    /// Entries of the ledger that the object looked after before its spec lost the list of their family.
+    pub fn unspoken_of(&self) -> impl Iterator<Item = &AttachmentKey> {
+        let unspoken_of = |key: &&AttachmentKey| !self.spoken_of.contains(&key.family());
+        self.ledger.iter().filter(unspoken_of)
     }
 
     /// Whether the spec says anything about `key`: a release is about everything.

@@ -132,9 +132,14 @@ async fn swap(
         Some((key, weight))
     });
     let weights = weights.collect();
-    attach_family(pass, group, target, family, &weights, applied).await?;
+    let how = (family, KEPT_WEIGHTS);
+    attach_family(pass, group, target, how, &weights, applied).await?;
     Ok(())
 }
+
+/// ESS gives a weight to instances that join, and to no others.
+const KEPT_WEIGHTS: &str =
+    "; it gets another weight, and instances that are in the group already keep theirs";
 
 /// Makes attachments that are in the ledger, and adds those that the cloud accepted to `accepted`.
 async fn attach(
@@ -146,7 +151,8 @@ async fn attach(
     accepted: &mut BTreeSet<AttachmentKey>,
 ) -> Result<(), Stop> {
     for family in Family::ALL {
-        accepted.append(&mut attach_family(pass, group, target, family, weights, applied).await?);
+        let how = (family, "");
+        accepted.append(&mut attach_family(pass, group, target, how, weights, applied).await?);
     }
     Ok(())
 }
@@ -156,7 +162,7 @@ async fn attach_family(
     pass: &mut Pass<'_, ScalingGroupAttachment>,
     group: &Group,
     target: Target<'_>,
-    family: Family,
+    (family, remark): (Family, &'static str),
     weights: &BTreeMap<AttachmentKey, Option<Weight>>,
     applied: &mut Applied,
 ) -> Result<BTreeSet<AttachmentKey>, Stop> {
@@ -172,6 +178,7 @@ async fn attach_family(
         noun: noun(family),
         preposition: "to",
         event: Change::Attached,
+        remark,
     };
     let names = of_family(family, weights.keys());
     act(pass, &mut attach, names, wording, target, applied).await
@@ -199,7 +206,15 @@ async fn undo(
         force,
         undoing,
     };
-    let (names, wording) = (of_family(family, names), detaching(family));
+    let remark = match undoing {
+        Undoing::Swap => KEPT_WEIGHTS,
+        Undoing::Detach | Undoing::Leave => "",
+    };
+    let wording = Wording {
+        remark,
+        ..detaching(family)
+    };
+    let names = of_family(family, names);
     act(pass, &mut undo, names, wording, target, applied).await
 }
 
@@ -224,6 +239,7 @@ pub(super) const fn detaching(family: Family) -> Wording {
         noun: noun(family),
         preposition: "from",
         event: Change::Detached,
+        remark: "",
     }
 }
 

@@ -151,6 +151,7 @@ const ADDING: Wording = Wording {
     noun: "server",
     preposition: "to",
     event: Change::Added,
+    remark: "",
 };
 const REWEIGHING: Wording = Wording {
     doing: "reweighing",
@@ -158,6 +159,7 @@ const REWEIGHING: Wording = Wording {
     noun: "server",
     preposition: "in",
     event: Change::Reweighed,
+    remark: "",
 };
 const DRAINING: Wording = Wording {
     doing: "sending nothing more to",
@@ -165,6 +167,7 @@ const DRAINING: Wording = Wording {
     noun: "server",
     preposition: "in",
     event: Change::Drained,
+    remark: "",
 };
 const REMOVING: Wording = Wording {
     doing: "removing",
@@ -172,6 +175,7 @@ const REMOVING: Wording = Wording {
     noun: "server",
     preposition: "from",
     event: Change::Removed,
+    remark: "",
 };
 
 /// How an action on members behaves.
