@@ -132,6 +132,10 @@ impl Pipeline for ScalingGroupAttachment {
         there.chain(&planned.adopt).cloned().collect()
     }
 
+    fn missing(planned: &Plan) -> Vec<AttachmentKey> {
+        planned.attach.keys().cloned().collect()
+    }
+
     fn claimants(pass: &Pass<'_, Self>) -> Vec<Claimant<AttachmentKey>> {
         let others = pass.neighbours();
         let claims = |other: &Arc<_>| claims::claimant(pass.ctx, other);

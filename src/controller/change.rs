@@ -19,6 +19,8 @@ pub enum Change {
     Adopted,
     /// The cloud had drifted from the spec, which nobody had changed, and was put right.
     Repaired,
+    /// Somebody takes away again and again what is listed, and it is put back each time.
+    Fought,
     /// Differences are left alone that only a person can resolve.
     Held,
     /// An older object claims the same.
@@ -56,6 +58,7 @@ impl Change {
             Self::Detached => "Detached",
             Self::Adopted => "Adopted",
             Self::Repaired => "Repaired",
+            Self::Fought => "Fought",
             Self::Held => "Held",
             Self::Conflict => "Conflict",
             Self::PlanChanged => "PlanChanged",
@@ -80,6 +83,7 @@ impl Change {
             | Self::Left
             | Self::NotUnderstood
             | Self::PlanChanged
+            | Self::Fought
             | Self::Held
             | Self::Conflict
             | Self::Unreadable => "Warning",

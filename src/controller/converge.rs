@@ -93,6 +93,9 @@ pub trait Pipeline: Managed {
     /// The entries that are listed, were found there, and are no other object's.
     fn found(view: &Self::View, planned: &Self::Plan) -> BTreeSet<Self::Key>;
 
+    /// The entries that are to be put there.
+    fn missing(planned: &Self::Plan) -> Vec<Self::Key>;
+
     /// The other objects on the group, with their claims as far as they can be told without a look.
     fn claimants(pass: &Pass<'_, Self>) -> Vec<Claimant<Self::Key>>;
 
@@ -158,7 +161,8 @@ pub async fn converge<M: Pipeline>(pass: &mut Pass<'_, M>) -> Result<Ended, Stop
     };
     let mut remark = M::sight(&view).remark.clone();
     let ended = act_on(pass, &group, &wishes, &view, &mut remark).await;
-    with_remark(ended, remark.as_deref())
+    let ended = with_remark(ended, remark.as_deref());
+    ended.map(|ended| pass.names_what_is_fought_over(ended))
 }
 
 /// Runs the pipeline from planning to verifying. `remark` becomes the remark of the last look.
@@ -194,6 +198,7 @@ async fn act_on<M: Pipeline>(
     let totals = shown.totals;
     if rested && totals.add + totals.remove + totals.update > 0 {
         pass.ctx.metrics().drift.one([M::KIND.name()]);
+        pass.found_missing(M::missing(&planned));
     }
     pass.take_over_if_asked(|| M::found(view, &planned));
     let mut applied = M::apply(pass, group, wishes, view, &planned).await?;

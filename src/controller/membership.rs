@@ -143,6 +143,10 @@ impl Pipeline for ServerGroupMembership {
         there.chain(&planned.adopt).cloned().collect()
     }
 
+    fn missing(planned: &Plan) -> Vec<ServerKey> {
+        planned.add.keys().cloned().collect()
+    }
+
     fn claimants(pass: &Pass<'_, Self>) -> Vec<Claimant<ServerKey>> {
         let others = pass.neighbours();
         let claims = |other: &Arc<_>| claims::claimant(pass.ctx, other, &Rows::new());

@@ -15,6 +15,7 @@ use server_group_core::{
     blocked::Blocked,
     contention::{Returns, Strangers},
     gone::Missing,
+    losses::Losses,
     parking::Parking,
     refusal::Trials,
     settle::Absences,
@@ -52,6 +53,8 @@ pub struct Memory<K> {
     pub blocked: Blocked,
     /// Entries that we removed lately, and how often each came back.
     pub returns: Returns<K>,
+    /// When entries were lost that nobody here had removed.
+    pub losses: Losses<K>,
     /// Since when each stranger is one.
     pub strangers: Strangers<K>,
     /// Entries that change hands and wait for another object.
@@ -91,6 +94,7 @@ impl<K> Default for Memory<K> {
             not_ours: BTreeMap::new(),
             blocked: Blocked::default(),
             returns: Returns::default(),
+            losses: Losses::default(),
             strangers: Strangers::default(),
             changes_hands: WaitingSince::default(),
             calls_of_others: WaitingSince::default(),

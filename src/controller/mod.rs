@@ -21,6 +21,7 @@ pub mod converge;
 pub mod dispatch;
 pub mod ended;
 pub mod events;
+pub mod fight;
 pub mod following;
 pub mod fresh;
 pub mod freshness;

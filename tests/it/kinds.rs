@@ -51,6 +51,8 @@ pub trait Kind:
     fn contradiction(stage: &Stage, name: &str) -> impl Future<Output = Self>;
     /// Puts an entry there behind the operator's back.
     fn put(stage: &Stage, entry: usize);
+    /// Takes an entry away behind the operator's back.
+    fn take(stage: &Stage, entry: usize);
     /// Entries that are there.
     fn present(stage: &Stage) -> Vec<usize>;
 
@@ -130,6 +132,11 @@ impl Kind for ServerGroupMembership {
         world.put_member("rsp-web", &instance(entry), "", 80, 100);
     }
 
+    fn take(stage: &Stage, entry: usize) {
+        let mut world = stage.simulator.world();
+        world.delete_member("rsp-web", &instance(entry));
+    }
+
     fn present(stage: &Stage) -> Vec<usize> {
         let world = stage.simulator.world();
         let ids = world.groups["rsp-web"].ids();
@@ -177,6 +184,13 @@ impl Kind for ScalingGroupAttachment {
     fn put(stage: &Stage, entry: usize) {
         let mut world = stage.simulator.world();
         world.attach("asg-web", "GWLB", &server_group(entry), None, None);
+    }
+
+    fn take(stage: &Stage, entry: usize) {
+        let mut world = stage.simulator.world();
+        let group = world.scaling_groups.get_mut("asg-web").unwrap();
+        let taken = server_group(entry);
+        group.attachments.retain(|had| had.group != taken);
     }
 
     fn present(stage: &Stage) -> Vec<usize> {

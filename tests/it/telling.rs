@@ -1,12 +1,14 @@
 //! What people are told when an object cannot go on, goes on again, or goes and leaves something: for both kinds.
 
+use std::time::Duration;
+
 use serde_json::{Value, json};
 use server_group_operator::api::{ScalingGroupAttachment, ServerGroupMembership};
 use server_group_sim::world::Product;
 
 use crate::{
     kinds::Kind,
-    stage::{Stage, instance, instances, message, told},
+    stage::{Stage, instance, instances, message, timing, told},
 };
 
 type Membership = ServerGroupMembership;
@@ -213,4 +215,45 @@ async fn a_blocked_deletion_names_the_way_out_and_answers_a_value_that_lets_noth
     )
     .await;
     assert_eq!(stage.simulator.world().serving("rsp-web"), 2);
+}
+
+/// Somebody takes an entry away three times; each time it is put back.
+async fn a_fight_is_named<K: Kind>(name: &str) {
+    let mut stage = Stage::without_operator(name).await;
+    K::prepare(&stage);
+    let mut timing = timing();
+    timing.return_window = Duration::from_mins(10);
+    stage.start_with(stage.operator_client(), timing);
+    K::list(&stage, "web", 0..2, soon()).await;
+    let web: K = stage.reason("web", "Converged").await;
+    assert!(!message(&web).contains("somebody"), "{}", message(&web));
+    for times in 1..=3 {
+        let adds = stage.simulator.world().calls(K::ADDS);
+        K::take(&stage, 1);
+        stage
+            .eventually("put back", async || {
+                (stage.simulator.world().calls(K::ADDS) > adds).then_some(())
+            })
+            .await;
+        let web: K = stage.reason("web", "Converged").await;
+        assert_eq!(
+            message(&web).contains("somebody took these away 3 times"),
+            times == 3
+        );
+    }
+    let fought = told(&stage, "Fought", "ActionTrail").await;
+    assert!(
+        fought.len() == 1 && !fought[0].contains("0000"),
+        "{fought:?}"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_member_that_is_taken_out_three_times_is_named_though_it_serves() {
+    a_fight_is_named::<Membership>("telling-fight").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_attachment_that_is_undone_three_times_is_named_though_it_is_there() {
+    a_fight_is_named::<Attachment>("telling-fight-ess").await;
 }

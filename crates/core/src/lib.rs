@@ -19,6 +19,7 @@ pub mod gone;
 pub mod grant;
 mod guard;
 pub mod ledger;
+pub mod losses;
 pub mod membership;
 pub mod parking;
 pub mod product;
