@@ -202,6 +202,10 @@ async fn act_on<M: Pipeline>(
     }
     pass.take_over_if_asked(|| M::found(view, &planned));
     let mut applied = M::apply(pass, group, wishes, view, &planned).await?;
+    if !pass.record.ledger.registered.is_empty() {
+        // It may have come over from another object, or been taken over, without a call: the next write says so.
+        pass.hold_by_finalizer().await?;
+    }
     if rested && applied.accepted > 0 {
         pass.tell_repaired(&applied);
     }
