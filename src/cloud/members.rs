@@ -71,6 +71,8 @@ pub struct Member {
     pub id: String,
     /// Its address, where the product tells.
     pub ip: Option<IpAddr>,
+    /// The same as the product writes it.
+    pub written_ip: Option<String>,
     /// Its port, where members have one.
     pub port: Option<u16>,
     /// Its kind.
@@ -105,8 +107,8 @@ pub struct MemberChange {
     pub id: String,
     /// Its kind.
     pub kind: ServerKind,
-    /// The address of the ENI or ECI that is meant.
-    pub ip: Option<IpAddr>,
+    /// The address of the ENI or ECI that is meant, as the product writes it.
+    pub ip: Option<String>,
     /// Absent where the product fixes it.
     pub port: Option<u16>,
     /// Absent: the product's default.
@@ -515,8 +517,8 @@ fn backend_servers(members: &[MemberChange]) -> String {
         .iter()
         .map(|member| {
             let mut row = json!({"ServerId": member.id, "Type": member.kind.capitalised().to_ascii_lowercase()});
-            if let Some(ip) = member.ip {
-                row["ServerIp"] = json!(ip.to_string());
+            if let Some(ip) = &member.ip {
+                row["ServerIp"] = json!(ip);
             }
             if let Some(port) = member.port {
                 row["Port"] = json!(port.to_string());
@@ -538,7 +540,7 @@ struct Row {
     server_group_id: Option<String>,
     server_id: String,
     #[serde(default, deserialize_with = "address")]
-    server_ip: Option<IpAddr>,
+    server_ip: Option<Address>,
     #[serde(alias = "Type")]
     server_type: Option<String>,
     #[serde(default, deserialize_with = "number")]
@@ -577,7 +579,8 @@ impl Row {
                 .status
                 .map_or(MemberStatus::Available, MemberStatus::from),
             id: self.server_id,
-            ip: self.server_ip,
+            ip: self.server_ip.as_ref().map(|address| address.ip),
+            written_ip: self.server_ip.map(|address| address.written),
             port: self.port,
             weight: self.weight,
             remote_ip: self.remote_ip_enabled,
@@ -594,14 +597,20 @@ fn flag<'de, D: serde::Deserializer<'de>>(value: D) -> Result<Option<bool>, D::E
     })
 }
 
-fn address<'de, D: serde::Deserializer<'de>>(value: D) -> Result<Option<IpAddr>, D::Error> {
-    let written = text(value)?;
-    written
-        .map(|ip| {
-            ip.parse()
-                .map_err(|_| serde::de::Error::custom("an address is none"))
-        })
-        .transpose()
+/// An address, and how it is written.
+struct Address {
+    ip: IpAddr,
+    written: String,
+}
+
+fn address<'de, D: serde::Deserializer<'de>>(value: D) -> Result<Option<Address>, D::Error> {
+    let Some(written) = text(value)? else {
+        return Ok(None);
+    };
+    let ip = written
+        .parse()
+        .map_err(|_| serde::de::Error::custom("an address is none"))?;
+    Ok(Some(Address { ip, written }))
 }
 
 /// The key that tells one row of a list from another.

@@ -90,7 +90,7 @@ fn member(number: usize, weight: Option<u8>) -> MemberChange {
     MemberChange {
         id: format!("eni-{number}"),
         kind: ServerKind::Eni,
-        ip: Some("10.0.0.1".parse().unwrap()),
+        ip: Some("10.0.0.1".to_owned()),
         port: Some(80),
         weight,
         remote_ip: false,

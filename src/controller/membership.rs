@@ -7,6 +7,7 @@ mod foreigners;
 mod group;
 mod job;
 mod managed;
+mod named;
 mod observe;
 pub mod parse;
 mod scaling_groups;

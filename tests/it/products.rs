@@ -194,6 +194,47 @@ async fn an_address_is_outside_of_the_vpc_if_it_was_added_so_and_stays_what_it_i
     assert_eq!(stage.simulator.world().violations().count(), 0);
 }
 
+/// The list of the cloud has an address in its long form.
+async fn leaves_as_the_list_spells_it(name: &str, product: Product) {
+    const LONG: &str = "2001:0db8:0:0:0:0:0:1";
+    let (stage, group) = stage(name, product).await;
+    {
+        let mut world = stage.simulator.world();
+        "Ip".clone_into(&mut world.groups.get_mut(group).unwrap().kind);
+        world.put_member(group, LONG, LONG, 80, 100);
+    }
+    let (stays, leaves) = (
+        json!({"id": "10.0.0.1", "port": 80}),
+        json!({"id": "2001:db8::1", "port": 80}),
+    );
+    stage
+        .membership("x", group, &[stays.clone(), leaves], json!({}))
+        .await;
+    let x: Membership = stage.reason("x", "Converged").await;
+    assert_eq!(
+        x.status.unwrap().ledger.unwrap().adopted,
+        ["[2001:db8::1]:80"]
+    );
+    stage.membership("x", group, &[stays], json!({})).await;
+    stage.reason::<Membership>("x", "Converged").await;
+    let world = stage.simulator.world();
+    assert_eq!(
+        world.groups[group].ids(),
+        ["10.0.0.1"].map(String::from).into()
+    );
+    assert_eq!(world.violations().count(), 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_alb_address_in_another_spelling_is_one_member_and_leaves_as_the_list_spells_it() {
+    leaves_as_the_list_spells_it("spelled-alb", Product::Alb).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_nlb_address_in_another_spelling_is_one_member_and_leaves_as_the_list_spells_it() {
+    leaves_as_the_list_spells_it("spelled-nlb", Product::Nlb).await;
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn an_alb_group_of_addresses_and_one_of_functions() {
     let (stage, group) = stage("addresses", Product::Alb).await;

@@ -253,7 +253,7 @@ fn member(id: &str, weight: Option<u8>) -> MemberChange {
     MemberChange {
         id: id.into(),
         kind: ServerKind::Eni,
-        ip: Some("10.0.0.4".parse().unwrap()),
+        ip: Some("10.0.0.4".to_owned()),
         port: Some(80),
         weight,
         remote_ip: false,

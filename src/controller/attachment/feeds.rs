@@ -213,6 +213,7 @@ mod tests {
             kind: ServerKind::Ecs,
             weight: Some(weight),
             status,
+            written_ip: None,
             remote_ip: None,
         }
     }

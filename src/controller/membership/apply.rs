@@ -5,12 +5,12 @@ use std::collections::{BTreeMap, BTreeSet};
 use server_group_core::{
     claim::{Owner, owner},
     membership::{
-        Plan, Wish, World,
+        Plan, Wish,
         guard::{self, Violation},
         plan,
     },
     reason::Reason,
-    server::{Rows, ServerKey, ServerKind, Weight},
+    server::{Rows, ServerKey, Weight},
 };
 
 use super::{
@@ -26,7 +26,8 @@ use super::{
     },
     claims::claimant,
     group::Group,
-    observe::observe,
+    named::{Named, change},
+    observe::{Observed, observe},
     parse::Parsed,
 };
 use crate::{
@@ -61,7 +62,7 @@ pub(super) async fn apply(
         parsed,
         full: applied.quota_reached.is_some(),
         weights: planned.reweigh.clone(),
-        kinds: BTreeMap::new(),
+        named: Named::default(),
     };
     let names = planned.reweigh.keys().cloned().collect();
     act(pass, &mut reweigh, names, REWEIGHING, target, &mut applied).await?;
@@ -80,7 +81,7 @@ pub(super) async fn apply(
         group,
         parsed,
         full,
-        kinds: BTreeMap::new(),
+        named: Named::default(),
     };
     let names = removals.into_iter().collect();
     act(pass, &mut remove, names, REMOVING, target, &mut applied).await?;
@@ -129,7 +130,7 @@ async fn drain(
         group,
         parsed,
         full: applied.quota_reached.is_some(),
-        kinds: BTreeMap::new(),
+        named: Named::default(),
     };
     let names: Vec<_> = drains.into_keys().collect();
     let sent = act(pass, &mut drain, names.clone(), DRAINING, target, applied).await?;
@@ -267,8 +268,7 @@ struct Remove<'g> {
     parsed: &'g Parsed,
     /// Whether a quota refused an addition in this pass.
     full: bool,
-    /// The kind of each member in the newest view; a removal has to repeat it.
-    kinds: BTreeMap<ServerKey, ServerKind>,
+    named: Named,
 }
 
 impl Step<ServerGroupMembership> for Remove<'_> {
@@ -308,15 +308,15 @@ impl Step<ServerGroupMembership> for Remove<'_> {
         mut batch: Vec<ServerKey>,
         repeating: bool,
     ) -> Result<Vec<ServerKey>, Stop> {
-        let world = look_again(pass, self.group, self.parsed, self.full).await?;
+        let observed = look_again(pass, self.group, self.parsed, self.full).await?;
+        self.named.learn(&observed);
+        let world = observed.world;
         let allowed = plan(&world).remove;
         let left = |key: &ServerKey| world.rows.get(key).is_none_or(|row| row.state.leaves());
         batch.retain(|key| allowed.contains(key) || (repeating && left(key)));
         let present: Vec<_> = batch.iter().filter(|key| !left(key)).cloned().collect();
         guard::removal(&world, &present)
             .map_err(|violation| refused_by_guard(self.group, &violation))?;
-        self.kinds
-            .extend(world.rows.iter().map(|(key, row)| (key.clone(), row.kind)));
         Ok(batch)
     }
 
@@ -328,7 +328,7 @@ impl Step<ServerGroupMembership> for Remove<'_> {
     ) -> Result<Answer, cloud::Error> {
         let members: Vec<_> = batch
             .iter()
-            .map(|key| change(key, kind_of(&self.kinds, key), None))
+            .map(|key| self.named.change(key, None))
             .collect();
         cloud
             .remove_members(self.group.product, &self.group.id, &members, token)
@@ -342,8 +342,7 @@ struct Drain<'g> {
     parsed: &'g Parsed,
     /// Whether a quota refused an addition in this pass.
     full: bool,
-    /// The kind of each member in the newest view.
-    kinds: BTreeMap<ServerKey, ServerKind>,
+    named: Named,
 }
 
 impl Step<ServerGroupMembership> for Drain<'_> {
@@ -365,15 +364,15 @@ impl Step<ServerGroupMembership> for Drain<'_> {
         mut batch: Vec<ServerKey>,
         repeating: bool,
     ) -> Result<Vec<ServerKey>, Stop> {
-        let world = look_again(pass, self.group, self.parsed, self.full).await?;
+        let observed = look_again(pass, self.group, self.parsed, self.full).await?;
+        self.named.learn(&observed);
+        let world = observed.world;
         let allowed = plan(&world).drain;
         let silent = |key: &ServerKey| world.rows.get(key).is_none_or(|row| row.weight == Some(0));
         batch.retain(|key| allowed.contains_key(key) || (repeating && silent(key)));
         let serving: Vec<_> = batch.iter().filter(|key| !silent(key)).cloned().collect();
         guard::drain(&world, &serving)
             .map_err(|violation| refused_by_guard(self.group, &violation))?;
-        self.kinds
-            .extend(world.rows.iter().map(|(key, row)| (key.clone(), row.kind)));
         Ok(batch)
     }
 
@@ -383,7 +382,7 @@ impl Step<ServerGroupMembership> for Drain<'_> {
         batch: &[ServerKey],
         token: &str,
     ) -> Result<Answer, cloud::Error> {
-        set_weights(&cloud, self.group, &self.kinds, batch, |_| Some(0), token).await
+        set_weights(&cloud, self.group, &self.named, batch, |_| Some(0), token).await
     }
 }
 
@@ -394,8 +393,7 @@ struct Reweigh<'g> {
     /// Whether a quota refused an addition in this pass.
     full: bool,
     weights: BTreeMap<ServerKey, Weight>,
-    /// The kind of each member in the newest view.
-    kinds: BTreeMap<ServerKey, ServerKind>,
+    named: Named,
 }
 
 impl Step<ServerGroupMembership> for Reweigh<'_> {
@@ -418,7 +416,9 @@ impl Step<ServerGroupMembership> for Reweigh<'_> {
         mut batch: Vec<ServerKey>,
         _repeating: bool,
     ) -> Result<Vec<ServerKey>, Stop> {
-        let world = look_again(pass, self.group, self.parsed, self.full).await?;
+        let observed = look_again(pass, self.group, self.parsed, self.full).await?;
+        self.named.learn(&observed);
+        let world = observed.world;
         let planned = plan(&world).reweigh;
         batch.retain(|key| {
             planned
@@ -431,8 +431,6 @@ impl Step<ServerGroupMembership> for Reweigh<'_> {
             .collect();
         guard::reweigh(&world, &weights)
             .map_err(|violation| refused_by_guard(self.group, &violation))?;
-        self.kinds
-            .extend(world.rows.iter().map(|(key, row)| (key.clone(), row.kind)));
         Ok(batch)
     }
 
@@ -443,7 +441,7 @@ impl Step<ServerGroupMembership> for Reweigh<'_> {
         token: &str,
     ) -> Result<Answer, cloud::Error> {
         let weight = |key: &ServerKey| self.weights.get(key).copied();
-        set_weights(&cloud, self.group, &self.kinds, batch, weight, token).await
+        set_weights(&cloud, self.group, &self.named, batch, weight, token).await
     }
 }
 
@@ -459,14 +457,14 @@ fn weight_manner(group: &Group) -> Manner {
 async fn set_weights(
     cloud: &Cloud,
     group: &Group,
-    kinds: &BTreeMap<ServerKey, ServerKind>,
+    named: &Named,
     batch: &[ServerKey],
     weight: impl Fn(&ServerKey) -> Option<Weight>,
     token: &str,
 ) -> Result<Answer, cloud::Error> {
     let members: Vec<_> = batch
         .iter()
-        .map(|key| change(key, kind_of(kinds, key), weight(key)))
+        .map(|key| named.change(key, weight(key)))
         .collect();
     cloud
         .set_weights(group.product, &group.id, &members, token)
@@ -479,7 +477,7 @@ async fn look_again(
     group: &Group,
     parsed: &Parsed,
     full: bool,
-) -> Result<World, Stop> {
+) -> Result<Observed, Stop> {
     let observed = observe(pass, group, parsed, Freshness::now(), full)
         .await?
         .ok_or(Stop::Superseded("the group is gone"))?;
@@ -489,7 +487,7 @@ async fn look_again(
             format!("{} is busy", group.id),
         ));
     }
-    Ok(observed.world)
+    Ok(observed)
 }
 
 /// The planner let something through that the guard does not: a mistake of ours, and nothing is sent.
@@ -499,31 +497,4 @@ fn refused_by_guard(group: &Group, violation: &Violation) -> Stop {
         Reason::Retrying,
         format!("nothing was changed: {violation}"),
     )
-}
-
-/// The kind of a member in the newest view, else the one that its id lets guess: a call that is repeated has to name members
-/// that have left meanwhile as it did before.
-fn kind_of(kinds: &BTreeMap<ServerKey, ServerKind>, key: &ServerKey) -> ServerKind {
-    kinds
-        .get(key)
-        .copied()
-        .unwrap_or_else(|| ServerKind::guessed_by(&key.id))
-}
-
-/// One member as a call names it, with every field that identifies it.
-fn change(key: &ServerKey, kind: ServerKind, weight: Option<u8>) -> MemberChange {
-    MemberChange {
-        id: key.id.clone(),
-        kind: match kind {
-            ServerKind::Ecs => cloud::ServerKind::Ecs,
-            ServerKind::Eni => cloud::ServerKind::Eni,
-            ServerKind::Eci => cloud::ServerKind::Eci,
-            ServerKind::Ip => cloud::ServerKind::Ip,
-            ServerKind::Fc => cloud::ServerKind::Fc,
-        },
-        ip: key.ip,
-        port: key.port,
-        weight,
-        remote_ip: false,
-    }
 }

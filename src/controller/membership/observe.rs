@@ -25,6 +25,7 @@ use super::{
     draining::{self, drains},
     foreigners::foreigners,
     group::Group,
+    named::{Spelling, spellings},
     parse::{self, Parsed},
     scaling_groups::{brought, instances_are_moved},
 };
@@ -42,6 +43,8 @@ pub struct Observed {
     pub world: World,
     /// The findings of the look besides the members.
     pub sight: Sight,
+    /// The members that the list spells otherwise than their keys are written.
+    pub(super) spelled: BTreeMap<ServerKey, Spelling>,
     /// Whether the cloud works on nothing in this group.
     pub idle: bool,
     /// When it was asked for, since the start of the process.
@@ -114,6 +117,7 @@ pub(super) async fn observe(
     world.view_permits_removal = permits_removal(pass, begun, &mut sight);
     let observed = Observed {
         world,
+        spelled: spellings(group.product, &view),
         sight,
         idle,
         begun,
@@ -337,7 +341,7 @@ fn rows(product: Product, view: &GroupView) -> Rows {
 }
 
 /// The key that tells the member from others in `product`.
-fn key(product: Product, member: &Member) -> ServerKey {
+pub(super) fn key(product: Product, member: &Member) -> ServerKey {
     let kind = kind(&member.kind, &member.id);
     let keyed_by_ip = match kind {
         ServerKind::Ecs => product.keys_ecs_by_ip(),
