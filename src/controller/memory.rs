@@ -65,6 +65,8 @@ pub struct Memory<K> {
     pub parking: Parking<K>,
     /// Whether the group's own call says that it does not exist.
     pub missing: Missing,
+    /// Whether the last pass found that the rights in the object's namespace went before it.
+    pub without_rights: bool,
     /// Passes that failed in a row.
     pub failures: u32,
     /// When the last pass wanted to look again for something that it waited for.
@@ -100,6 +102,7 @@ impl<K> Default for Memory<K> {
             calls_of_others: WaitingSince::default(),
             parking: Parking::default(),
             missing: Missing::default(),
+            without_rights: false,
             failures: 0,
             due: None,
             waits_since: None,

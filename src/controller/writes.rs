@@ -74,9 +74,11 @@ impl<M: Managed> Pass<'_, M> {
         Ok(Ended::LetGo)
     }
 
-    /// Whether nothing can be written down for a deleted object any more: its namespace is being deleted too, and the
-    /// rights in it went first. They do not come back, so what the object registered stays in the cloud.
-    pub async fn is_left_without_rights(&self) -> bool {
+    /// Whether nothing can be written down for a deleted object any more, found by two passes in a row: its namespace is being
+    /// deleted too, and the rights in it went first. They do not come back, so what the object registered stays in the cloud.
+    ///
+    /// One pass is not enough: rights that are given back between the write and the question look as if they were gone.
+    pub async fn is_left_without_rights(&mut self) -> bool {
         if !self.deleting() {
             return false;
         }
@@ -86,7 +88,9 @@ impl<M: Managed> Pass<'_, M> {
             Ok(found) => found.is_some_and(|found| found.metadata.deletion_timestamp.is_some()),
             Err(_) => false,
         };
-        if ends {
+        let found_before = std::mem::replace(&mut self.memory.without_rights, ends);
+        let gone = ends && found_before;
+        if gone {
             let registered = &self.record.ledger.registered;
             let named: Vec<_> = registered.iter().map(ToString::to_string).collect();
             tracing::warn!(
@@ -95,7 +99,7 @@ impl<M: Managed> Pass<'_, M> {
                 "the rights in a namespace that is being deleted are gone: the object goes, and what it registered stays"
             );
         }
-        ends
+        gone
     }
 
     async fn patch_finalizers(&mut self, finalizers: Vec<String>) -> Result<(), Stop> {
@@ -131,6 +135,7 @@ impl<M: Managed> Pass<'_, M> {
     fn wrote(&mut self, written: M) {
         self.ctx.wrote(&self.object, written.clone());
         self.object = written;
+        self.memory.without_rights = false;
     }
 
     pub(super) fn api(&self) -> Api<M> {
