@@ -3,6 +3,12 @@
 //! The operator's service account lives in another namespace, as it does in a cluster. These tests have a control
 //! plane of their own: on the one that the others share, namespaces stay.
 
+use std::sync::{
+    Arc,
+    atomic::{AtomicBool, Ordering},
+};
+
+use axum::http::{Method, Request, Response};
 use control_plane::{ControlPlane, Options};
 use k8s_openapi::api::{
     core::v1::Namespace,
@@ -10,15 +16,17 @@ use k8s_openapi::api::{
     rbac::v1::{ClusterRoleBinding, RoleBinding},
 };
 use kube::{
-    Api, Resource,
+    Api, Client, Resource,
     api::{DeleteParams, ListParams, ObjectMeta, Patch, PatchParams, PostParams},
+    client::Body,
 };
 use serde_json::json;
 use server_group_operator::api::{CloudAccount, ScalingGroupAttachment, ServerGroupMembership};
 use server_group_sim::{When, world::Product};
 use tokio::sync::OnceCell;
+use tower::service_fn;
 
-use crate::stage::{Rights, Stage, install, instance, instances};
+use crate::stage::{Rights, Stage, install, instance, instances, timing};
 
 type Membership = ServerGroupMembership;
 type Attachment = ScalingGroupAttachment;
@@ -270,6 +278,42 @@ async fn a_namespace_ends_whatever_goes_first_and_what_was_registered_leaves() {
         assert_eq!(left(&stage), (0, false), "{first:?}\n{}", stage.calls());
     })
     .await;
+}
+
+/// A client whose first write of a status is forbidden once it is armed, as while rights are on their way back.
+fn forbidding_once(client: Client, armed: Arc<AtomicBool>) -> Client {
+    let namespace = client.default_namespace().to_owned();
+    let forbidden = json!({
+        "kind": "Status", "apiVersion": "v1", "status": "Failure", "reason": "Forbidden", "code": 403,
+        "message": "not now",
+    });
+    let forbidding = service_fn(move |request: Request<Body>| {
+        let writes = request.uri().path().ends_with("/status") && request.method() == Method::PUT;
+        let forbids = writes && armed.swap(false, Ordering::SeqCst);
+        let (client, forbidden) = (client.clone(), forbidden.to_string());
+        async move {
+            if !forbids {
+                return client.send(request).await;
+            }
+            let answer = Response::builder().status(403);
+            Ok(answer.body(Body::from(forbidden.into_bytes())).unwrap())
+        }
+    });
+    Client::new(forbidding, namespace)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn rights_that_come_back_in_the_middle_of_a_pass_are_not_taken_for_gone() {
+    let mut stage = stage(true).await;
+    stage.stop().await;
+    let armed = Arc::new(AtomicBool::new(false));
+    let client = forbidding_once(stage.operator_client(), Arc::clone(&armed));
+    stage.start_with(client, timing());
+    armed.store(true, Ordering::SeqCst);
+    delete_namespace(&stage).await;
+    namespace_is_gone(&stage).await;
+    assert!(!armed.load(Ordering::SeqCst), "a write was forbidden");
+    assert_eq!(left(&stage), (0, false), "{}", stage.calls());
 }
 
 #[tokio::test(flavor = "multi_thread")]
