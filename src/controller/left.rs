@@ -90,11 +90,16 @@ impl<M: Pipeline> Pass<'_, M> {
 
     /// Tells that these entries stay, but for those that another object has or lists.
     async fn tell_left(&mut self, stays: Stays, mut left: BTreeSet<M::Key>) {
-        let others = M::claimants(self);
-        left.retain(|key| !others.iter().any(|other| other.keeps_or_lists(key)));
-        if left.is_empty() || std::mem::replace(&mut self.memory.told_what_stays, true) {
+        // Each pass of a release asks, and most have nothing to tell: the specs of others are read only for something.
+        if left.is_empty() || self.memory.told_what_stays {
             return;
         }
+        let others = M::claimants(self);
+        left.retain(|key| !others.iter().any(|other| other.keeps_or_lists(key)));
+        if left.is_empty() {
+            return;
+        }
+        self.memory.told_what_stays = true;
         let (group, because) = (self.object.group(), stays.because());
         tracing::warn!(
             kind = M::KIND.name(),
