@@ -11,7 +11,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{
     api::crds,
-    cloud::{Endpoints, Environment, Signature, Transport, TransportConfig},
+    cloud::{Endpoints, Environment, Roots, Signature, Transport, TransportConfig},
     leader::thread::LeaseThread,
     metrics,
     permissions::Manifests,
@@ -67,6 +67,10 @@ struct Run {
         value_name = "PRODUCT=URL"
     )]
     endpoints: Vec<Endpoints>,
+    /// Certificates as PEM, of authorities that are believed in when the cloud is asked, besides the bundled ones: that of a proxy which
+    /// looks into TLS, say.
+    #[arg(long, env = "SERVER_GROUP_OPERATOR_CA_FILE", value_name = "FILE")]
+    ca_file: Option<std::path::PathBuf>,
     /// How requests to the cloud are signed.
     #[arg(long, env = "SERVER_GROUP_OPERATOR_SIGNATURE", default_value = "v3")]
     signature: SignatureFlag,
@@ -216,7 +220,12 @@ fn namespace_name(name: &str) -> Result<String, String> {
 async fn operator(flags: Run, lease: &Handle) -> anyhow::Result<Operator> {
     let timing = Timing::production();
     let config = kubernetes(flags.kubeconfig.as_deref(), &timing).await?;
-    let transport = Transport::new(TransportConfig {
+    let roots = match &flags.ca_file {
+        Some(file) => Roots::read(file)
+            .with_context(|| format!("--ca-file {} cannot be used", file.display()))?,
+        None => Roots::default(),
+    };
+    let to_the_cloud = TransportConfig {
         signature: match flags.signature {
             SignatureFlag::V3 => Signature::V3,
             SignatureFlag::V1 => Signature::V1,
@@ -226,7 +235,8 @@ async fn operator(flags: Run, lease: &Handle) -> anyhow::Result<Operator> {
             .into_iter()
             .fold(Endpoints::default(), Endpoints::and),
         timing: timing.clone(),
-    })?;
+    };
+    let transport = Transport::trusting(&roots, to_the_cloud)?;
     let probes = TcpListener::bind(flags.listen).await.with_context(|| {
         format!(
             "cannot listen on {}: choose another address with --listen, or end what listens there",

@@ -22,7 +22,7 @@ use serde_json::{Value, json};
 use server_group_core::product::Product;
 use server_group_operator::{
     cloud::{
-        Cloud, Credential, Endpoints, Error, Keys, Kind, MemberChange, Network, Outcome,
+        Cloud, Credential, Endpoints, Error, Keys, Kind, MemberChange, Network, Outcome, Roots,
         ServerKind, Signature, Transport, TransportConfig,
     },
     leader::Leadership,
@@ -452,4 +452,101 @@ async fn no_error_and_no_debug_text_carries_a_secret() {
     ] {
         assert!(!text.contains("canary"), "{text}");
     }
+}
+
+/// A far side that speaks TLS on this machine, with a certificate of an authority that nobody knows: where it answers, and
+/// the certificate of that authority as PEM. It answers one connection after the other with an empty group.
+async fn far_side_behind_an_unknown_authority() -> (String, String) {
+    use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+    rustls::crypto::ring::default_provider()
+        .install_default()
+        .ok();
+    let mut authority = CertificateParams::new(Vec::new()).unwrap();
+    authority.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+    let key = KeyPair::generate().unwrap();
+    let pem = authority.self_signed(&key).unwrap().pem();
+    let issuer = Issuer::new(authority, key);
+    let (server, key) = (
+        CertificateParams::new(vec!["127.0.0.1".to_owned()]).unwrap(),
+        KeyPair::generate().unwrap(),
+    );
+    let certificate = server.signed_by(&key, &issuer).unwrap();
+    let key = rustls::pki_types::PrivatePkcs8KeyDer::from(key.serialize_der());
+    let config = rustls::ServerConfig::builder()
+        .with_no_client_auth()
+        .with_single_cert(vec![certificate.der().clone()], key.into())
+        .unwrap();
+    let acceptor = tokio_rustls::TlsAcceptor::from(Arc::new(config));
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("https://{}", listener.local_addr().unwrap());
+    // Ends with the test's runtime.
+    tokio::spawn(async move {
+        loop {
+            let (stream, _) = listener.accept().await.unwrap();
+            // Whoever does not believe the certificate hangs up.
+            let Ok(mut stream) = acceptor.accept(stream).await else {
+                continue;
+            };
+            let mut asked = [0; 8192];
+            _ = stream.read(&mut asked).await;
+            let body =
+                json!({"RequestId": "R-2", "BackendServers": {"BackendServer": []}}).to_string();
+            let answer = format!(
+                "HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: {}\r\nconnection: close\r\n\r\n{body}",
+                body.len()
+            );
+            _ = stream.write_all(answer.as_bytes()).await;
+            _ = stream.shutdown().await;
+        }
+    });
+    (url, pem)
+}
+
+#[tokio::test]
+async fn an_authority_is_believed_in_once_a_file_names_it() {
+    let (url, pem) = far_side_behind_an_unknown_authority().await;
+    let file = std::env::temp_dir().join(format!("authority-{}.pem", std::process::id()));
+    std::fs::write(&file, pem).unwrap();
+    let roots = Roots::read(&file).unwrap();
+    std::fs::remove_file(&file).unwrap();
+    for (roots, believes) in [(Roots::default(), false), (roots, true)] {
+        let config = TransportConfig {
+            signature: Signature::V3,
+            endpoints: format!("*={url}").parse().unwrap(),
+            timing: impatient(),
+        };
+        let keys = Keys {
+            id: "id".into(),
+            secret: "secret".to_owned().into(),
+            token: None,
+        };
+        let cloud = Cloud::new(
+            &Transport::trusting(&roots, config).unwrap(),
+            Credential::fixed(keys),
+            "cn-hangzhou",
+            Network::Public,
+        );
+        let read = read(&cloud).await;
+        assert_eq!(read.is_ok(), believes, "{read:?}");
+    }
+}
+
+#[test]
+fn a_file_without_certificates_is_refused_with_what_to_write() {
+    let file = std::env::temp_dir().join(format!("no-authority-{}.pem", std::process::id()));
+    for (text, words) in [
+        ("nothing", "BEGIN CERTIFICATE"),
+        (
+            "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n",
+            "damaged",
+        ),
+    ] {
+        std::fs::write(&file, text).unwrap();
+        let refused = Roots::read(&file).map(drop).unwrap_err().to_string();
+        assert!(refused.contains(words), "{refused}");
+    }
+    std::fs::remove_file(&file).unwrap();
+    let missing = Roots::read(&file).map(drop).unwrap_err();
+    assert!(missing.to_string().contains("cannot be read"), "{missing}");
 }

@@ -21,6 +21,7 @@ mod rate;
 mod recorded;
 mod reply;
 mod request;
+mod roots;
 pub mod sign;
 #[cfg(test)]
 mod stub;
@@ -61,6 +62,7 @@ pub use members::{
 };
 pub use rate::{Grant, Pace, Ticket};
 pub use request::Prepared;
+pub use roots::{BadRoots, Roots};
 pub use together::Freshness;
 pub use transport::{Caller, NoClient, Signature, Transport, TransportConfig};
 pub use wire::{NoAnswer, Wire};

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use jiff::{SignedDuration, Timestamp, fmt::rfc2822};
 use parking_lot::Mutex;
 use reqwest::{
-    Certificate, Client, Method, Request, Response, Url,
+    Client, Method, Request, Response, Url,
     header::{HeaderMap, HeaderName, HeaderValue},
     redirect,
 };
@@ -27,6 +27,7 @@ use super::{
     members::GroupStatus,
     rate::{Bucket, Counted, Pace, Rates},
     request::{Prepared, authority, prepare_anonymous, prepare_v1, prepare_v3},
+    roots::Roots,
     together::Together,
     turn::Turns,
     wire::{NoAnswer, Wire},
@@ -113,9 +114,18 @@ impl Transport {
     ///
     /// [`NoClient`] if TLS or the proxy settings cannot be used.
     pub fn new(config: TransportConfig) -> Result<Self, NoClient> {
-        let http = client(&config, reqwest::ClientBuilder::no_proxy)?;
+        Self::trusting(&Roots::default(), config)
+    }
+
+    /// The same, which believes in these certificate authorities besides the bundled ones.
+    ///
+    /// # Errors
+    ///
+    /// [`NoClient`] if TLS, one of the certificates or the proxy settings cannot be used.
+    pub fn trusting(roots: &Roots, config: TransportConfig) -> Result<Self, NoClient> {
+        let http = client(&config, roots, reqwest::ClientBuilder::no_proxy)?;
         let nearby: Arc<dyn Wire> = Arc::new(http);
-        let http = client(&config, std::convert::identity)?;
+        let http = client(&config, roots, std::convert::identity)?;
         Ok(Self::with_wires(Arc::new(http), nearby, config))
     }
 
@@ -498,13 +508,11 @@ impl Transport {
 /// A client with connections of its own.
 fn client(
     config: &TransportConfig,
+    roots: &Roots,
     proxies: impl FnOnce(reqwest::ClientBuilder) -> reqwest::ClientBuilder,
 ) -> Result<Client, NoClient> {
-    let roots = webpki_root_certs::TLS_SERVER_ROOT_CERTS
-        .iter()
-        .map(|root| Certificate::from_der(root));
     let http = Client::builder()
-        .tls_certs_only(roots.collect::<Result<Vec<_>, _>>()?)
+        .tls_certs_only(roots.and_bundled()?)
         .connect_timeout(config.timing.connect_deadline)
         .pool_idle_timeout(config.timing.connection_idle)
         .pool_max_idle_per_host(8)

@@ -105,6 +105,7 @@ fn help_names_every_flag_and_its_variable() {
         "--listen",
         "--leader-elect",
         "--operator-namespace",
+        "--ca-file",
         "SERVER_GROUP_OPERATOR_ENDPOINT",
     ] {
         assert!(text.contains(words), "{words} in {text}");
