@@ -12,7 +12,7 @@ use super::{
     Workload,
     builders::{
         TEAM, account, attachment, create, ending, feed, grants, ground, group, make_attachment,
-        make_membership, membership, one, scaling_group, server, servers, usual,
+        make_membership, membership, one, scaling_group, server, servers, taking_over, usual,
     },
 };
 use crate::{lab::Lab, plan::Deed};
@@ -137,9 +137,10 @@ pub fn all() -> Vec<Workload> {
 
 fn usual_of(random: &mut fastrand::Rng, group: &str, names: &[&str]) -> Deed {
     let name = *one(random, names);
-    match (random.u32(0..14), name) {
+    match (random.u32(0..15), name) {
         (0, _) => Deed::Delete(membership(name)),
         (5, _) => ailing(random),
+        (6, _) => taking_over(random, &membership(name)),
         (1 | 2, "b") => again(group, "b", &[2, 3]),
         (3 | 4, "a") => again(group, "a", &[0, 1]),
         _ => usual(random, &membership(name), group),
@@ -232,9 +233,10 @@ fn feeding(random: &mut fastrand::Rng) -> Deed {
         json!([]),
     ];
     let feeds = one(random, &pool).clone();
-    match random.u32(0..9) {
+    match random.u32(0..10) {
         0 => Deed::Delete(object),
         1 => Deed::Edit(object, json!({"suspend": true})),
+        2 => taking_over(random, &object),
         _ => Deed::Edit(
             object,
             json!({"suspend": false, "serverGroups": feeds, "forceDetach": random.u32(0..4) > 0}),

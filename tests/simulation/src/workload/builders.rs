@@ -184,7 +184,7 @@ pub fn usual(random: &mut fastrand::Rng, object: &Object, group: &str) -> Deed {
 
 /// How people end what they have begun, and how they spoil it.
 pub fn ending(random: &mut fastrand::Rng, object: &Object, again: Value) -> Deed {
-    match random.u32(0..9) {
+    match random.u32(0..10) {
         0 | 1 => Deed::Delete(object.clone()),
         2 => Deed::Annotate(
             object.clone(),
@@ -196,6 +196,16 @@ pub fn ending(random: &mut fastrand::Rng, object: &Object, again: Value) -> Deed
         5 => Deed::LetGo(object.clone()),
         6 => Deed::Wipe(object.clone()),
         7 => Deed::Restore(object.clone(), random.usize(1..6)),
+        8 => taking_over(random, object),
         _ => Deed::Create(object.clone(), again),
     }
+}
+
+/// Somebody says, once or once more, that what an object lists and found there is its own.
+pub fn taking_over(random: &mut fastrand::Rng, object: &Object) -> Deed {
+    Deed::Annotate(
+        object.clone(),
+        "servergroup.alicloud.dev/take-over".into(),
+        (*one(random, &["once", "again"])).into(),
+    )
 }
