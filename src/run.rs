@@ -26,6 +26,7 @@ use crate::{
         events::chain,
         identity::Identities,
         joined::Joined,
+        lag::Lag,
         memory::Memories,
         open::Orphans,
         registry::Registry,
@@ -178,6 +179,7 @@ impl Operator {
             signals,
             turns: Turns::default(),
             orphans: Orphans::default(),
+            lag: Lag::default(),
             unreadable: Notify::new(),
             upkeep: Bell::default(),
             installation: operator_namespace,
@@ -270,6 +272,7 @@ async fn lead(
         }
     }
     let Some((mut election, runtime)) = election else {
+        ctx.lag.leads(ctx.now());
         leads.send_replace(true);
         stop.cancelled().await;
         finish.cancel();
@@ -307,6 +310,7 @@ async fn lead(
     }
     let leading = async {
         catch_up(ctx).await;
+        ctx.lag.leads(ctx.now());
         leads.send_replace(true);
         stop.cancelled().await;
     };

@@ -29,7 +29,7 @@ use super::{
     shown_plan,
     sight::Sight,
     stop::Stop,
-    waiting::claimed,
+    waiting::{claimed, releasing},
 };
 use crate::{
     api::{ScalingGroupAttachment, status},
@@ -89,6 +89,7 @@ impl Pipeline for ScalingGroupAttachment {
     fn plan_and_note(pass: &mut Pass<'_, Self>, view: &observe::Observed) -> Plan {
         let mut planned = plan(&view.world);
         pass.contest(&planned.awaits, &mut planned.held, &mut planned.conflicts);
+        pass.wake_when_all_is_shown(&planned.held);
         pass.forget_absent(&planned.absent, view.begun);
         let mut counts = planned.counts;
         if pass.only_plans() {
@@ -222,6 +223,7 @@ impl Pipeline for ScalingGroupAttachment {
             Reason::Changing => pass.what_is_under_way(&planned.awaits),
             Reason::PartlyApplied => pass.parked_entries(),
             Reason::Releasing if !pass.record.parked.is_empty() => pass.parked_leavers(),
+            Reason::Releasing => releasing(&planned.awaits),
             Reason::GroupNotFound => {
                 format!("{}; check its id and spec.regionId", pass.parked_entries())
             }

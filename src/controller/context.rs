@@ -10,8 +10,8 @@ use tokio::{
 };
 
 use super::{
-    accounts, identity, joined, memory, open, registry, scope, signals, sources, turns, upkeep,
-    watches,
+    accounts, identity, joined, lag, memory, open, registry, scope, signals, sources, turns,
+    upkeep, watches,
 };
 use crate::{
     api::{ScalingGroupAttachment, ServerGroupMembership},
@@ -64,6 +64,8 @@ pub struct Context {
     pub turns: turns::Turns,
     /// Calls whose object is gone.
     pub orphans: open::Orphans,
+    /// Changes that no memory of a group has.
+    pub lag: lag::Lag,
     /// Rings when an object was seen that cannot be read.
     pub unreadable: Notify,
     /// Rings when something changed that concerns the upkeep of accounts.

@@ -176,6 +176,9 @@ async fn act_on<M: Pipeline>(
     let planned = M::plan_and_note(pass, view);
     if pass.deleting() {
         let goes = M::may_go(pass, view, &planned).await?;
+        if goes && pass.a_removal_may_land() {
+            return Ok(pass.waits_for_what_may_land().into());
+        }
         pass.tell_what_stays(goes, |key| M::shows(view, key)).await;
         if goes {
             return pass.let_go().await;

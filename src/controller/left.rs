@@ -28,6 +28,8 @@ pub enum Stays {
     AtRest,
     /// They were there before the object listed them.
     Adopted,
+    /// Somebody puts them back.
+    ComesBack,
 }
 
 impl Stays {
@@ -39,6 +41,7 @@ impl Stays {
             Self::Retained => "spec.deletionPolicy is Retain",
             Self::AtRest => "the object was suspended or in Plan mode when it was deleted",
             Self::Adopted => "they were there before the object listed them",
+            Self::ComesBack => "they came back however often they were removed",
         }
     }
 }
@@ -88,10 +91,12 @@ impl<M: Pipeline> Pass<'_, M> {
         retained.then_some(Stays::Retained)
     }
 
-    /// Tells that these entries stay, but for those that another object has or lists.
+    /// Tells once that these entries stay, but for those that another object has or lists.
     async fn tell_left(&mut self, stays: Stays, mut left: BTreeSet<M::Key>) {
+        let told = &self.memory.told_what_stays;
+        left.retain(|key| !told.contains(key));
         // Each pass of a release asks, and most have nothing to tell: the specs of others are read only for something.
-        if left.is_empty() || self.memory.told_what_stays {
+        if left.is_empty() {
             return;
         }
         let others = M::claimants(self);
@@ -99,7 +104,7 @@ impl<M: Pipeline> Pass<'_, M> {
         if left.is_empty() {
             return;
         }
-        self.memory.told_what_stays = true;
+        self.memory.told_what_stays.extend(left.iter().cloned());
         let (group, because) = (self.object.group(), stays.because());
         tracing::warn!(
             kind = M::KIND.name(),
@@ -120,13 +125,20 @@ impl<M: Pipeline> Pass<'_, M> {
     /// Tells what stays of the entries that a look `shows`. What was adopted leaves the ledger as the release begins, so it is
     /// told by then; the rest when the object `goes`.
     pub async fn tell_what_stays(&mut self, goes: bool, shows: impl Fn(&M::Key) -> bool) {
-        let (stays, mut left) = match self.why_everything_stays() {
-            Some(stays) if goes => (stays, self.record.ledger.keys()),
-            Some(_) => return,
-            None => (Stays::Adopted, self.record.ledger.adopted.clone()),
+        let ledger = self.record.ledger.clone();
+        let stays = match (self.why_everything_stays(), goes) {
+            (Some(stays), true) => vec![(stays, ledger.keys())],
+            (Some(_), false) => Vec::new(),
+            (None, false) => vec![(Stays::Adopted, ledger.adopted)],
+            (None, true) => vec![
+                (Stays::Adopted, ledger.adopted),
+                (Stays::ComesBack, ledger.registered),
+            ],
         };
-        left.retain(shows);
-        self.tell_left(stays, left).await;
+        for (stays, mut left) in stays {
+            left.retain(&shows);
+            self.tell_left(stays, left).await;
+        }
     }
 
     /// Tells that the whole ledger stays, and what calls without an answer name.
@@ -144,7 +156,9 @@ impl<M: Pipeline> Pass<'_, M> {
 
     /// Publishes that everything stays because nobody would serve.
     pub async fn tell_retained(&mut self, note: String) {
-        self.memory.told_what_stays = true;
+        self.memory
+            .told_what_stays
+            .extend(self.record.ledger.keys());
         if !std::mem::replace(&mut self.memory.told_retained, true) {
             events::publish(self, Change::Retained, note).await;
         }

@@ -32,7 +32,7 @@ use super::{
     shown_plan,
     sight::Sight,
     stop::Stop,
-    waiting::claimed,
+    waiting::{claimed, releasing},
 };
 use crate::{
     api::{ServerGroupMembership, status},
@@ -101,6 +101,7 @@ impl Pipeline for ServerGroupMembership {
     fn plan_and_note(pass: &mut Pass<'_, Self>, view: &observe::Observed) -> Plan {
         let mut planned = plan(&view.world);
         pass.contest(&planned.awaits, &mut planned.held, &mut planned.conflicts);
+        pass.wake_when_all_is_shown(&planned.held);
         pass.forget_absent(&planned.absent, view.begun);
         let mut counts = planned.counts;
         if pass.only_plans() {
@@ -231,6 +232,7 @@ impl Pipeline for ServerGroupMembership {
             Reason::Changing => pass.what_is_under_way(&planned.awaits),
             Reason::PartlyApplied => not_done(pass, planned),
             Reason::Releasing if !pass.record.parked.is_empty() => pass.parked_leavers(),
+            Reason::Releasing => releasing(&planned.awaits),
             reason => plain_message(reason).into(),
         };
         Judged { verdict, message }

@@ -4,7 +4,7 @@
 //! nothing else. Facts stand in status ([`super::record`]).
 
 use std::{
-    collections::{BTreeMap, HashMap},
+    collections::{BTreeMap, BTreeSet, HashMap},
     ops::{Deref, DerefMut},
     time::Duration,
 };
@@ -40,10 +40,12 @@ pub struct Memory<K> {
     pub failed: Vec<String>,
     /// Entries that were parked, with the reason, and that no event has told yet.
     pub newly_parked: BTreeMap<K, String>,
-    /// Whether it was told what stays in the cloud when the deleted object goes.
-    pub told_what_stays: bool,
+    /// Entries of which it was told that they stay in the cloud when the deleted object goes.
+    pub told_what_stays: BTreeSet<K>,
     /// Whether it was told that everything stays because nobody would serve.
     pub told_retained: bool,
+    /// When a removal of the deleted object, of which nothing was heard, cannot take effect any more.
+    pub late_until: Option<Duration>,
     /// The value of the annotation `abandon` that means nothing and was told.
     pub told_abandon: Option<String>,
     /// Entries that an intent in status registered, but that we did not put there: they were refused or not sent. Each
@@ -90,8 +92,9 @@ impl<K> Default for Memory<K> {
             last_failure: None,
             failed: Vec::new(),
             newly_parked: BTreeMap::new(),
-            told_what_stays: false,
+            told_what_stays: BTreeSet::new(),
             told_retained: false,
+            late_until: None,
             told_abandon: None,
             not_ours: BTreeMap::new(),
             blocked: Blocked::default(),

@@ -28,6 +28,7 @@ pub mod freshness;
 pub mod identity;
 pub mod joined;
 pub mod known;
+pub mod lag;
 pub mod left;
 pub mod managed;
 pub mod membership;

@@ -59,6 +59,14 @@ impl<M: Managed> Pass<'_, M> {
         Judged::because(reason, plain_message(reason))
     }
 
+    /// The judgement of a deleted object that a removal without an answer keeps.
+    pub fn waits_for_what_may_land(&mut self) -> Judged {
+        let message = format!(
+            "a removal was sent whose answer is missing, and may still take effect: the object stays on record for up to 15 minutes; {ABANDON_IT}"
+        );
+        Judged::because(Reason::Releasing, message)
+    }
+
     /// The judgement of a deleted object that has something to release, of an operator that only reads.
     pub fn reads_only(&mut self) -> Judged {
         self.moving = true;
@@ -225,6 +233,11 @@ async fn attempt<M: Pipeline>(pass: &mut Pass<'_, M>) -> Result<Ended, Stop> {
     pass.close_answered();
     let open = pass.record.operation.is_some();
     if pass.deleting() {
+        // It was let go of, by this operator or by hand, and somebody else's finalizer keeps it: its ledger claims nothing any
+        // more, and what is open is told by the book.
+        if !is_held(&pass.object) {
+            return Ok(Ended::LetGo);
+        }
         pass.tell_strange_abandon().await;
         // Members that we set to weight 0 get their weight back before they are left behind.
         let drained = !pass.record.draining.is_empty();
@@ -233,6 +246,10 @@ async fn attempt<M: Pipeline>(pass: &mut Pass<'_, M>) -> Result<Ended, Stop> {
         if pass.abandoned() {
             pass.tell_all_left(Stays::Abandoned).await;
             return pass.let_go().await;
+        }
+        // What was left to a call without an answer is known to nobody once the object is gone.
+        if !open && (stays || nothing_to_release) && pass.a_removal_may_land() {
+            return Ok(pass.waits_for_what_may_land().into());
         }
         if !open && stays {
             let why = pass.why_everything_stays().unwrap_or(Stays::Retained);

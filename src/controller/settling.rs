@@ -7,17 +7,19 @@ use std::{
 
 use jiff::Timestamp;
 use server_group_core::{
-    reason::Hold,
+    reason::{Hold, Reason},
     settle::{Call, Sighting, Waits},
     view::View,
 };
 
 use super::{
+    ended::Judged,
     managed::Managed,
     open::Open,
     pass::Pass,
     record::{Reference, texts},
-    turns::CallId,
+    sight::Sight,
+    turns::{CallId, GroupId, undoes},
 };
 use crate::{api::status::Phase, timing::whole_second_after};
 
@@ -196,10 +198,73 @@ impl<M: Managed> Pass<'_, M> {
         else {
             return;
         };
+        self.note_moves();
         match self.turn.settled.get(&id) {
             Some(until) => self.record.settle(*until),
             None => self.record.operation = None,
         }
+    }
+
+    /// Notes that the open operation, which is over, may have moved instances: lists lag.
+    fn note_moves(&self) {
+        let open = self.record.operation.as_ref();
+        for (group, open) in open.map_or_else(Vec::new, |open| self.object.opens(open)) {
+            if open.moved_by.is_some() {
+                self.ctx.lag.moved(group, self.ctx.now());
+            }
+        }
+    }
+
+    /// The first moment from which a look at one of these groups shows everything that nobody here remembers.
+    pub fn shown_from<'g>(&self, groups: impl IntoIterator<Item = &'g GroupId>) -> Duration {
+        let (now, lag) = (self.ctx.now(), self.ctx.timing.listing_lag);
+        let groups = groups.into_iter();
+        let from = groups.map(|group| self.ctx.lag.shown_from(group, lag, now));
+        from.max().unwrap_or_default()
+    }
+
+    /// Whether a look at these groups that was asked for at `begun` may lack what was changed lately; says so in `sight`.
+    /// A plan that is only shown removes nobody.
+    pub fn may_lag<'g>(
+        &self,
+        groups: impl IntoIterator<Item = &'g GroupId>,
+        begun: Duration,
+        sight: &mut Sight,
+    ) -> bool {
+        let lags = !self.only_plans() && begun < self.shown_from(groups);
+        if lags {
+            let message = "lists may lag what was changed before this replica took over, or by a scaling group: nothing is removed for some seconds";
+            let waits = || Judged::because(Reason::Changing, message);
+            sight.unread.get_or_insert_with(waits);
+        }
+        lags
+    }
+
+    /// Looks again once lists show everything, if something is held until then.
+    pub fn wake_when_all_is_shown(&mut self, held: &BTreeMap<M::Key, Hold>) {
+        let from = self.shown_from([&self.object.group()]);
+        let waits = held.values().any(|hold| *hold == Hold::ViewIncomplete);
+        if waits && from > self.ctx.now() {
+            self.wake_at(from);
+        }
+    }
+
+    /// Whether a call that takes members away has settled, and may land all the same: somebody who adds the same member once
+    /// this object is gone would lose it.
+    pub fn a_removal_may_land(&mut self) -> bool {
+        let (now, timing) = (self.ctx.now(), &self.ctx.timing);
+        let cloud_now = self.ctx.transport.cloud_now();
+        let late = self.record.may_land();
+        let late = late.filter(|(action, until, _)| *until > cloud_now && undoes(action));
+        let Some(until) = late.map(|(_, until, _)| until).max() else {
+            return false;
+        };
+        // A clock that is set does not make the wait longer than it can be.
+        let left = until.duration_since(cloud_now).unsigned_abs();
+        let left = left.min(timing.linger + timing.cloud_clock_error);
+        let over = *self.memory.late_until.get_or_insert(now + left);
+        self.wake_at(over);
+        now < over
     }
 
     /// Takes entries off the ledger that two whole views in succession lacked (S2).
@@ -208,6 +273,14 @@ impl<M: Managed> Pass<'_, M> {
     pub fn forget_absent(&mut self, absent: &BTreeSet<M::Key>, begun: Duration) {
         let (now, waits) = (self.ctx.now(), self.waits());
         let releasing = self.deleting();
+        let from = self.shown_from([&self.object.group()]);
+        if releasing && begun < from {
+            // What was added before this process led may not be listed yet.
+            if !absent.is_empty() {
+                self.wake_at(from);
+            }
+            return;
+        }
         self.turn.lingering.retain(|_, until| *until > now);
         let memory = &mut self.memory;
         // Additions that were accepted may still come into the list. A release waits for them as long as lists lag, not
@@ -237,14 +310,17 @@ impl<M: Managed> Pass<'_, M> {
     }
 
     /// The registered keys that a deleted object has yet to release. Keys that are handed over leave the ledger with
-    /// this pass, and a key that keeps coming back is left to whoever brings it.
+    /// this pass; a key that keeps coming back is left to whoever brings it, and one that another object lists and does not
+    /// take over in time to that object.
     pub fn left_to_release(
         &self,
         hand_over: &BTreeSet<M::Key>,
         held: &BTreeMap<M::Key, Hold>,
     ) -> BTreeSet<M::Key> {
         let mut left = self.record.ledger.registered.clone();
-        left.retain(|key| !hand_over.contains(key) && held.get(key) != Some(&Hold::Contended));
+        let is_left =
+            |key: &M::Key| matches!(held.get(key), Some(Hold::Contended | Hold::Conflict));
+        left.retain(|key| !hand_over.contains(key) && !is_left(key));
         left
     }
 

@@ -14,6 +14,7 @@ use std::{
 use jiff::Timestamp;
 use parking_lot::Mutex;
 use server_group_core::{
+    attachment::Family,
     follow::{Carrier, Course, Followed, Patience, Progress, Shown},
     gone::Missing,
     product::Product,
@@ -24,7 +25,7 @@ use tokio::{sync::OwnedMutexGuard, time::Instant};
 use super::record::{Operation, Reference, keys};
 use crate::{
     api::status::Phase,
-    cloud::{GroupView, add_action, remove_action, weight_action},
+    cloud::{GroupView, add_action, attachment_action, remove_action, weight_action},
 };
 
 /// A server group or a scaling group, as a key for turns: `cn-hangzhou/CLB/rsp-1`, `cn-hangzhou/ESS/asg-1`.
@@ -273,6 +274,13 @@ pub fn takes_away(action: &str) -> bool {
         || PRODUCTS
             .into_iter()
             .any(|product| action == weight_action(product))
+}
+
+/// Whether an action takes away what another object could have put there by the time it takes effect.
+#[must_use]
+pub fn undoes(action: &str) -> bool {
+    let mut families = Family::ALL.into_iter();
+    takes_away(action) || families.any(|family| action == attachment_action(family, false))
 }
 
 /// Whether an action takes members out of a group.

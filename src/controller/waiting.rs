@@ -74,6 +74,12 @@ pub fn claimed<K: ToString>(conflicts: &BTreeMap<K, String>) -> String {
     }
 }
 
+/// What a deletion waits for: other objects that list what was registered, if there are any.
+pub fn releasing<K: ToString>(awaits: &BTreeMap<K, String>) -> String {
+    let plain = plain_message(Reason::Releasing);
+    waits_for(awaits).map_or_else(|| plain.to_owned(), |waits| format!("deleted; {waits}"))
+}
+
 /// Names the first few that change hands, and the objects that are waited for.
 pub fn waits_for<K: ToString>(awaits: &BTreeMap<K, String>) -> Option<String> {
     let named: Vec<_> = awaits.iter().take(3).collect();

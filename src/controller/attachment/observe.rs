@@ -191,7 +191,9 @@ async fn see_fed_groups(
         .map(|key| fed_group(&pass.object.spec.region_id, key))
         .collect();
     concerned.insert(pass.object.group());
-    world.view_permits_removal = young && pass.claims_are_clear(&concerned, sight);
+    // Who serves in the groups besides the instances is asked by a forced detach alone.
+    let lags = world.force_detach && pass.may_lag(&concerned, begun, sight);
+    world.view_permits_removal = young && !lags && pass.claims_are_clear(&concerned, sight);
 }
 
 /// Whether an activity of another object's call runs: that object may not be able to follow it any more.

@@ -41,13 +41,16 @@ pub(super) async fn unseen(
     pass: &mut Pass<'_, ScalingGroupAttachment>,
     group: &Group,
 ) -> Result<Ended, Stop> {
-    if let Some(stays) = pass.why_everything_stays() {
-        pass.tell_all_left(stays).await;
-        return pass.let_go().await;
-    }
     let neighbours = pass.neighbours();
     if something_is_open(pass, group.cloud.now()) {
         return Ok(releasing().into());
+    }
+    if pass.a_removal_may_land() {
+        return Ok(pass.waits_for_what_may_land().into());
+    }
+    if let Some(stays) = pass.why_everything_stays() {
+        pass.tell_all_left(stays).await;
+        return pass.let_go().await;
     }
     let others: Vec<_> = neighbours
         .iter()
@@ -78,6 +81,9 @@ pub(super) async fn unseen(
         {
             return Ok(ended);
         }
+    }
+    if pass.a_removal_may_land() {
+        return Ok(pass.waits_for_what_may_land().into());
     }
     pass.tell_adopted_left().await;
     pass.let_go().await

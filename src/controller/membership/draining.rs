@@ -1,6 +1,9 @@
 //! Members at weight 0 that wait to be removed.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
 
 use server_group_core::{
     membership::{
@@ -10,7 +13,10 @@ use server_group_core::{
     server::{Rows, ServerKey},
 };
 
-use super::{super::pass::Pass, group::Group};
+use super::{
+    super::{object::Object, pass::Pass},
+    group::Group,
+};
 use crate::{api::ServerGroupMembership, timing::whole_second_after};
 
 /// Whether removals from this group begin with weight 0 and a wait. GWLB groups drain by themselves.
@@ -20,15 +26,19 @@ pub(super) fn drains(pass: &Pass<'_, ServerGroupMembership>, group: &Group) -> b
 
 /// Brings the record of drains up to date with what the group shows. Returns the drains, each with whether it is over.
 ///
-/// The members in `in_flight` may still change.
+/// The members in `in_flight` may still change. The group was looked at as of `begun`.
 pub(super) fn update(
     pass: &mut Pass<'_, ServerGroupMembership>,
     group: &Group,
     rows: &Rows,
     desired: &BTreeMap<ServerKey, Wish>,
     in_flight: &BTreeSet<ServerKey>,
+    begun: Duration,
 ) -> BTreeMap<ServerKey, Drain> {
     let (now, cloud_now) = (pass.ctx.now(), group.cloud.now());
+    let changed = pass.turn.changed_at;
+    let shown = changed.map(|changed| changed + pass.ctx.timing.listing_lag);
+    let shown = shown.max(Some(pass.shown_from([&pass.object.group()])));
     let seconds = pass.object.spec.removal.drain_seconds;
     // Another leader may know the cloud's clock better.
     let wait = pass.ctx.timing.interval(seconds) + pass.ctx.timing.cloud_clock_error;
@@ -36,6 +46,7 @@ pub(super) fn update(
         rows,
         desired,
         in_flight,
+        lags: shown.is_some_and(|shown| begun < shown),
         now: cloud_now,
         end: whole_second_after(cloud_now, wait),
         at_once: seconds == 0,

@@ -84,9 +84,14 @@ pub(super) async fn observe(
     let neighbours = pass.neighbours();
     let (unsettled, may_be_taken) = in_doubt(pass, group, &rows, idle, begun);
     let desired = desired(pass, group, parsed, &rows)?;
-    let (awaited, contended) = notice(pass, group, &desired, &rows, idle, begun);
+    let (mut awaited, contended) = notice(pass, group, &desired, &rows, idle, begun);
     let in_flight = pass.may_still_change(&unsettled);
-    let draining = draining::update(pass, group, &rows, &desired, &in_flight);
+    let draining = draining::update(pass, group, &rows, &desired, &in_flight, begun);
+    let shows_late = |key: &&ServerKey| {
+        let row = rows.get(*key).filter(|_| !in_flight.contains(*key));
+        row.is_some_and(|row| row.weight != Some(0))
+    };
+    awaited.extend(draining.keys().filter(shows_late).cloned());
     let parked = parked(pass, group, &desired, &rows, &draining);
     let others = neighbours.iter();
     let others = others.map(|other| claimant(pass.ctx, other, &rows));
@@ -195,8 +200,8 @@ fn notice(
     (awaited, contended)
 }
 
-/// Whether a view that was asked for at `begun` is young enough for a removal, and the claims of others are clear (S5,
-/// S7).
+/// Whether a view that was asked for at `begun` is young enough for a removal and old enough to show what happened before, and
+/// the claims of others are clear (S5, S7).
 fn permits_removal(
     pass: &Pass<'_, ServerGroupMembership>,
     begun: Duration,
@@ -204,7 +209,8 @@ fn permits_removal(
 ) -> bool {
     let young = pass.ctx.now().saturating_sub(begun) < pass.ctx.timing.view_age_max;
     let concerned = BTreeSet::from([pass.object.group()]);
-    young && pass.claims_are_clear(&concerned, sight)
+    let lags = pass.may_lag(&concerned, begun, sight);
+    young && !lags && pass.claims_are_clear(&concerned, sight)
 }
 
 /// Counts a view towards the settling of calls that are open on the group. Returns the members that are named by calls

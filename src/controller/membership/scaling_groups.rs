@@ -120,30 +120,33 @@ pub(super) async fn instances_are_moved(
     let is_over = |id: &CallId| id.moves() && !ids.contains(id);
     pass.turn.followed.retain(|id, _| !is_over(id));
     pass.turn.references.retain(|id, _| !is_over(id));
+    pass.turn.waited_for.retain(|id, _| !is_over(id));
     for open in moves {
         let (local_id, accepted) = (open.local_id(), open.phase == Phase::Accepted);
         let reference = open.reference.as_ref().filter(|_| accepted);
         let reference = reference.unwrap_or(&Reference::AnyActivity);
         let scaling_group = open.moved_by.as_deref().expect("others were left out");
         let (ctx, cloud) = (pass.ctx, &group.cloud);
+        let since = pass.turn.waited_for.entry(local_id.clone());
+        let since = *since.or_insert_with(|| ctx.now());
         let looked =
             scaling_activity::progress_of(ctx, &mut pass.turn, cloud, scaling_group, reference)
                 .await;
-        let Ok(progress) = looked else {
-            return true;
-        };
-        let over = match accepted {
-            true => {
+        let over = match looked {
+            Ok(progress) if accepted => {
                 let (shown, patience) = (progress.shown(), patience(&ctx.timing));
                 pass.turn.is_over(&local_id, shown, ctx.now(), patience)
             }
             // The call has no answer yet: two views settle whether anything came of it.
-            false => progress != Progress::Running,
+            Ok(progress) => progress != Progress::Running,
+            // Nobody may ever be able to tell.
+            Err(_) => ctx.now() >= since + ctx.timing.linger,
         };
         if !over {
             return true;
         }
         if accepted {
+            ctx.lag.moved(id.clone(), ctx.now());
             // If the object of the call is gone, nobody else tells that the call ended.
             ctx.orphans.close(&id, |open| open.local_id() == local_id);
         }

@@ -23,6 +23,7 @@ use crate::{
         accounts::Accounts,
         identity::Identities,
         joined::Joined,
+        lag::Lag,
         memory::Memories,
         object::name_of,
         open::Orphans,
@@ -39,6 +40,8 @@ use crate::{
     leader::Leadership,
     timing::Timing,
 };
+
+mod going;
 
 const SPEED: f64 = 100.0;
 
@@ -72,10 +75,15 @@ fn api_server(objects: &Objects) -> Client {
         }
         Json(object.clone())
     }
+    async fn keep_event(State(objects): State<Objects>, Json(event): Json<Value>) -> Json<Value> {
+        let name = event["metadata"]["name"].as_str().unwrap().to_owned();
+        objects.lock().insert(name, event.clone());
+        Json(event)
+    }
     async fn list(State(objects): State<Objects>, Path(path): Named) -> Json<Value> {
         let objects = objects.lock();
         let of_kind = objects.values().filter(|object| {
-            let kind = object["kind"].as_str().unwrap().to_lowercase();
+            let kind = object["kind"].as_str().unwrap_or_default().to_lowercase();
             format!("{kind}s") == path["kind"]
         });
         let items: Vec<_> = of_kind.collect();
@@ -87,7 +95,7 @@ fn api_server(objects: &Objects) -> Client {
         .route(&path("{kind}"), get(list))
         .route(&path("namespaces/ns/{kind}/{name}"), get(read).patch(write))
         .route(&path("namespaces/ns/{kind}/{name}/status"), put(write))
-        .fallback(|Json(event): Json<Value>| async { Json(event) })
+        .fallback(keep_event)
         .with_state(Arc::clone(objects));
     Client::new(server, "ns")
 }
@@ -147,6 +155,7 @@ fn context(objects: &Objects, simulator: &Simulator) -> Context {
         signals: Signals::new().0,
         turns: Turns::default(),
         orphans: Orphans::default(),
+        lag: Lag::default(),
         unreadable: Notify::new(),
         upkeep: Bell::default(),
         installation: "ns".into(),
@@ -159,11 +168,14 @@ fn context(objects: &Objects, simulator: &Simulator) -> Context {
 fn learn<M: Managed>(ctx: &Context, objects: &Objects, name: &str, rest: &Value) -> Name {
     let mut spec = rest["spec"].clone();
     spec["regionId"] = json!("cn-hangzhou");
-    let object = json!({
+    let mut object = json!({
         "apiVersion": M::api_version(&()), "kind": M::kind(&()),
         "metadata": {"namespace": "ns", "name": name, "uid": name, "generation": 1, "resourceVersion": "1"},
         "spec": spec, "status": rest["status"],
     });
+    for (name, value) in rest["metadata"].as_object().into_iter().flatten() {
+        object["metadata"][name] = value.clone();
+    }
     objects.lock().insert(name.into(), object.clone());
     let object: M = serde_json::from_value(object).unwrap();
     let name = name_of(&object);

@@ -23,6 +23,8 @@ pub struct View<'a, T> {
     pub desired: &'a BTreeMap<ServerKey, Wish>,
     /// Members that a call under way, or one that may still land, could change.
     pub in_flight: &'a BTreeSet<ServerKey>,
+    /// Whether the view may not show yet what the cloud has agreed to.
+    pub lags: bool,
     /// When the group was looked at.
     pub now: T,
     /// When a wait that begins now is over.
@@ -35,7 +37,8 @@ pub struct View<'a, T> {
 /// the next wait ends.
 ///
 /// The wait begins when weight 0 was seen, and its end is written once. An entry leaves when there is no weight to give
-/// back. Entries in flight may still change, so they stay, and no wait of theirs begins.
+/// back. Entries in flight may still change, so they stay, and no wait of theirs begins. So do members that were sent weight
+/// 0 and are not shown at it yet, while the view may lag.
 pub fn look<T: Copy + Ord>(
     record: &mut BTreeMap<ServerKey, Draining<T>>,
     view: View<'_, T>,
@@ -47,7 +50,8 @@ pub fn look<T: Copy + Ord>(
         let wish = view.desired.get(key);
         let meant = wish.is_some_and(|wish| wish.weight == Some(0));
         let in_flight = view.in_flight.contains(key);
-        if (!silent || meant) && !in_flight {
+        let shown_late = view.lags && entry.until.is_none() && row.is_some() && !silent;
+        if (meant || !silent && !shown_late) && !in_flight {
             return false;
         }
         if !silent {
@@ -81,6 +85,7 @@ mod tests {
         record: BTreeMap<ServerKey, Draining<u32>>,
         desired: BTreeMap<ServerKey, Wish>,
         in_flight: BTreeSet<ServerKey>,
+        lags: bool,
         at_once: bool,
     }
 
@@ -94,6 +99,7 @@ mod tests {
                 record: BTreeMap::from([(key(), draining)]),
                 desired: BTreeMap::new(),
                 in_flight: BTreeSet::new(),
+                lags: false,
                 at_once: false,
             }
         }
@@ -112,6 +118,7 @@ mod tests {
                 rows: &rows,
                 desired: &self.desired,
                 in_flight: &self.in_flight,
+                lags: self.lags,
                 now,
                 end: now + 10,
                 at_once: self.at_once,
@@ -161,6 +168,26 @@ mod tests {
         assert_eq!(object.sees(102, Some(0)), (Some(false), None));
         object.in_flight.clear();
         assert_eq!(object.sees(103, Some(0)), (Some(false), Some(113)));
+    }
+
+    /// One list that lagged once had the drain forgotten, and the member was removed at the next look, without a wait.
+    #[test]
+    fn a_list_that_lags_behind_weight_0_ends_no_drain() {
+        let mut object = Object::new();
+        object.lags = true;
+        assert_eq!(object.sees(100, Some(60)), (Some(false), None));
+        assert_eq!(object.sees(102, Some(0)), (Some(false), Some(112)));
+        assert_eq!(
+            object.sees(103, Some(60)),
+            (None, None),
+            "it was seen silent"
+        );
+        let mut shown = Object::new();
+        assert_eq!(
+            shown.sees(130, Some(60)),
+            (None, None),
+            "nobody waits for ever"
+        );
     }
 
     #[test]

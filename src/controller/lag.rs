@@ -1,0 +1,59 @@
+//! Member lists lag. What changed lately may not be in a look yet, although nothing that is remembered about the group says
+//! so: this process has begun to lead and does not know the calls that were answered before, or a scaling group moved its
+//! instances, which are known by no name.
+
+use std::{collections::BTreeMap, time::Duration};
+
+use parking_lot::Mutex;
+
+use super::turns::GroupId;
+
+/// Changes that no memory of a group has, and when they were over. Times are since the start of the process.
+#[derive(Debug, Default)]
+pub struct Lag(Mutex<Inner>);
+
+#[derive(Debug, Default)]
+struct Inner {
+    leads_since: Duration,
+    moves: BTreeMap<GroupId, Duration>,
+}
+
+impl Lag {
+    /// Notes that this process leads from `now` on.
+    pub fn leads(&self, now: Duration) {
+        self.0.lock().leads_since = now;
+    }
+
+    /// Notes that a call which moved instances in or out of a group is over, as found at `now`.
+    pub fn moved(&self, group: GroupId, now: Duration) {
+        self.0.lock().moves.insert(group, now);
+    }
+
+    /// The first moment from which a look shows all that was changed so, if lists lag by no more than `lag`.
+    pub fn shown_from(&self, group: &GroupId, lag: Duration, now: Duration) -> Duration {
+        let mut inner = self.0.lock();
+        inner.moves.retain(|_, over| *over + lag > now);
+        let moved = inner.moves.get(group).copied().unwrap_or_default();
+        inner.leads_since.max(moved) + lag
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_look_counts_once_it_shows_what_was_changed_before_this_process_led_or_by_a_scaling_group()
+    {
+        let at = Duration::from_secs;
+        let (lag, group) = (Lag::default(), GroupId::new("cn-hangzhou", "CLB", "rsp-1"));
+        let other = GroupId::new("cn-hangzhou", "CLB", "rsp-2");
+        let from = |group, now| lag.shown_from(group, at(30), at(now)).as_secs();
+        lag.leads(at(100));
+        assert_eq!(from(&group, 101), 130);
+        lag.moved(group.clone(), at(200));
+        assert_eq!((from(&group, 201), from(&other, 201)), (230, 130));
+        assert_eq!(from(&group, 230), 130, "what every look shows is forgotten");
+        assert!(lag.0.lock().moves.is_empty());
+    }
+}
