@@ -1,6 +1,6 @@
 //! Member lists lag. What changed lately may not be in a look yet, although nothing that is remembered about the group says
-//! so: this process has begun to lead and does not know the calls that were answered before, or a scaling group moved its
-//! instances, which are known by no name.
+//! so: this process has begun to lead and does not know the calls that were answered before, or a scaling group took its
+//! instances out, which are known by no name.
 
 use std::{collections::BTreeMap, time::Duration};
 
@@ -24,7 +24,7 @@ impl Lag {
         self.0.lock().leads_since = now;
     }
 
-    /// Notes that a call which moved instances in or out of a group is over, as found at `now`.
+    /// Notes that a call which moved instances out of a group is over, as found at `now`.
     pub fn moved(&self, group: GroupId, now: Duration) {
         self.0.lock().moves.insert(group, now);
     }

@@ -205,11 +205,11 @@ impl<M: Managed> Pass<'_, M> {
         }
     }
 
-    /// Notes that the open operation, which is over, may have moved instances: lists lag.
+    /// Notes that the open operation, which is over, may have moved instances out: lists lag.
     fn note_moves(&self) {
         let open = self.record.operation.as_ref();
         for (group, open) in open.map_or_else(Vec::new, |open| self.object.opens(open)) {
-            if open.moved_by.is_some() {
+            if open.moved_by.is_some() && undoes(&open.action) {
                 self.ctx.lag.moved(group, self.ctx.now());
             }
         }

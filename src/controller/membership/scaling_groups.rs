@@ -13,8 +13,15 @@ use server_group_core::{
 
 use super::{
     super::{
-        authorize::authorize, following::patience, object::Object, open::Open, pass::Pass,
-        record::Reference, scaling_activity, sight::Sight, turns::CallId,
+        authorize::authorize,
+        following::patience,
+        object::Object,
+        open::Open,
+        pass::Pass,
+        record::Reference,
+        scaling_activity,
+        sight::Sight,
+        turns::{CallId, undoes},
     },
     group::Group,
 };
@@ -145,8 +152,10 @@ pub(super) async fn instances_are_moved(
         if !over {
             return true;
         }
-        if accepted {
+        if undoes(&open.action) {
             ctx.lag.moved(id.clone(), ctx.now());
+        }
+        if accepted {
             // If the object of the call is gone, nobody else tells that the call ended.
             ctx.orphans.close(&id, |open| open.local_id() == local_id);
         }
