@@ -117,6 +117,10 @@ impl Pipeline for ScalingGroupAttachment {
         &view.sight
     }
 
+    fn rivals(view: &observe::Observed) -> &[String] {
+        &view.rivals
+    }
+
     fn is_open(view: &observe::Observed) -> bool {
         view.open()
     }

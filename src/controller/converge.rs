@@ -110,6 +110,9 @@ pub trait Pipeline: Managed {
         planned: &Self::Plan,
     ) -> impl Future<Output = Result<bool, Stop>> + Send;
 
+    /// The other objects in whose place a plan sees this one.
+    fn rivals(view: &Self::View) -> &[String];
+
     /// The plan as status shows it.
     fn plan_for_status(planned: &Self::Plan, wishes: &Self::Wishes) -> status::Plan;
 
@@ -189,7 +192,7 @@ async fn act_on<M: Pipeline>(
     }
     let shown = M::plan_for_status(&planned, wishes);
     if pass.only_plans() {
-        return Ok(pass.planned(shown).into());
+        return Ok(pass.planned(shown, M::rivals(view)).into());
     }
     if !M::is_open(view) {
         pass.moving = true;

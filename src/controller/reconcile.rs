@@ -30,14 +30,16 @@ use super::{
 use crate::{api::status::Plan, cloud::Ticket};
 
 impl<M: Managed> Pass<'_, M> {
-    /// Shows what would be changed, and leaves it at that.
-    pub fn planned(&mut self, shown: Plan) -> Judged {
+    /// Shows what would be changed, and leaves it at that. The plan is made as if this object stood in the place of its
+    /// `rivals`, which list some of the same.
+    pub fn planned(&mut self, shown: Plan, rivals: &[String]) -> Judged {
         let totals = shown.totals;
         let message = format!(
-            "to add {}, to remove {}, to update {}; {}",
+            "to add {}, to remove {}, to update {}{}; {}",
             totals.add,
             totals.remove,
             totals.update,
+            in_place_of(rivals),
             match self.ctx.read_only {
                 true => "nothing is changed: the operator runs with --read-only",
                 false => "nothing is changed in Plan mode",
@@ -116,6 +118,23 @@ impl<M: Managed> Pass<'_, M> {
             );
             self.to_tell.push((Change::PlanChanged, note));
         }
+    }
+}
+
+/// In whose place a plan is made, for a person.
+fn in_place_of(rivals: &[String]) -> String {
+    let named: Vec<_> = rivals.iter().take(3).map(String::as_str).collect();
+    let named = named.join(", ");
+    match rivals.len() {
+        0 => String::new(),
+        count @ 1..=3 => format!(
+            ", as if this object stood in the place of {named}, which {} some of the same",
+            if count == 1 { "lists" } else { "list" }
+        ),
+        count => format!(
+            ", as if this object stood in the place of {named} and {} more, which list some of the same",
+            count - 3
+        ),
     }
 }
 

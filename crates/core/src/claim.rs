@@ -2,7 +2,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::{ledger::LEDGER_MAX, reason::Hold};
+use crate::{
+    ledger::{LEDGER_MAX, Ledger},
+    reason::Hold,
+};
 
 /// Order of birth: creation time in seconds, then uid. The smaller is the older.
 pub type Age = (i64, String);
@@ -162,6 +165,35 @@ pub fn claimed<K: Ord>(key: &K, others: &[Claimant<K>]) -> bool {
     others.iter().any(claims)
 }
 
+/// Takes those who list one of the `listed` entries out of `others`, as if the asking object stood in their place: the entries
+/// of their ledgers go into `ledger`. Returns the names of those that hold something.
+pub fn take_the_place<K: Ord + Clone>(
+    listed: impl Fn(&K) -> bool,
+    ledger: &mut Ledger<K>,
+    others: &mut Vec<Claimant<K>>,
+) -> Vec<String> {
+    let rivals = others.extract_if(.., |other| other.lists.iter().any(&listed));
+    let named = rivals.filter_map(|rival| {
+        let holds = !rival.ledger.is_empty();
+        rival
+            .registered
+            .into_iter()
+            .for_each(|key| ledger.register(key));
+        rival.ledger.into_iter().for_each(|key| ledger.adopt(key));
+        holds.then_some(rival.name)
+    });
+    named.collect()
+}
+
+/// Takes what one look shows for strangers for what the next one will find.
+pub fn confirm<K>(foreigners: &mut BTreeMap<K, Foreigner>) {
+    for foreigner in foreigners.values_mut() {
+        if *foreigner == Foreigner::Unconfirmed {
+            *foreigner = Foreigner::Stranger;
+        }
+    }
+}
+
 /// Whether an object that hands `key` over put it there itself. If so, the object that takes it over did so, too.
 #[must_use]
 pub fn inherited<K: Ord>(key: &K, others: &[Claimant<K>]) -> bool {
@@ -181,6 +213,32 @@ mod tests {
             registered: BTreeSet::new(),
             standing,
         }
+    }
+
+    #[test]
+    fn who_takes_the_place_of_others_has_what_they_have() {
+        let mut rival = claimant(1, &[1, 2], &[1, 2, 3], Standing::Enforcing);
+        rival.registered = [2, 3].into();
+        let other_plan = claimant(3, &[1], &[], Standing::Idle);
+        let beside = claimant(2, &[9], &[9], Standing::Enforcing);
+        let mut others = vec![rival, beside, other_plan];
+        let mut ledger = Ledger::default();
+        ledger.adopt(2);
+        let names = take_the_place(|key| *key < 2, &mut ledger, &mut others);
+        assert_eq!(names, ["ns/1"]);
+        assert_eq!(
+            (ledger.registered, ledger.adopted),
+            ([2, 3].into(), [1].into())
+        );
+        assert_eq!(others.len(), 1, "who lists nothing of it stays");
+    }
+
+    #[test]
+    fn a_stranger_at_first_sight_is_one_in_a_plan() {
+        let mut foreigners = BTreeMap::from([(1, Foreigner::Unconfirmed), (2, Foreigner::Unknown)]);
+        confirm(&mut foreigners);
+        assert_eq!(foreigners[&1], Foreigner::Stranger);
+        assert_eq!(foreigners[&2], Foreigner::Unknown);
     }
 
     const US: i64 = 5;

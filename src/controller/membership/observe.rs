@@ -5,6 +5,7 @@ use std::{collections::BTreeMap, collections::BTreeSet, time::Duration};
 use server_group_core::{
     arrivals::Arrival,
     attachment::AttachmentKey,
+    claim,
     contention::Presence,
     membership::{Drain, Wish, World, is_unfinished, resolve::resolve},
     product::Product,
@@ -45,6 +46,8 @@ pub struct Observed {
     pub sight: Sight,
     /// The members that the list spells otherwise than their keys are written.
     pub(super) spelled: BTreeMap<ServerKey, Spelling>,
+    /// The other objects in whose place a plan sees this one: they list some of the same.
+    pub rivals: Vec<String>,
     /// Whether the cloud works on nothing in this group.
     pub idle: bool,
     /// When it was asked for, since the start of the process.
@@ -118,12 +121,21 @@ pub(super) async fn observe(
         brought: None,
         rows,
     };
+    let mut rivals = Vec::new();
+    if pass.object.planning() && !pass.deleting() {
+        let listed = |key: &ServerKey| world.desired.contains_key(key);
+        rivals = claim::take_the_place(listed, &mut world.ledger, &mut world.others);
+    }
     ask_besides(pass, group, &mut world, &view, &mut sight).await;
+    if pass.only_plans() {
+        claim::confirm(&mut world.foreigners);
+    }
     world.view_permits_removal = permits_removal(pass, begun, &mut sight);
     let observed = Observed {
         world,
         spelled: spellings(group.product, &view),
         sight,
+        rivals,
         idle,
         begun,
     };

@@ -42,6 +42,8 @@ use crate::{
 };
 
 mod going;
+mod planning;
+mod scene;
 
 const SPEED: f64 = 100.0;
 
