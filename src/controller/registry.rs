@@ -78,12 +78,18 @@ struct Entry<M: Object> {
     list: u64,
     /// The operation that this process began, and wrote into its status last.
     began: Option<Box<str>>,
+    /// The write of this process that is under way.
+    writes: Option<Writing>,
     /// Whether its status speaks of a call that is open or may still land.
     calls: bool,
     stands: Stands,
     held: Held,
     parsed: Weak<Known<M>>,
 }
+
+/// A write, by the open operation that it leaves in status.
+#[derive(Debug)]
+struct Writing(Option<Box<str>>);
 
 /// The objects that use one account.
 #[derive(Debug, Default)]
@@ -142,7 +148,8 @@ pub struct News {
     pub claims: bool,
     /// Whether its account is used by more or fewer objects than before, or held by more or fewer.
     pub uses: bool,
-    /// The open calls of an object that had its name before and is gone.
+    /// The open calls of an object that had its name before and is gone, or of this one, if somebody else's write took them out of
+    /// its status.
     pub orphaned: Vec<(GroupId, Open)>,
 }
 
@@ -203,14 +210,23 @@ impl<M: Object> Registry<M> {
         let operation = object.written_claims().1;
         // An operation that a write carries on may be anybody's.
         let carried_on = operation == before.written_claims().1;
-        let began = operation.map(Box::from);
+        let began: Option<Box<str>> = operation.map(Box::from);
+        inner.objects.get_mut(&name)?.writes = Some(Writing(began.clone()));
         let news = inner.learn(object);
-        if let Some(entry) = inner.objects.get_mut(&name)
-            && !carried_on
-        {
+        let entry = inner.objects.get_mut(&name)?;
+        entry.writes = None;
+        if !carried_on {
             entry.began = began;
         }
         news
+    }
+
+    /// Notes that a write of this process is under way that leaves this open operation in the status of an object: a watch may
+    /// show it before it is answered.
+    pub fn writes(&self, name: &Name, operation: Option<&str>) {
+        if let Some(entry) = self.0.lock().objects.get_mut(name) {
+            entry.writes = Some(Writing(operation.map(Box::from)));
+        }
     }
 
     /// How many objects stand how, and what they leave alone; and how many cannot be read.
@@ -426,6 +442,24 @@ impl<M: Object> Registry<M> {
     }
 }
 
+impl<M: Object> Entry<M> {
+    /// The calls that this process has open for the object, and of which a newer version that somebody else wrote does not speak
+    /// any more: what this process did it never un-knows.
+    fn lost_by(&mut self, newer: &M) -> Vec<(GroupId, Open)> {
+        let says = newer.written_claims().1;
+        let written_here = |ours: &Writing| ours.0.as_deref() == says;
+        let Some(began) = self.began.clone() else {
+            return Vec::new();
+        };
+        if says == Some(&*began) || self.writes.as_ref().is_some_and(written_here) {
+            return Vec::new();
+        }
+        let mut open = self.parsed().map_or_else(Vec::new, |known| known.open());
+        open.retain(|(_, open)| *open.id == *began);
+        open
+    }
+}
+
 impl<M: Object> Inner<M> {
     fn learn(&mut self, object: M) -> Option<News> {
         let version = version(&object);
@@ -435,7 +469,7 @@ impl<M: Object> Inner<M> {
             return None;
         }
         self.unreadable.remove(&name);
-        let mut began = None;
+        let (mut began, mut writes, mut lost) = (None, None, Vec::new());
         let before = match self.objects.get_mut(&name) {
             Some(entry) if entry.facts.uid == facts.uid => {
                 entry.list = self.list;
@@ -444,7 +478,9 @@ impl<M: Object> Inner<M> {
                 if version != 0 && version <= entry.version {
                     return None;
                 }
-                began = entry.began.take();
+                lost = entry.lost_by(&object);
+                began = entry.began.take().filter(|_| lost.is_empty());
+                writes = entry.writes.take();
                 Some((entry.asks, entry.claims, entry.finalizer))
             }
             _ => None,
@@ -454,7 +490,7 @@ impl<M: Object> Inner<M> {
             None => self.forget(&name),
         };
         let mut entry = self.entry(object, facts, version);
-        entry.began = began;
+        (entry.began, entry.writes) = (began, writes);
         let level = if entry.fresh {
             Level::Asked
         } else {
@@ -470,7 +506,7 @@ impl<M: Object> Inner<M> {
             },
             claims: before.is_none_or(|(_, before, _)| before != entry.claims),
             uses: before.is_none_or(|(.., before)| before != entry.finalizer),
-            orphaned: gone.map_or_else(Vec::new, |gone| gone.open),
+            orphaned: gone.map_or(lost, |gone| gone.open),
         };
         self.index(&name, &entry);
         self.tally.comes(entry.stands, &entry.held);
@@ -501,6 +537,7 @@ impl<M: Object> Inner<M> {
             finalizer: is_held(&object),
             list: self.list,
             began: None,
+            writes: None,
             calls: object.speaks_of_calls(),
             stands: Stands::of(&object),
             held: held_by(&object),

@@ -34,6 +34,8 @@ impl<M: Managed> Pass<'_, M> {
             }
             let name = self.object.name_any();
             let (api, params) = (self.api(), PostParams::default());
+            let operation = next.written_claims().1;
+            M::registry(self.ctx).writes(&name_of(&next), operation);
             let written = self.written(api.replace_status(&name, &params, &next));
             let written = written.await?;
             self.wrote(written);

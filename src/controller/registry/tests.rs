@@ -360,6 +360,39 @@ fn an_operation_that_a_write_carries_on_was_not_begun_by_this_process() {
     assert!(!began("forged"));
 }
 
+/// An emptied status took a forced call out of the mind of the process that had sent it.
+#[test]
+fn what_this_process_began_is_not_forgotten_with_a_status_that_somebody_empties() {
+    let registry = Memberships::default();
+    let with = |version, id: Option<&str>| {
+        let ledger =
+            json!({"uid": "uid-web", "cloudAccountId": "1", "registered": [], "adopted": []});
+        let mut status = json!({"observedGeneration": 1, "ledger": ledger});
+        if let Some(id) = id {
+            status["operation"] = json!({"id": id, "action": "x", "phase": "Intended", "epoch": 1});
+        }
+        membership("web", version, json!({"status": status}))
+    };
+    let learn = |version, id| {
+        let news = registry.learn(with(version, id)).unwrap();
+        news.orphaned
+            .into_iter()
+            .map(|(_, open)| open.id)
+            .collect::<Vec<_>>()
+    };
+    registry.learn(with(1, None));
+    registry.wrote(&with(1, None), with(2, Some("ours")));
+    assert!(learn(3, Some("ours")).is_empty(), "it is still there");
+    assert_eq!(learn(4, None), ["ours"]);
+    assert!(learn(5, None).is_empty(), "told once");
+    registry.wrote(&with(5, None), with(6, Some("next")));
+    // The write that closes it is shown by the watch before it is answered.
+    registry.writes(&name("web"), None);
+    assert!(learn(7, None).is_empty());
+    registry.wrote(&with(6, Some("next")), with(7, None));
+    assert!(learn(8, None).is_empty());
+}
+
 #[test]
 fn an_object_is_parsed_once_for_all_who_look_at_it_and_not_kept_at_rest() {
     let registry = Memberships::default();
