@@ -7,7 +7,7 @@ use server_group_sim::{
     world::{Status, World},
 };
 
-use super::{Fact, Oracles};
+use super::{Fact, JUST_NOW, Oracles};
 use crate::plan::Object;
 
 /// What comes back so often is left to whoever brings it (S8).
@@ -55,6 +55,12 @@ fn would_leave_nobody(world: &World, fact: &Fact) -> bool {
 }
 
 impl Oracles {
+    /// Whether somebody else changed a group so lately that it could not be known.
+    fn was_disturbed(&self, group: &str, now: Duration) -> bool {
+        let at = self.disturbed.get(group);
+        at.is_some_and(|at| now < *at + 2 * JUST_NOW)
+    }
+
     /// leak: an object goes once what it registered is gone, or another one lists it or has it in its ledger.
     pub(super) fn leaves_nothing(
         &mut self,
@@ -92,6 +98,10 @@ impl Oracles {
                 "what a release took out came back three times"
             }
             () if retains => "a release would have left nobody serving",
+            // It would have, when that was decided.
+            () if self.was_disturbed(&fact.group, now) => {
+                "somebody else changed the group as an object ended"
+            }
             () => {
                 let text = format!(
                     "leak: {} is gone at {now:?}, and {id}, which it registered, stays in {}",
