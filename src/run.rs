@@ -272,7 +272,7 @@ async fn lead(
         }
     }
     let Some((mut election, runtime)) = election else {
-        ctx.lag.leads(ctx.now());
+        begin_to_lead(ctx);
         leads.send_replace(true);
         stop.cancelled().await;
         finish.cancel();
@@ -310,7 +310,7 @@ async fn lead(
     }
     let leading = async {
         catch_up(ctx).await;
-        ctx.lag.leads(ctx.now());
+        begin_to_lead(ctx);
         leads.send_replace(true);
         stop.cancelled().await;
     };
@@ -326,6 +326,13 @@ async fn lead(
         () = finished(leads) => released.cancel(),
     }
     held.await
+}
+
+/// Notes what another replica may have changed by now.
+fn begin_to_lead(ctx: &Context) {
+    let mut groups = ctx.memberships.groups();
+    groups.append(&mut ctx.attachments.groups());
+    ctx.lag.leads(ctx.now(), groups);
 }
 
 /// Waits until the known objects are at least as new as this moment (S9): the former leader may have written, and begun

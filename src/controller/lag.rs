@@ -2,7 +2,10 @@
 //! so: this process has begun to lead and does not know the calls that were answered before, or a scaling group took its
 //! instances out, which are known by no name.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
 
 use parking_lot::Mutex;
 
@@ -15,13 +18,16 @@ pub struct Lag(Mutex<Inner>);
 #[derive(Debug, Default)]
 struct Inner {
     leads_since: Duration,
+    led_before: BTreeSet<GroupId>,
     moves: BTreeMap<GroupId, Duration>,
 }
 
 impl Lag {
-    /// Notes that this process leads from `now` on.
-    pub fn leads(&self, now: Duration) {
-        self.0.lock().leads_since = now;
+    /// Notes that this process leads from `now` on, and the groups that another one may have changed before: those that
+    /// objects are about by now.
+    pub fn leads(&self, now: Duration, groups: BTreeSet<GroupId>) {
+        let mut inner = self.0.lock();
+        (inner.leads_since, inner.led_before) = (now, groups);
     }
 
     /// Notes that a call which moved instances out of a group is over, as found at `now`.
@@ -33,8 +39,15 @@ impl Lag {
     pub fn shown_from(&self, group: &GroupId, lag: Duration, now: Duration) -> Duration {
         let mut inner = self.0.lock();
         inner.moves.retain(|_, over| *over + lag > now);
-        let moved = inner.moves.get(group).copied().unwrap_or_default();
-        inner.leads_since.max(moved) + lag
+        if inner.leads_since + lag <= now {
+            inner.led_before.clear();
+        }
+        let led = inner
+            .led_before
+            .contains(group)
+            .then_some(inner.leads_since);
+        let last = led.max(inner.moves.get(group).copied());
+        last.map_or(Duration::ZERO, |last| last + lag)
     }
 }
 
@@ -49,11 +62,12 @@ mod tests {
         let (lag, group) = (Lag::default(), GroupId::new("cn-hangzhou", "CLB", "rsp-1"));
         let other = GroupId::new("cn-hangzhou", "CLB", "rsp-2");
         let from = |group, now| lag.shown_from(group, at(30), at(now)).as_secs();
-        lag.leads(at(100));
-        assert_eq!(from(&group, 101), 130);
-        lag.moved(group.clone(), at(200));
-        assert_eq!((from(&group, 201), from(&other, 201)), (230, 130));
-        assert_eq!(from(&group, 230), 130, "what every look shows is forgotten");
-        assert!(lag.0.lock().moves.is_empty());
+        lag.leads(at(100), [group.clone()].into());
+        assert_eq!((from(&group, 101), from(&other, 101)), (130, 0));
+        lag.moved(group.clone(), at(120));
+        assert_eq!(from(&group, 121), 150);
+        assert_eq!(from(&group, 150), 0, "what every look shows is forgotten");
+        let inner = lag.0.lock();
+        assert!(inner.moves.is_empty() && inner.led_before.is_empty());
     }
 }

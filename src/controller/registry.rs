@@ -229,6 +229,17 @@ impl<M: Object> Registry<M> {
         }
     }
 
+    /// The groups that objects have for their own, or name.
+    pub fn groups(&self) -> BTreeSet<GroupId> {
+        let inner = self.0.lock();
+        inner
+            .on
+            .keys()
+            .chain(inner.naming.keys())
+            .cloned()
+            .collect()
+    }
+
     /// How many objects stand how, and what they leave alone; and how many cannot be read.
     pub fn tally(&self) -> (Tally, usize) {
         let inner = self.0.lock();

@@ -330,6 +330,9 @@ impl Oracles {
                 self.moved = *at;
                 self.moved_by = name.to_string();
                 self.changed.insert(entry.resource.clone(), *at);
+                // What is still on its way with the same token does nothing any more.
+                self.late
+                    .retain(|late| late.effect.content != effect.content);
                 for flight in self.flights.values_mut().flatten() {
                     flight.carried_out |= flight.content == effect.content;
                 }

@@ -28,7 +28,8 @@ async fn what_was_let_go_and_is_kept_by_somebody_elses_finalizer_removes_nothing
 #[tokio::test]
 async fn a_removal_that_the_list_does_not_show_yet_is_not_forgotten_at_a_takeover() {
     let scene = Scene::with(&[0, 1]).await;
-    scene.ctx.lag.leads(scene.ctx.now());
+    let group = GroupId::new("cn-hangzhou", "CLB", GROUP);
+    scene.ctx.lag.leads(scene.ctx.now(), [group].into());
     let name = scene.membership("a", &[], &[0], &deleted(&[OURS]));
     scene.pass::<ServerGroupMembership>(&name).await;
     assert_eq!(scene.removals(), 0);
@@ -79,7 +80,6 @@ async fn a_call_that_moved_instances_is_noted_at_the_groups_that_it_moved_them_i
             .shown_from(&group, scene.ctx.timing.listing_lag, now)
             > now
     };
-    tokio::time::sleep(scene.ctx.timing.listing_lag).await;
     assert!(!noted());
     for _ in 0..ENOUGH {
         scene.pass::<ScalingGroupAttachment>(&name).await;
@@ -136,7 +136,6 @@ async fn a_call_of_an_object_that_is_gone_is_not_waited_for_without_end_if_ess_c
 async fn a_deletion_waits_for_a_taker_by_name_and_not_for_ever() {
     let mut scene = Scene::with(&[0, 1]).await;
     scene.ctx.timing.handover_max = Duration::from_millis(300);
-    tokio::time::sleep(scene.ctx.timing.listing_lag).await;
     let name = scene.membership("giver", &[], &[0], &deleted(&[OURS]));
     scene.membership("taker", &[0], &[], &json!({}));
     scene.pass::<ServerGroupMembership>(&name).await;
