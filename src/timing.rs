@@ -49,6 +49,9 @@ pub struct Timing {
     pub linger: Duration,
     /// How long the list of a group may lack an accepted change: until then nothing is sent again (S8).
     pub listing_lag: Duration,
+    /// How long after a takeover lists may lack what a predecessor's calls have changed: until then nothing is removed in the
+    /// groups that it may have changed.
+    pub takeover_lag: Duration,
     /// How long keys that were read from a Secret are used before it is read again.
     pub keys_age_max: Duration,
     /// How long before their end temporary keys are renewed, by the cloud's clock, if they last long enough. Source: the
@@ -126,6 +129,7 @@ impl Timing {
             settle_gap: Duration::from_secs(5),
             linger: Duration::from_mins(15),
             listing_lag: Duration::from_secs(30),
+            takeover_lag: Duration::from_secs(30),
             keys_age_max: Duration::from_secs(10),
             keys_early: Duration::from_mins(15),
             keys_left_min: Duration::from_mins(1),
@@ -171,6 +175,7 @@ impl Timing {
             settle_gap: fast(whole.settle_gap),
             linger: fast(whole.linger),
             listing_lag: fast(whole.listing_lag),
+            takeover_lag: fast(whole.takeover_lag),
             keys_age_max: fast(whole.keys_age_max),
             token_reuse_max: fast(whole.token_reuse_max),
             gone_gap: fast(whole.gone_gap),

@@ -10,6 +10,7 @@ use std::{
 use parking_lot::Mutex;
 
 use super::turns::GroupId;
+use crate::timing::Timing;
 
 /// Changes that no memory of a group has, and when they were over. Times are since the start of the process.
 #[derive(Debug, Default)]
@@ -35,19 +36,20 @@ impl Lag {
         self.0.lock().moves.insert(group, now);
     }
 
-    /// The first moment from which a look shows all that was changed so, if lists lag by no more than `lag`.
-    pub fn shown_from(&self, group: &GroupId, lag: Duration, now: Duration) -> Duration {
+    /// The first moment from which a look shows all that was changed so.
+    pub fn shown_from(&self, group: &GroupId, now: Duration, timing: &Timing) -> Duration {
         let mut inner = self.0.lock();
-        inner.moves.retain(|_, over| *over + lag > now);
-        if inner.leads_since + lag <= now {
+        inner
+            .moves
+            .retain(|_, over| *over + timing.listing_lag > now);
+        let led = inner.leads_since + timing.takeover_lag;
+        if led <= now {
             inner.led_before.clear();
         }
-        let led = inner
-            .led_before
-            .contains(group)
-            .then_some(inner.leads_since);
-        let last = led.max(inner.moves.get(group).copied());
-        last.map_or(Duration::ZERO, |last| last + lag)
+        let led = inner.led_before.contains(group).then_some(led);
+        let moved = inner.moves.get(group);
+        let moved = moved.map(|moved| *moved + timing.listing_lag);
+        led.max(moved).unwrap_or_default()
     }
 }
 
@@ -61,7 +63,8 @@ mod tests {
         let at = Duration::from_secs;
         let (lag, group) = (Lag::default(), GroupId::new("cn-hangzhou", "CLB", "rsp-1"));
         let other = GroupId::new("cn-hangzhou", "CLB", "rsp-2");
-        let from = |group, now| lag.shown_from(group, at(30), at(now)).as_secs();
+        let timing = Timing::production();
+        let from = |group, now| lag.shown_from(group, at(now), &timing).as_secs();
         lag.leads(at(100), [group.clone()].into());
         assert_eq!((from(&group, 101), from(&other, 101)), (130, 0));
         lag.moved(group.clone(), at(120));

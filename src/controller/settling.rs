@@ -217,9 +217,9 @@ impl<M: Managed> Pass<'_, M> {
 
     /// The first moment from which a look at one of these groups shows everything that nobody here remembers.
     pub fn shown_from<'g>(&self, groups: impl IntoIterator<Item = &'g GroupId>) -> Duration {
-        let (now, lag) = (self.ctx.now(), self.ctx.timing.listing_lag);
+        let (now, timing) = (self.ctx.now(), &self.ctx.timing);
         let groups = groups.into_iter();
-        let from = groups.map(|group| self.ctx.lag.shown_from(group, lag, now));
+        let from = groups.map(|group| self.ctx.lag.shown_from(group, now, timing));
         from.max().unwrap_or_default()
     }
 

@@ -74,11 +74,7 @@ async fn a_call_that_moved_instances_is_noted_at_the_groups_that_it_moved_them_i
     let group = GroupId::new("cn-hangzhou", "CLB", GROUP);
     let noted = || {
         let now = scene.ctx.now();
-        scene
-            .ctx
-            .lag
-            .shown_from(&group, scene.ctx.timing.listing_lag, now)
-            > now
+        scene.ctx.lag.shown_from(&group, now, &scene.ctx.timing) > now
     };
     assert!(!noted());
     for _ in 0..ENOUGH {
