@@ -110,6 +110,10 @@ fn impatient() -> Timing {
 }
 
 fn cloud(url: &str, timing: &Timing) -> Cloud {
+    cloud_trusting(&Roots::default(), url, timing)
+}
+
+fn cloud_trusting(roots: &Roots, url: &str, timing: &Timing) -> Cloud {
     rustls::crypto::ring::default_provider()
         .install_default()
         .ok();
@@ -127,7 +131,7 @@ fn cloud(url: &str, timing: &Timing) -> Cloud {
     let leadership = Leadership::unopposed(Timing::production());
     let leave = leadership.permit(Duration::from_hours(1)).unwrap();
     let cloud = Cloud::new(
-        &Transport::new(config).unwrap(),
+        &Transport::trusting(roots, config).unwrap(),
         Credential::fixed(keys),
         "cn-hangzhou",
         Network::Public,
@@ -164,11 +168,12 @@ fn refusal(status: u16, code: &str) -> Reply {
     )
 }
 
+fn empty_list() -> Value {
+    json!({"RequestId": "R-2", "BackendServers": {"BackendServer": []}})
+}
+
 fn empty_group() -> Reply {
-    Reply::Json(
-        200,
-        json!({"RequestId": "R-2", "BackendServers": {"BackendServer": []}}),
-    )
+    Reply::Json(200, empty_list())
 }
 
 #[tokio::test]
@@ -490,8 +495,7 @@ async fn far_side_behind_an_unknown_authority() -> (String, String) {
             };
             let mut asked = [0; 8192];
             _ = stream.read(&mut asked).await;
-            let body =
-                json!({"RequestId": "R-2", "BackendServers": {"BackendServer": []}}).to_string();
+            let body = empty_list().to_string();
             let answer = format!(
                 "HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: {}\r\nconnection: close\r\n\r\n{body}",
                 body.len()
@@ -511,22 +515,7 @@ async fn an_authority_is_believed_in_once_a_file_names_it() {
     let roots = Roots::read(&file).unwrap();
     std::fs::remove_file(&file).unwrap();
     for (roots, believes) in [(Roots::default(), false), (roots, true)] {
-        let config = TransportConfig {
-            signature: Signature::V3,
-            endpoints: format!("*={url}").parse().unwrap(),
-            timing: impatient(),
-        };
-        let keys = Keys {
-            id: "id".into(),
-            secret: "secret".to_owned().into(),
-            token: None,
-        };
-        let cloud = Cloud::new(
-            &Transport::trusting(&roots, config).unwrap(),
-            Credential::fixed(keys),
-            "cn-hangzhou",
-            Network::Public,
-        );
+        let cloud = cloud_trusting(&roots, &url, &impatient());
         let read = read(&cloud).await;
         assert_eq!(read.is_ok(), believes, "{read:?}");
     }

@@ -192,17 +192,21 @@ fn server(number: usize) -> String {
 /// More passes than any object here needs.
 const ENOUGH: usize = 1000;
 
+/// A pass that somebody asked for.
+fn asked() -> Work {
+    Work {
+        level: Level::Asked,
+        also: BTreeSet::new(),
+        grant: None,
+    }
+}
+
 /// Lets passes over one object follow each other until it converges, and returns what the first of them parsed of everybody.
 async fn parses_of_each_pass<M: Pipeline>(ctx: &Context, name: &Name) -> parses::Parses {
     let mut first = None;
     for _ in 0..ENOUGH {
         parses::take();
-        let work = Work {
-            level: Level::Asked,
-            also: BTreeSet::new(),
-            grant: None,
-        };
-        reconcile::<M>(ctx, name, work).await;
+        reconcile::<M>(ctx, name, asked()).await;
         let parses = parses::take();
         assert!(parses.values().all(|times| *times == 1), "{parses:?}");
         let first = first.get_or_insert(parses);

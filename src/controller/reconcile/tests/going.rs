@@ -3,15 +3,14 @@
 use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
-use server_group_sim::fault::{Fault, What as Trouble};
 
 use super::{
-    scene::{GROUP, OURS, REMOVE, Scene, deleted, ids, keys, merge},
+    scene::{GROUP, REMOVE, Scene, deleted, group, ids, keys, merge},
     *,
 };
 use crate::{
-    api::status::Phase,
-    controller::{open::Open, record::Reference, turns::GroupId},
+    api::{FINALIZER, status::Phase},
+    controller::{open::Open, record::Reference},
 };
 
 /// Its ledger stayed in status, and a member that somebody added again was removed at the next pass.
@@ -28,9 +27,8 @@ async fn what_was_let_go_and_is_kept_by_somebody_elses_finalizer_removes_nothing
 #[tokio::test]
 async fn a_removal_that_the_list_does_not_show_yet_is_not_forgotten_at_a_takeover() {
     let scene = Scene::with(&[0, 1]).await;
-    let group = GroupId::new("cn-hangzhou", "CLB", GROUP);
-    scene.ctx.lag.leads(scene.ctx.now(), [group].into());
-    let name = scene.membership("a", &[], &[0], &deleted(&[OURS]));
+    scene.ctx.lag.leads(scene.ctx.now(), [group()].into());
+    let name = scene.membership("a", &[], &[0], &deleted(&[FINALIZER]));
     scene.pass::<ServerGroupMembership>(&name).await;
     assert_eq!(scene.removals(), 0);
     let message = scene.message(&name);
@@ -48,9 +46,8 @@ async fn a_removal_that_the_list_does_not_show_yet_is_not_forgotten_at_a_takeove
 #[tokio::test]
 async fn who_was_moved_out_by_a_scaling_group_counts_only_if_a_later_list_shows_it() {
     let scene = Scene::with(&[0, 1]).await;
-    let group = GroupId::new("cn-hangzhou", "CLB", GROUP);
-    let name = scene.membership("a", &[], &[0], &deleted(&[OURS]));
-    scene.ctx.lag.moved(group, scene.ctx.now());
+    let name = scene.membership("a", &[], &[0], &deleted(&[FINALIZER]));
+    scene.ctx.lag.moved(group(), scene.ctx.now());
     scene.pass::<ServerGroupMembership>(&name).await;
     assert_eq!(scene.removals(), 0);
     scene.simulator.world().delete_member(GROUP, &server(1));
@@ -71,10 +68,9 @@ async fn a_call_that_moved_instances_is_noted_at_the_groups_that_it_moved_them_i
                 "serverGroups": [format!("CLB/lb-sim/{GROUP}:80")], "reference": "asa-1"}},
     });
     let name = learn::<ScalingGroupAttachment>(&scene.ctx, &scene.objects, "feeds", &object);
-    let group = GroupId::new("cn-hangzhou", "CLB", GROUP);
     let noted = || {
         let now = scene.ctx.now();
-        scene.ctx.lag.shown_from(&group, now, &scene.ctx.timing) > now
+        scene.ctx.lag.shown_from(&group(), now, &scene.ctx.timing) > now
     };
     assert!(!noted());
     for _ in 0..ENOUGH {
@@ -94,22 +90,11 @@ async fn a_call_that_moved_instances_is_noted_at_the_groups_that_it_moved_them_i
 async fn a_call_of_an_object_that_is_gone_is_not_waited_for_without_end_if_ess_cannot_be_asked() {
     let mut scene = Scene::with(&[1]).await;
     scene.ctx.timing.linger = Duration::from_millis(300);
-    for action in [
+    scene.deny(&[
         "DescribeScalingActivities",
         "DescribeScalingActivityDetail",
         "DescribeScalingGroups",
-    ] {
-        let refuse = Trouble::Refuse {
-            status: 403,
-            code: "Forbidden.RAM".into(),
-        };
-        scene
-            .simulator
-            .world()
-            .faults
-            .push(Fault::on(action, refuse).times(u32::MAX));
-    }
-    let group = GroupId::new("cn-hangzhou", "CLB", GROUP);
+    ]);
     let open = Open {
         id: "op".into(),
         by: "ns/feeds".into(),
@@ -119,7 +104,7 @@ async fn a_call_of_an_object_that_is_gone_is_not_waited_for_without_end_if_ess_c
         moved_by: Some("asg-web".into()),
         ..Open::default()
     };
-    scene.ctx.orphans.take(vec![(group, open)]);
+    scene.ctx.orphans.take(vec![(group(), open)]);
     let name = scene.membership("a", &[0, 1], &[], &json!({}));
     scene.pass::<ServerGroupMembership>(&name).await;
     assert_eq!(scene.members(), ids(&[1]), "it may still run");
@@ -132,7 +117,7 @@ async fn a_call_of_an_object_that_is_gone_is_not_waited_for_without_end_if_ess_c
 async fn a_deletion_waits_for_a_taker_by_name_and_not_for_ever() {
     let mut scene = Scene::with(&[0, 1]).await;
     scene.ctx.timing.handover_max = Duration::from_millis(300);
-    let name = scene.membership("giver", &[], &[0], &deleted(&[OURS]));
+    let name = scene.membership("giver", &[], &[0], &deleted(&[FINALIZER]));
     scene.membership("taker", &[0], &[], &json!({}));
     scene.pass::<ServerGroupMembership>(&name).await;
     let message = scene.message(&name);
@@ -152,7 +137,7 @@ async fn an_object_whose_removal_may_still_land_stays_on_record_until_it_cannot(
     let settled = |until: Timestamp| {
         let settled =
             json!([{"action": REMOVE, "until": until.to_string(), "servers": keys(&[0])}]);
-        let mut object = deleted(&[OURS]);
+        let mut object = deleted(&[FINALIZER]);
         merge(&mut object, &json!({"status": {"settled": settled}}));
         object
     };
@@ -180,16 +165,8 @@ async fn an_object_whose_removal_may_still_land_stays_on_record_until_it_cannot(
 #[tokio::test]
 async fn what_was_told_to_stay_does_not_hide_what_stays_besides() {
     let scene = Scene::with(&[0, 1, 2]).await;
-    let refuse = Trouble::Refuse {
-        status: 403,
-        code: "Forbidden.RAM".into(),
-    };
-    scene
-        .simulator
-        .world()
-        .faults
-        .push(Fault::on(REMOVE, refuse).times(u32::MAX));
-    let mut object = deleted(&[OURS]);
+    scene.deny(&[REMOVE]);
+    let mut object = deleted(&[FINALIZER]);
     merge(
         &mut object,
         &json!({"status": {"ledger": {"adopted": keys(&[1])}}}),
@@ -222,7 +199,7 @@ async fn what_was_told_to_stay_does_not_hide_what_stays_besides() {
 async fn what_comes_back_until_the_object_goes_is_told_to_stay() {
     let scene = Scene::with(&[0, 1]).await;
     let parked = json!({"status": {"parked": [{"server": "i-0000:80", "reason": "Contended"}]}});
-    let mut object = deleted(&[OURS]);
+    let mut object = deleted(&[FINALIZER]);
     merge(&mut object, &parked);
     let name = scene.membership("a", &[], &[0], &object);
     scene.until_it_goes(&name).await;

@@ -2,10 +2,16 @@
 
 use std::time::Duration;
 
-use server_group_sim::world::World;
+use server_group_sim::{
+    fault::{Fault, What as Trouble},
+    world::World,
+};
 
 use super::*;
-use crate::controller::object::Object as _;
+use crate::{
+    api::FINALIZER,
+    controller::{object::Object as _, turns::GroupId},
+};
 
 pub(super) const GROUP: &str = "rsp-web";
 pub(super) const REMOVE: &str = "RemoveVServerGroupBackendServers";
@@ -64,12 +70,7 @@ impl Scene {
     }
 
     pub(super) async fn pass<M: Pipeline>(&self, name: &Name) -> Next {
-        let work = Work {
-            level: Level::Asked,
-            also: BTreeSet::new(),
-            grant: None,
-        };
-        Box::pin(reconcile::<M>(&self.ctx, name, work)).await
+        Box::pin(reconcile::<M>(&self.ctx, name, asked())).await
     }
 
     /// Lets passes over a membership follow each other until there is no next one.
@@ -93,7 +94,19 @@ impl Scene {
 
     pub(super) fn held_by_us(&self, name: &str) -> bool {
         let finalizers = &self.objects.lock()[name]["metadata"]["finalizers"];
-        finalizers.to_string().contains(crate::api::FINALIZER)
+        finalizers.to_string().contains(FINALIZER)
+    }
+
+    /// From now on the cloud denies every call of these actions.
+    pub(super) fn deny(&self, actions: &[&str]) {
+        for action in actions {
+            let refuse = Trouble::Refuse {
+                status: 403,
+                code: "Forbidden.RAM".into(),
+            };
+            let fault = Fault::on(action, refuse).times(u32::MAX);
+            self.simulator.world().faults.push(fault);
+        }
     }
 
     pub(super) fn message(&self, name: &Name) -> String {
@@ -112,7 +125,12 @@ impl Scene {
     }
 }
 
-pub(super) fn put(world: &mut World, number: usize) {
+/// The group, as turns know it.
+pub(super) fn group() -> GroupId {
+    GroupId::new("cn-hangzhou", "CLB", GROUP)
+}
+
+fn put(world: &mut World, number: usize) {
     world.put_member(GROUP, &server(number), "", 80, 100);
 }
 
@@ -140,5 +158,3 @@ pub(super) fn merge(object: &mut Value, rest: &Value) {
 pub(super) fn deleted(finalizers: &[&str]) -> Value {
     json!({"metadata": {"deletionTimestamp": "2026-01-01T00:00:00Z", "finalizers": finalizers}})
 }
-
-pub(super) const OURS: &str = crate::api::FINALIZER;
