@@ -117,10 +117,6 @@ impl Pipeline for ScalingGroupAttachment {
         &view.sight
     }
 
-    fn rivals(view: &observe::Observed) -> &[String] {
-        &view.rivals
-    }
-
     fn is_open(view: &observe::Observed) -> bool {
         view.open()
     }

@@ -110,9 +110,6 @@ pub trait Pipeline: Managed {
         planned: &Self::Plan,
     ) -> impl Future<Output = Result<bool, Stop>> + Send;
 
-    /// The other objects in whose place a plan sees this one.
-    fn rivals(view: &Self::View) -> &[String];
-
     /// The plan as status shows it.
     fn plan_for_status(planned: &Self::Plan, wishes: &Self::Wishes) -> status::Plan;
 
@@ -179,8 +176,8 @@ async fn act_on<M: Pipeline>(
     let planned = M::plan_and_note(pass, view);
     if pass.deleting() {
         let goes = M::may_go(pass, view, &planned).await?;
-        if goes && pass.a_removal_may_land() {
-            return Ok(pass.waits_for_what_may_land().into());
+        if goes && let Some(waits) = pass.waits_for_a_late_removal() {
+            return Ok(waits.into());
         }
         pass.tell_what_stays(goes, |key| M::shows(view, key)).await;
         if goes {
@@ -192,7 +189,7 @@ async fn act_on<M: Pipeline>(
     }
     let shown = M::plan_for_status(&planned, wishes);
     if pass.only_plans() {
-        return Ok(pass.planned(shown, M::rivals(view)).into());
+        return Ok(pass.planned(shown, &M::sight(view).rivals).into());
     }
     if !M::is_open(view) {
         pass.moving = true;

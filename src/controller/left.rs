@@ -125,14 +125,14 @@ impl<M: Pipeline> Pass<'_, M> {
     /// Tells what stays of the entries that a look `shows`. What was adopted leaves the ledger as the release begins, so it is
     /// told by then; the rest when the object `goes`.
     pub async fn tell_what_stays(&mut self, goes: bool, shows: impl Fn(&M::Key) -> bool) {
-        let ledger = self.record.ledger.clone();
+        let ledger = &self.record.ledger;
         let stays = match (self.why_everything_stays(), goes) {
             (Some(stays), true) => vec![(stays, ledger.keys())],
             (Some(_), false) => Vec::new(),
-            (None, false) => vec![(Stays::Adopted, ledger.adopted)],
+            (None, false) => vec![(Stays::Adopted, ledger.adopted.clone())],
             (None, true) => vec![
-                (Stays::Adopted, ledger.adopted),
-                (Stays::ComesBack, ledger.registered),
+                (Stays::Adopted, ledger.adopted.clone()),
+                (Stays::ComesBack, ledger.registered.clone()),
             ],
         };
         for (stays, mut left) in stays {

@@ -129,10 +129,6 @@ impl Pipeline for ServerGroupMembership {
         &view.sight
     }
 
-    fn rivals(view: &observe::Observed) -> &[String] {
-        &view.rivals
-    }
-
     fn is_open(view: &observe::Observed) -> bool {
         view.open()
     }

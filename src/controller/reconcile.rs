@@ -1,9 +1,14 @@
 //! Runs one pass over one object of either kind, and decides when the next one is due.
 
-use std::{collections::BTreeSet, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
 
 use kube::ResourceExt;
 use server_group_core::{
+    claim::{self, Claimant, Foreigner},
+    ledger::Ledger,
     reason::Reason,
     verdict::{Facts, Verdict, judge},
 };
@@ -23,7 +28,7 @@ use super::{
     pace,
     pass::{Pass, Work},
     queue::{Level, Name},
-    report::plain_message,
+    report::{first_of, plain_message},
     stop::Stop,
     turns::GroupId,
 };
@@ -61,12 +66,35 @@ impl<M: Managed> Pass<'_, M> {
         Judged::because(reason, plain_message(reason))
     }
 
-    /// The judgement of a deleted object that a removal without an answer keeps.
-    pub fn waits_for_what_may_land(&mut self) -> Judged {
+    /// In Plan mode, puts the object in the place of the others that list some of the same: what their ledgers hold is its own
+    /// then. Returns their names.
+    pub fn take_the_place_of_rivals<V>(
+        &self,
+        desired: &BTreeMap<M::Key, V>,
+        ledger: &mut Ledger<M::Key>,
+        others: &mut Vec<Claimant<M::Key>>,
+    ) -> Vec<String> {
+        match self.object.planning() && !self.deleting() {
+            true => claim::take_the_place(|key| desired.contains_key(key), ledger, others),
+            false => Vec::new(),
+        }
+    }
+
+    /// Takes strangers for confirmed where nothing is carried out.
+    pub fn confirm_if_only_planned(&self, foreigners: &mut BTreeMap<M::Key, Foreigner>) {
+        if self.only_plans() {
+            claim::confirm(foreigners);
+        }
+    }
+
+    /// The judgement of a deleted object, otherwise free to go, that a removal of its keeps which may still land; `None` if there
+    /// is none.
+    pub fn waits_for_a_late_removal(&mut self) -> Option<Judged> {
         let message = format!(
             "a removal was sent whose answer is missing, and may still take effect: the object stays on record for up to 15 minutes; {ABANDON_IT}"
         );
-        Judged::because(Reason::Releasing, message)
+        self.a_removal_may_land()
+            .then(|| Judged::because(Reason::Releasing, message))
     }
 
     /// The judgement of a deleted object that has something to release, of an operator that only reads.
@@ -123,19 +151,12 @@ impl<M: Managed> Pass<'_, M> {
 
 /// In whose place a plan is made, for a person.
 fn in_place_of(rivals: &[String]) -> String {
-    let named: Vec<_> = rivals.iter().take(3).map(String::as_str).collect();
-    let named = named.join(", ");
-    match rivals.len() {
-        0 => String::new(),
-        count @ 1..=3 => format!(
-            ", as if this object stood in the place of {named}, which {} some of the same",
-            if count == 1 { "lists" } else { "list" }
-        ),
-        count => format!(
-            ", as if this object stood in the place of {named} and {} more, which list some of the same",
-            count - 3
-        ),
+    if rivals.is_empty() {
+        return String::new();
     }
+    let lists = if rivals.len() == 1 { "lists" } else { "list" };
+    let named = first_of(rivals, 3);
+    format!(", as if this object stood in the place of {named}, which {lists} some of the same")
 }
 
 /// The event that brings an object back.
@@ -267,8 +288,11 @@ async fn attempt<M: Pipeline>(pass: &mut Pass<'_, M>) -> Result<Ended, Stop> {
             return pass.let_go().await;
         }
         // What was left to a call without an answer is known to nobody once the object is gone.
-        if !open && (stays || nothing_to_release) && pass.a_removal_may_land() {
-            return Ok(pass.waits_for_what_may_land().into());
+        if !open
+            && (stays || nothing_to_release)
+            && let Some(waits) = pass.waits_for_a_late_removal()
+        {
+            return Ok(waits.into());
         }
         if !open && stays {
             let why = pass.why_everything_stays().unwrap_or(Stays::Retained);

@@ -453,24 +453,6 @@ impl<M: Object> Registry<M> {
     }
 }
 
-impl<M: Object> Entry<M> {
-    /// The calls that this process has open for the object, and of which a newer version that somebody else wrote does not speak
-    /// any more: what this process did it never un-knows.
-    fn lost_by(&mut self, newer: &M) -> Vec<(GroupId, Open)> {
-        let says = newer.written_claims().1;
-        let written_here = |ours: &Writing| ours.0.as_deref() == says;
-        let Some(began) = self.began.clone() else {
-            return Vec::new();
-        };
-        if says == Some(&*began) || self.writes.as_ref().is_some_and(written_here) {
-            return Vec::new();
-        }
-        let mut open = self.parsed().map_or_else(Vec::new, |known| known.open());
-        open.retain(|(_, open)| *open.id == *began);
-        open
-    }
-}
-
 impl<M: Object> Inner<M> {
     fn learn(&mut self, object: M) -> Option<News> {
         let version = version(&object);
@@ -699,6 +681,22 @@ impl<M: Object> Inner<M> {
 }
 
 impl<M: Object> Entry<M> {
+    /// The calls that this process has open for the object, and of which a newer version that somebody else wrote does not speak
+    /// any more: what this process did it never un-knows.
+    fn lost_by(&mut self, newer: &M) -> Vec<(GroupId, Open)> {
+        let says = newer.written_claims().1;
+        let written_here = |ours: &Writing| ours.0.as_deref() == says;
+        let Some(began) = self.began.clone() else {
+            return Vec::new();
+        };
+        if says == Some(&*began) || self.writes.as_ref().is_some_and(written_here) {
+            return Vec::new();
+        }
+        let mut open = self.parsed().map_or_else(Vec::new, |known| known.open());
+        open.retain(|(_, open)| *open.id == *began);
+        open
+    }
+
     fn parsed(&mut self) -> Option<Arc<Known<M>>> {
         if let Some(known) = self.parsed.upgrade() {
             return Some(known);

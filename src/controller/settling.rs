@@ -7,19 +7,17 @@ use std::{
 
 use jiff::Timestamp;
 use server_group_core::{
-    reason::{Hold, Reason},
+    reason::Hold,
     settle::{Call, Sighting, Waits},
     view::View,
 };
 
 use super::{
-    ended::Judged,
     managed::Managed,
     open::Open,
     pass::Pass,
     record::{Reference, texts},
-    sight::Sight,
-    turns::{CallId, GroupId, undoes},
+    turns::{CallId, undoes},
 };
 use crate::{api::status::Phase, timing::whole_second_after};
 
@@ -212,40 +210,6 @@ impl<M: Managed> Pass<'_, M> {
             if open.moved_by.is_some() && undoes(&open.action) {
                 self.ctx.lag.moved(group, self.ctx.now());
             }
-        }
-    }
-
-    /// The first moment from which a look at one of these groups shows everything that nobody here remembers.
-    pub fn shown_from<'g>(&self, groups: impl IntoIterator<Item = &'g GroupId>) -> Duration {
-        let (now, timing) = (self.ctx.now(), &self.ctx.timing);
-        let groups = groups.into_iter();
-        let from = groups.map(|group| self.ctx.lag.shown_from(group, now, timing));
-        from.max().unwrap_or_default()
-    }
-
-    /// Whether a look at these groups that was asked for at `begun` may lack what was changed lately; says so in `sight`.
-    /// A plan that is only shown removes nobody.
-    pub fn may_lag<'g>(
-        &self,
-        groups: impl IntoIterator<Item = &'g GroupId>,
-        begun: Duration,
-        sight: &mut Sight,
-    ) -> bool {
-        let lags = !self.only_plans() && begun < self.shown_from(groups);
-        if lags {
-            let message = "lists may lag what was changed before this replica took over, or by a scaling group: nothing is removed for some seconds";
-            let waits = || Judged::because(Reason::Changing, message);
-            sight.unread.get_or_insert_with(waits);
-        }
-        lags
-    }
-
-    /// Looks again once lists show everything, if something is held until then.
-    pub fn wake_when_all_is_shown(&mut self, held: &BTreeMap<M::Key, Hold>) {
-        let from = self.shown_from([&self.object.group()]);
-        let waits = held.values().any(|hold| *hold == Hold::ViewIncomplete);
-        if waits && from > self.ctx.now() {
-            self.wake_at(from);
         }
     }
 

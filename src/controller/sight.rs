@@ -15,6 +15,8 @@ pub struct Sight {
     /// A judgement about something that could not be read, though the group itself was: whatever depends on it is held,
     /// and this is why.
     pub unread: Option<Judged>,
+    /// The other objects in whose place a plan sees this one: they list some of the same.
+    pub rivals: Vec<String>,
 }
 
 impl Sight {

@@ -7,7 +7,7 @@ use std::{
 
 use server_group_core::{
     attachment::{AttachmentKey, World},
-    claim::{self, Foreigner, claimed},
+    claim::{Foreigner, claimed},
     contention::Presence,
     product::Product,
     server::Weight,
@@ -43,8 +43,6 @@ pub struct Observed {
     pub world: World,
     /// The findings of the look besides the attachments.
     pub sight: Sight,
-    /// The other objects in whose place a plan sees this one: they list some of the same.
-    pub rivals: Vec<String>,
     /// Whether no other object has a call under way on this scaling group.
     pub idle: bool,
     /// When it was asked for, since the start of the process.
@@ -110,20 +108,14 @@ pub(super) async fn observe(
         feeds: BTreeMap::new(),
         left_out: BTreeSet::new(),
     };
-    let mut rivals = Vec::new();
-    if pass.object.planning() && !pass.deleting() {
-        let listed = |key: &AttachmentKey| world.desired.contains_key(key);
-        rivals = claim::take_the_place(listed, &mut world.ledger, &mut world.others);
-    }
+    sight.rivals =
+        pass.take_the_place_of_rivals(&world.desired, &mut world.ledger, &mut world.others);
     world.foreigners = foreigners(pass, &world, begun);
-    if pass.only_plans() {
-        claim::confirm(&mut world.foreigners);
-    }
+    pass.confirm_if_only_planned(&mut world.foreigners);
     see_fed_groups(pass, group, &mut world, fed, begun, &mut sight).await;
     let observed = Observed {
         world,
         sight,
-        rivals,
         idle,
         begun,
     };
@@ -273,7 +265,7 @@ fn sight(group: &ScalingGroup, attached: &Attached) -> Sight {
                 group.id
             )
         }),
-        unread: None,
+        ..Sight::default()
     }
 }
 

@@ -45,8 +45,8 @@ pub(super) async fn unseen(
     if something_is_open(pass, group.cloud.now()) {
         return Ok(releasing().into());
     }
-    if pass.a_removal_may_land() {
-        return Ok(pass.waits_for_what_may_land().into());
+    if let Some(waits) = pass.waits_for_a_late_removal() {
+        return Ok(waits.into());
     }
     if let Some(stays) = pass.why_everything_stays() {
         pass.tell_all_left(stays).await;
@@ -82,8 +82,8 @@ pub(super) async fn unseen(
             return Ok(ended);
         }
     }
-    if pass.a_removal_may_land() {
-        return Ok(pass.waits_for_what_may_land().into());
+    if let Some(waits) = pass.waits_for_a_late_removal() {
+        return Ok(waits.into());
     }
     pass.tell_adopted_left().await;
     pass.let_go().await

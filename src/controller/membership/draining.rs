@@ -36,9 +36,9 @@ pub(super) fn update(
     begun: Duration,
 ) -> BTreeMap<ServerKey, Drain> {
     let (now, cloud_now) = (pass.ctx.now(), group.cloud.now());
-    let changed = pass.turn.changed_at;
-    let shown = changed.map(|changed| changed + pass.ctx.timing.listing_lag);
-    let shown = shown.max(Some(pass.shown_from([&pass.object.group()])));
+    let lag = pass.ctx.timing.listing_lag;
+    let ours = pass.turn.changed_at.map(|changed| changed + lag);
+    let others = pass.shown_from([&pass.object.group()]);
     let seconds = pass.object.spec.removal.drain_seconds;
     // Another leader may know the cloud's clock better.
     let wait = pass.ctx.timing.interval(seconds) + pass.ctx.timing.cloud_clock_error;
@@ -46,7 +46,7 @@ pub(super) fn update(
         rows,
         desired,
         in_flight,
-        lags: shown.is_some_and(|shown| begun < shown),
+        lags: begun < ours.map_or(others, |ours| ours.max(others)),
         now: cloud_now,
         end: whole_second_after(cloud_now, wait),
         at_once: seconds == 0,
@@ -56,4 +56,15 @@ pub(super) fn update(
         pass.wake_at(now + next.duration_since(cloud_now).unsigned_abs());
     }
     drains
+}
+
+/// The draining members that the list does not show at weight 0 yet, though no call under way could change them.
+pub(super) fn not_shown_yet(
+    draining: &BTreeMap<ServerKey, Drain>,
+    rows: &Rows,
+    in_flight: &BTreeSet<ServerKey>,
+) -> BTreeSet<ServerKey> {
+    let settled = draining.keys().filter(|key| !in_flight.contains(*key));
+    let weighs = |key: &&ServerKey| rows.get(*key).is_some_and(|row| row.weight != Some(0));
+    settled.filter(weighs).cloned().collect()
 }

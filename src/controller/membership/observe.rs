@@ -5,7 +5,6 @@ use std::{collections::BTreeMap, collections::BTreeSet, time::Duration};
 use server_group_core::{
     arrivals::Arrival,
     attachment::AttachmentKey,
-    claim,
     contention::Presence,
     membership::{Drain, Wish, World, is_unfinished, resolve::resolve},
     product::Product,
@@ -46,8 +45,6 @@ pub struct Observed {
     pub sight: Sight,
     /// The members that the list spells otherwise than their keys are written.
     pub(super) spelled: BTreeMap<ServerKey, Spelling>,
-    /// The other objects in whose place a plan sees this one: they list some of the same.
-    pub rivals: Vec<String>,
     /// Whether the cloud works on nothing in this group.
     pub idle: bool,
     /// When it was asked for, since the start of the process.
@@ -90,11 +87,7 @@ pub(super) async fn observe(
     let (mut awaited, contended) = notice(pass, group, &desired, &rows, idle, begun);
     let in_flight = pass.may_still_change(&unsettled);
     let draining = draining::update(pass, group, &rows, &desired, &in_flight, begun);
-    let shows_late = |key: &&ServerKey| {
-        let row = rows.get(*key).filter(|_| !in_flight.contains(*key));
-        row.is_some_and(|row| row.weight != Some(0))
-    };
-    awaited.extend(draining.keys().filter(shows_late).cloned());
+    awaited.extend(draining::not_shown_yet(&draining, &rows, &in_flight));
     let parked = parked(pass, group, &desired, &rows, &draining);
     let others = neighbours.iter();
     let others = others.map(|other| claimant(pass.ctx, other, &rows));
@@ -121,21 +114,15 @@ pub(super) async fn observe(
         brought: None,
         rows,
     };
-    let mut rivals = Vec::new();
-    if pass.object.planning() && !pass.deleting() {
-        let listed = |key: &ServerKey| world.desired.contains_key(key);
-        rivals = claim::take_the_place(listed, &mut world.ledger, &mut world.others);
-    }
+    sight.rivals =
+        pass.take_the_place_of_rivals(&world.desired, &mut world.ledger, &mut world.others);
     ask_besides(pass, group, &mut world, &view, &mut sight).await;
-    if pass.only_plans() {
-        claim::confirm(&mut world.foreigners);
-    }
+    pass.confirm_if_only_planned(&mut world.foreigners);
     world.view_permits_removal = permits_removal(pass, begun, &mut sight);
     let observed = Observed {
         world,
         spelled: spellings(group.product, &view),
         sight,
-        rivals,
         idle,
         begun,
     };
