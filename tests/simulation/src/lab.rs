@@ -54,6 +54,8 @@ pub struct Lab {
     pub trace: Vec<String>,
     /// How many effects there were.
     pub effects: usize,
+    /// How many bytes of objects Kubernetes answered, other than by watches.
+    pub read: usize,
     /// The names of the effects since the workload was armed, with their sorts.
     pub named: Vec<(Name, Sort)>,
     /// Effects within one second of virtual time beyond which something spins.
@@ -73,6 +75,7 @@ pub struct Lab {
     audited: usize,
     unlisted_until: Duration,
     out_until: Duration,
+    trails: BTreeMap<String, Duration>,
     hanging: Vec<oneshot::Sender<Reply>>,
     silent: BTreeSet<String>,
     stalls: BTreeMap<(usize, String), Duration>,
@@ -123,6 +126,7 @@ impl Lab {
             troubles: Troubles::default(),
             trace: Vec::new(),
             effects: 0,
+            read: 0,
             named: Vec::new(),
             spins: SPINS,
             digest: 0xcbf2_9ce4_8422_2325,
@@ -140,6 +144,7 @@ impl Lab {
             audited: 0,
             unlisted_until: Duration::ZERO,
             out_until: Duration::ZERO,
+            trails: BTreeMap::new(),
             hanging: Vec::new(),
             silent: BTreeSet::new(),
             stalls: BTreeMap::new(),
@@ -460,6 +465,15 @@ impl Lab {
                 self.answer(arriving, None);
                 self.unlisted_until = self.now() + Duration::from_millis(millis);
             }
+            Some(What::Trail(millis)) => {
+                let until = self.now() + Duration::from_millis(millis);
+                for group in &arriving.effect.groups {
+                    if self.oracles.was_shown(group) {
+                        self.trails.insert(group.clone(), until);
+                    }
+                }
+                self.answer(arriving, None);
+            }
             Some(What::Outage(millis)) => {
                 self.out_until = self.now() + Duration::from_millis(millis);
                 self.answer(arriving, None);
@@ -561,6 +575,7 @@ impl Lab {
         self.stalls.clear();
         self.unlisted_until = Duration::ZERO;
         self.out_until = Duration::ZERO;
+        self.trails.clear();
         self.troubles.end();
         self.hanging.clear();
         self.silent.clear();

@@ -304,6 +304,15 @@ impl Oracles {
         self.decided.insert(group.clone(), seen.unwrap_or_default());
     }
 
+    /// Whether a whole list of a group was answered since it was last changed: what lists show for a while if they trail.
+    #[must_use]
+    pub fn was_shown(&self, group: &str) -> bool {
+        let seen = self.seen.iter().filter(|((_, of), _)| of == group);
+        let seen = seen.map(|(_, seen)| *seen).max();
+        let changed = self.changed.get(group).max(self.disturbed.get(group));
+        seen >= changed.copied()
+    }
+
     /// A request was carried out by the cloud.
     pub fn landed(&mut self, landing: &Landing<'_>, entries: &[Entry], cloud: &Offline) {
         let Landing {

@@ -66,6 +66,8 @@ pub enum What {
     Stale,
     /// A list lacks its last row.
     Torn,
+    /// For so many milliseconds the members of the groups that it changes are listed as they were before.
+    Trail(u64),
     /// The replica ends before the request is carried out; another one starts so many milliseconds later.
     CrashBefore(u64),
     /// The same after it was carried out.

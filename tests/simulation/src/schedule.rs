@@ -278,6 +278,7 @@ fn draw_trouble(random: &mut fastrand::Rng, trouble: Trouble) -> Drawn {
             };
             (what, &[Sort::CloudRead], 10)
         }
+        Trouble::Trail => (What::Trail(long(random, 27_000)), &[Sort::CloudChange], 4),
         Trouble::Clocks => (What::ClockJump(random.i64(-7_200_000..7_200_000)), &any, 20),
         Trouble::Labels => {
             let name = ["a", "b", "f"][random.usize(..3)];

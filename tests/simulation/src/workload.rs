@@ -33,6 +33,8 @@ pub enum Trouble {
     Unlisted,
     /// Lists are stale or torn.
     Lists,
+    /// Lists of members show late what was changed.
+    Trail,
     /// Wall clocks jump.
     Clocks,
     /// Somebody touches objects in the middle of everything.

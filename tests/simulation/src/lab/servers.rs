@@ -25,7 +25,12 @@ impl Lab {
                 }
                 let by = format!("replica {}", arriving.name.replica);
                 match self.cluster.serve(self.clock.date(), &by, request) {
-                    Served::Answer(answer) => Reply::Kubernetes(answer),
+                    Served::Answer(answer) => {
+                        if request.method == "GET" {
+                            self.read += answer.body.to_string().len();
+                        }
+                        Reply::Kubernetes(answer)
+                    }
                     Served::Watch(watch) => Reply::Watch(self.open(arriving, watch)),
                 }
             }
@@ -57,6 +62,11 @@ impl Lab {
             self.now() < self.unlisted_until,
             self.now() < self.out_until,
         );
+        let trails = |group| {
+            let until = self.trails.get(group).copied().unwrap_or_default();
+            self.now() < until
+        };
+        let trails = arriving.effect.lists_members() && arriving.effect.groups.iter().any(trails);
         // What is pushed here moves nothing by itself: among thousands of groups nobody has to look for what is due.
         let mut world = self.cloud.look();
         let before = world.faults.len();
@@ -69,6 +79,7 @@ impl Lab {
                 status: 503,
                 code: "ServiceUnavailable".to_owned(),
             }),
+            _ if trails => Some(CloudFault::Stale),
             _ if unlisted && action == "DescribeScalingActivities" => Some(CloudFault::Stale),
             _ => None,
         };

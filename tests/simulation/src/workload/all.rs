@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use super::{
     Trouble::{
         self, Clocks, Crash, Failures, Labels, Lag, Late, Lists, Lost, Outage, Pause, Refusals,
-        Throttle, Unlisted,
+        Throttle, Trail, Unlisted,
     },
     Workload,
     builders::{
@@ -19,14 +19,14 @@ use crate::{lab::Lab, plan::Deed};
 
 const EVERYTHING: &[Trouble] = &[
     Lost, Late, Crash, Pause, Lag, Refusals, Throttle, Outage, Failures, Unlisted, Lists, Clocks,
-    Labels,
+    Labels, Trail,
 ];
 const HONEST: &[Trouble] = &[
-    Lost, Late, Crash, Pause, Lag, Refusals, Throttle, Outage, Failures, Clocks, Labels,
+    Lost, Late, Crash, Pause, Lag, Refusals, Throttle, Outage, Failures, Clocks, Labels, Trail,
 ];
 const UNLISTED: &[Trouble] = &[
     Lost, Late, Crash, Pause, Lag, Refusals, Throttle, Outage, Failures, Clocks, Labels, Unlisted,
-    Unlisted,
+    Unlisted, Trail,
 ];
 const CALM: Duration = Duration::from_secs(420);
 

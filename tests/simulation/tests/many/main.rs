@@ -6,6 +6,7 @@
 mod crowd;
 #[path = "../../../it/figures.rs"]
 mod figures;
+mod others;
 mod reads;
 mod release;
 mod sweep;
