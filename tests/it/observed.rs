@@ -4,76 +4,45 @@ use std::{
     collections::{BTreeMap, BTreeSet},
     io::{Read, Write},
     net::TcpStream,
-    sync::{Arc, OnceLock},
 };
 
 use control_plane::{ControlPlane, Options};
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
 use kube::{Api, api::DeleteParams};
-use parking_lot::Mutex;
 use serde_json::{Value, json};
 use server_group_operator::{
     api::{ScalingGroupAttachment, ServerGroupMembership},
     metrics::Metrics,
-    telemetry,
 };
 use server_group_sim::{
     fault::{Fault, What},
     world::Product,
 };
 
-use crate::stage::{Rights, Stage, eventually, install, instance, instances, timing};
+use crate::stage::{
+    Rights, Stage, eventually, install, instance, instances, logs::Log, secrets, timing,
+};
 
 type Membership = ServerGroupMembership;
 
-/// What the operators of this process log.
-#[derive(Clone, Default)]
-struct Log(Arc<Mutex<Vec<u8>>>);
-
-impl Write for Log {
-    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
-        self.0.lock().extend_from_slice(bytes);
-        Ok(bytes.len())
-    }
-
-    fn flush(&mut self) -> std::io::Result<()> {
-        Ok(())
-    }
+/// The lines of a log.
+fn lines(log: &Log) -> Vec<Value> {
+    let text = log.text();
+    let lines = text.split(|byte| *byte == b'\n');
+    let whole = lines.filter(|line| line.ends_with(b"}"));
+    whole
+        .map(|line| serde_json::from_slice(line).unwrap())
+        .collect()
 }
 
-impl Log {
-    /// All of them write into one log from now on.
-    fn of_process() -> Self {
-        static LOG: OnceLock<Log> = OnceLock::new();
-        let log = LOG.get_or_init(|| {
-            let log = Self::default();
-            let writer = log.clone();
-            let logs = telemetry::json("info", move || writer.clone()).unwrap();
-            tracing::subscriber::set_global_default(logs)
-                .expect("these tests need the log to themselves: unset TEST_LOG");
-            log
-        });
-        log.clone()
-    }
-
-    fn lines(&self) -> Vec<Value> {
-        let text = self.0.lock();
-        let lines = text.split(|byte| *byte == b'\n');
-        let whole = lines.filter(|line| line.ends_with(b"}"));
-        whole
-            .map(|line| serde_json::from_slice(line).unwrap())
-            .collect()
-    }
-
-    /// The lines about objects of a namespace.
-    fn about(&self, namespace: &str) -> Vec<Value> {
-        let mut lines = self.lines();
-        lines.retain(|line| {
-            let object = line["object"].as_str().unwrap_or_default();
-            object.split('/').next() == Some(namespace)
-        });
-        lines
-    }
+/// The lines about objects of a namespace.
+fn lines_about(log: &Log, namespace: &str) -> Vec<Value> {
+    let mut lines = lines(log);
+    lines.retain(|line| {
+        let object = line["object"].as_str().unwrap_or_default();
+        object.split('/').next() == Some(namespace)
+    });
+    lines
 }
 
 /// Head and body of an answer.
@@ -107,6 +76,7 @@ async fn scrape(address: &str) -> BTreeMap<String, f64> {
     let (head, body) = get(address, "/metrics").await;
     assert!(head.contains("application/openmetrics-text"), "{head}");
     assert!(body.ends_with("# EOF\n"), "{body}");
+    secrets::search(body.as_bytes());
     samples(&body)
 }
 
@@ -116,7 +86,7 @@ type Called = (String, usize, Option<(String, bool)>);
 /// What the log says, group by group.
 fn told(log: &Log, namespace: &str) -> BTreeMap<String, Vec<Called>> {
     let mut groups = BTreeMap::<_, Vec<_>>::new();
-    for line in log.about(namespace) {
+    for line in lines_about(log, namespace) {
         let Some(action) = line["action"].as_str() else {
             continue;
         };
@@ -212,7 +182,7 @@ async fn an_object_that_stalls_or_recovers_is_logged_once() {
         .create_group(Product::Clb, "rsp-late");
     stage.look_now::<Membership>("web").await;
     stage.reason::<Membership>("web", "Converged").await;
-    let lines = log.about(&stage.namespace);
+    let lines = lines_about(&log, &stage.namespace);
     let turns = lines.iter().filter(|line| line["action"].is_null());
     let turns: Vec<_> = turns
         .map(|line| {
@@ -362,7 +332,7 @@ async fn a_definition_that_is_deleted_makes_the_replica_unready_until_it_is_back
     assert!(failing("CloudAccount") <= 0.0, "{told:#?}");
     install(bare).await;
     eventually("it is ready again", answers(" 200 ")).await;
-    let lines = log.lines();
+    let lines = lines(&log);
     for (level, words) in [
         ("ERROR", "a watch has failed"),
         ("INFO", "a watch works again"),

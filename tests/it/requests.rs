@@ -10,6 +10,8 @@ use kube::{Client, client::Body};
 use parking_lot::Mutex;
 use tower::service_fn;
 
+use super::secrets;
+
 #[path = "../simulation/src/kubernetes/shape.rs"]
 mod shape;
 
@@ -27,10 +29,15 @@ impl Unlisted {
     pub fn watching(&self, client: Client) -> Client {
         let namespace = client.default_namespace().to_owned();
         let unlisted = Self(Arc::clone(&self.0));
-        let watched = service_fn(move |request| {
+        let watched = service_fn(move |request: Request<Body>| {
             unlisted.look(&request);
             let client = client.clone();
-            async move { client.send(request).await }
+            async move {
+                let (parts, body) = request.into_parts();
+                let body = body.collect_bytes().await.unwrap_or_default();
+                secrets::search(&body);
+                client.send(Request::from_parts(parts, body.into())).await
+            }
         });
         Client::new(watched, namespace)
     }

@@ -32,6 +32,12 @@ use tokio_util::sync::CancellationToken;
 #[path = "requests.rs"]
 mod requests;
 
+#[path = "secrets.rs"]
+pub mod secrets;
+
+#[path = "logs.rs"]
+pub mod logs;
+
 #[path = "one_account.rs"]
 mod one_account;
 
@@ -93,6 +99,7 @@ pub struct Stage {
 impl Drop for Stage {
     fn drop(&mut self) {
         self.unlisted.complain();
+        secrets::complain();
         complain_of_notes(&self.simulator);
     }
 }
@@ -150,8 +157,9 @@ pub async fn install(control_plane: &'static ControlPlane) {
         rustls::crypto::ring::default_provider()
             .install_default()
             .ok();
-        if let Ok(filter) = std::env::var("TEST_LOG") {
-            server_group_operator::telemetry::start(&filter).unwrap();
+        match std::env::var("TEST_LOG") {
+            Ok(filter) => server_group_operator::telemetry::start(&filter).unwrap(),
+            Err(_) => logs::Log::begin(),
         }
     });
     let roles = "deploy/rbac/namespaced/clusterrole.yaml";
