@@ -20,7 +20,11 @@ PARTS := .run/parts
 part = echo "==> $(1)"; $(2); mkdir -p .run; \
 	printf '%6d s  %s\n' $$SECONDS "$(1)" | tee -a $(PARTS)
 
-run-tests = $(call part,tests,.ci/cargo-test --workspace --locked --no-fail-fast)
+# What the operator asked of API servers meanwhile is held against the rights that are shipped.
+AUDIT := $(CURDIR)/.run/audit
+run-tests = $(call part,tests,rm -rf $(AUDIT); \
+	CONTROL_PLANE_AUDIT=$(AUDIT) .ci/cargo-test --workspace --locked --no-fail-fast)
+rights-in-use = $(call part,rights in use,tests/installation/rights.py $(AUDIT))
 
 # The bench as far as it can fail, with what the tests were built of: to build anything else would take longer than to measure it.
 many-objects = cargo build --quiet --workspace --all-targets --locked; \
@@ -40,6 +44,7 @@ test: ## Check everything, as CI does; the first run also builds its tools
 	@# The servers are built by another compiler, so the first lints need not wait for them.
 	@$(MAKE) --no-print-directory --jobs=2 control-plane installation-tools promtool lint
 	@$(run-tests)
+	@$(rights-in-use)
 	@# Alone: processor time is part of it.
 	@$(call part,many objects,$(many-objects))
 	@$(call part,installation,tests/installation/run.sh)
@@ -68,8 +73,9 @@ lint: $(CARGO_DENY) ## Format, clippy, documentation and its links, the places o
 	@$(call part,product without simulator,.ci/product-is-free-of server-group-sim control-plane)
 
 .PHONY: tests
-tests: control-plane promtool ## Unit, property, integration and documentation tests, with a sum at the end
+tests: control-plane installation-tools promtool ## Unit, property, integration and documentation tests, with a sum at the end
 	@$(run-tests)
+	@$(rights-in-use)
 	@cat .run/summary
 
 .PHONY: fmt

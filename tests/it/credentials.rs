@@ -39,28 +39,6 @@ async fn act_as(stage: &Stage, source: Value) {
         .unwrap();
 }
 
-/// Gives the operator's service account the shipped role, in the namespace where it is here.
-async fn shipped_role(stage: &Stage) {
-    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/deploy/rbac/role.yaml");
-    let here = format!("namespace: {}", stage.home);
-    let role = std::fs::read_to_string(path).unwrap();
-    let role = role
-        .replace("namespace: server-group-operator", &here)
-        .replace(
-            "- kind: ServiceAccount\n    name: server-group-operator",
-            "- kind: ServiceAccount\n    name: operator",
-        );
-    let file = std::env::temp_dir().join(format!("role-{}.yaml", stage.home));
-    std::fs::write(&file, role).unwrap();
-    let control_plane = control_plane().await;
-    let applied = file.clone();
-    tokio::task::spawn_blocking(move || control_plane.apply(&applied))
-        .await
-        .unwrap()
-        .unwrap();
-    std::fs::remove_file(file).unwrap();
-}
-
 fn secrets(stage: &Stage) -> Api<Secret> {
     Api::namespaced(stage.client.clone(), &stage.home)
 }
@@ -130,7 +108,7 @@ async fn keys_from_a_secret_are_rotated_without_a_restart_and_without_a_failed_c
     stage.start();
     list(&stage, 1).await;
     unavailable(&stage, &["may not read the Secret", "deploy/rbac"]).await;
-    shipped_role(&stage).await;
+    stage.grant_shipped_role().await;
     unavailable(&stage, &["there is no Secret", &stage.home]).await;
     put_secret(&stage, json!({"accessKeyId": "simulated-key"})).await;
     unavailable(&stage, &["has no accessKeySecret"]).await;

@@ -188,7 +188,8 @@ async fn of_two_operators_one_acts_and_the_other_takes_over_at_once_when_it_ends
         .world()
         .create_group(Product::Clb, "rsp-web");
     let timing = with_long_lease();
-    let client = control_plane().await.admin().client().await.unwrap();
+    stage.grant_shipped_role().await;
+    let client = stage.operator_client();
     stage.candidate = Some("first");
     stage.start_with(client.clone(), timing.clone());
     let namespace = stage.namespace.clone();

@@ -10,7 +10,10 @@ use std::{
 };
 
 use control_plane::{ControlPlane, Patience};
-use k8s_openapi::api::rbac::v1::{Role, RoleBinding};
+use k8s_openapi::api::{
+    authorization::v1::SelfSubjectAccessReview,
+    rbac::v1::{Role, RoleBinding},
+};
 use kube::{
     Api, Client, Resource, ResourceExt,
     api::{DeleteParams, ListParams, ObjectMeta, Patch, PatchParams, PostParams},
@@ -218,10 +221,20 @@ async fn grant_rights_in(admin: &Client, namespace: &str, home: &str, operator: 
     roles.create(&params, &role).await.unwrap();
     let bindings = Api::<RoleBinding>::namespaced(admin.clone(), namespace);
     bindings.create(&params, &binding).await.unwrap();
-    let objects = Api::<ServerGroupMembership>::namespaced(operator, namespace);
-    let one = ListParams::default().limit(1);
+    // To try would be a request that is denied, and none is to be.
+    let review: SelfSubjectAccessReview =
+        serde_json::from_value(json!({"spec": {"resourceAttributes": {
+            "namespace": namespace, "verb": "list",
+            "group": "servergroup.alicloud.dev", "resource": "servergroupmemberships",
+        }}}))
+        .unwrap();
+    let reviews = Api::<SelfSubjectAccessReview>::all(operator);
     eventually("the rights hold", || async {
-        objects.list(&one).await.ok()
+        let answer = reviews.create(&params, &review).await.unwrap();
+        answer
+            .status
+            .is_some_and(|status| status.allowed)
+            .then_some(())
     })
     .await;
 }
@@ -326,6 +339,28 @@ impl Stage {
         let client = Client::try_from(config).unwrap();
         grant_rights_in(&self.client, &namespace, &self.home, client).await;
         self.beside(namespace).await
+    }
+
+    /// Gives the operator the shipped rights in its own namespace: the lease, and the Secret that the role names.
+    pub async fn grant_shipped_role(&self) {
+        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/deploy/rbac/role.yaml");
+        let here = format!("namespace: {}", self.home);
+        let role = std::fs::read_to_string(path).unwrap();
+        let role = role
+            .replace("namespace: server-group-operator", &here)
+            .replace(
+                "- kind: ServiceAccount\n    name: server-group-operator",
+                "- kind: ServiceAccount\n    name: operator",
+            );
+        let file = std::env::temp_dir().join(format!("role-{}.yaml", self.home));
+        std::fs::write(&file, role).unwrap();
+        let control_plane = control_plane().await;
+        let applied = file.clone();
+        tokio::task::spawn_blocking(move || control_plane.apply(&applied))
+            .await
+            .unwrap()
+            .unwrap();
+        std::fs::remove_file(file).unwrap();
     }
 
     /// Starts an operator that looks after these namespaces.

@@ -1,7 +1,6 @@
 //! Removals while what the operator knows is behind: a watch has stalled, or the last look took long. What others claim and
 //! have open, and whether it is still wanted, is read after the own intent and after the last look.
 
-use kube::Client;
 use serde_json::{Value, json};
 use server_group_operator::api::{ScalingGroupAttachment, ServerGroupMembership};
 use server_group_sim::{When, audit::Entry, world::Product};
@@ -9,7 +8,7 @@ use server_group_sim::{When, audit::Entry, world::Product};
 use crate::{
     leader::with_long_lease,
     rig::Rig,
-    stage::{Stage, control_plane, instance, instances, merge, operation, ready, timing},
+    stage::{Stage, instance, instances, merge, operation, ready, timing},
 };
 
 type Attachment = ScalingGroupAttachment;
@@ -110,16 +109,13 @@ async fn a_member_that_another_object_lists_is_not_removed_though_the_watch_has_
 #[tokio::test(flavor = "multi_thread")]
 async fn a_new_leader_whose_watch_has_stalled_knows_what_the_old_one_left_open() {
     let mut stage = fed("takeover").await;
-    // Whoever takes part in an election writes a lease.
-    let mut admin = control_plane().await.admin().config().await.unwrap();
-    admin.default_retry = false;
+    stage.grant_shipped_role().await;
     stage.candidate = Some("a");
-    let client = Client::try_from(admin.clone()).unwrap();
-    stage.start_with(client, with_long_lease());
+    stage.start_with(stage.operator_client(), with_long_lease());
     bring(&stage, &often()).await;
     let rig = Rig::default();
     stage.candidate = Some("b");
-    let second = stage.run_with(rig.client_of(admin), with_long_lease());
+    let second = stage.run_with(rig.client(&stage), with_long_lease());
     stage
         .eventually("a second replica", async || {
             rig.watches("scalinggroupattachments").then_some(())

@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::{env, fs};
 
 use k8s_openapi::api::core::v1::Namespace;
 use kube::api::{Api, ObjectMeta, PostParams};
@@ -9,6 +10,9 @@ use tokio::sync::OnceCell;
 
 use crate::supervisor::{Fate, Supervisor};
 use crate::{Access, Error, Program, credentials, directory, find, ports, ready, servers};
+
+/// The variable with the directory in which API servers note what service accounts ask: a file each, an event in JSON a line.
+const AUDIT: &str = "CONTROL_PLANE_AUDIT";
 
 /// What to start, and where.
 #[derive(Clone, Debug, Default)]
@@ -83,7 +87,9 @@ impl ControlPlane {
         let token = credentials::write(&directory)?;
         let quota = options.etcd_quota_bytes;
         supervisor.run(&etcd, servers::etcd(&directory, client, peer, quota))?;
-        supervisor.run(&apiserver, servers::apiserver(&directory, client, secure))?;
+        let audit = audit_log(&directory)?;
+        let arguments = servers::apiserver(&directory, client, secure, audit.as_deref());
+        supervisor.run(&apiserver, arguments)?;
         let admin = ready::wait(&directory, secure, &token, &supervisor).await?;
 
         let kubeconfig = directory.join("kubeconfig");
@@ -177,6 +183,19 @@ impl ControlPlane {
             .name
             .expect("whatever is stored has a name"))
     }
+}
+
+/// Where the API server of this directory notes what it was asked, if anybody wants to read that afterwards.
+fn audit_log(directory: &Path) -> Result<Option<PathBuf>, Error> {
+    let Some(folder) = env::var_os(AUDIT).map(PathBuf::from) else {
+        return Ok(None);
+    };
+    let policy = directory.join(servers::AUDIT_POLICY);
+    fs::create_dir_all(&folder)
+        .and_then(|()| fs::write(policy, servers::AUDITED))
+        .map_err(Error::io("prepare the audit"))?;
+    let name = directory.file_name().unwrap_or_default();
+    Ok(Some(folder.join(name).with_extension("jsonl")))
 }
 
 /// Somebody took one of the ports between our choice and the server's start; or kube-controller-manager gave up on an API

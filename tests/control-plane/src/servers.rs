@@ -18,9 +18,15 @@ pub(crate) fn etcd(directory: &Path, client: u16, peer: u16, quota: Option<u64>)
     arguments
 }
 
-pub(crate) fn apiserver(directory: &Path, etcd: u16, secure: u16) -> Vec<String> {
+/// `audit`: where it notes what service accounts ask, by the policy in the same directory.
+pub(crate) fn apiserver(
+    directory: &Path,
+    etcd: u16,
+    secure: u16,
+    audit: Option<&Path>,
+) -> Vec<String> {
     let file = |name: &str| directory.join(name).display().to_string();
-    vec![
+    let mut arguments = vec![
         format!("--etcd-servers=http://127.0.0.1:{etcd}"),
         format!("--secure-port={secure}"),
         "--bind-address=127.0.0.1".to_owned(),
@@ -38,8 +44,24 @@ pub(crate) fn apiserver(directory: &Path, etcd: u16, secure: u16) -> Vec<String>
         "--authorization-mode=RBAC".to_owned(),
         "--service-cluster-ip-range=10.0.0.0/24".to_owned(),
         "--allow-privileged".to_owned(),
-    ]
+    ];
+    if let Some(log) = audit {
+        arguments.push(format!("--audit-policy-file={}", file(AUDIT_POLICY)));
+        arguments.push(format!("--audit-log-path={}", log.display()));
+        // In megabytes: one file, as who reads it would miss what was put aside.
+        arguments.push("--audit-log-maxsize=10000".to_owned());
+    }
+    arguments
 }
+
+/// The name of the file that says what an audit notes.
+pub(crate) const AUDIT_POLICY: &str = "audit-policy.json";
+
+/// Which service account asked for what, and whether that was allowed; of a watch when it begins, as it may never end.
+pub(crate) const AUDITED: &str = r#"{
+    "apiVersion": "audit.k8s.io/v1", "kind": "Policy", "omitStages": ["RequestReceived"],
+    "rules": [{"level": "Metadata", "userGroups": ["system:serviceaccounts"]}, {"level": "None"}]
+}"#;
 
 pub(crate) fn controller_manager(directory: &Path, kubeconfig: &Path) -> Vec<String> {
     vec![
