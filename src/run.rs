@@ -30,6 +30,7 @@ use crate::{
         memory::Memories,
         open::Orphans,
         registry::Registry,
+        scaling_activity::Running,
         scope::Scope,
         signals::Signals,
         sources::Sources,
@@ -180,6 +181,7 @@ impl Operator {
             turns: Turns::default(),
             orphans: Orphans::default(),
             lag: Lag::default(),
+            running: Running::default(),
             unreadable: Notify::new(),
             upkeep: Bell::default(),
             installation: operator_namespace,
@@ -333,6 +335,8 @@ fn begin_to_lead(ctx: &Context) {
     let mut groups = ctx.memberships.groups();
     groups.append(&mut ctx.attachments.groups());
     ctx.lag.leads(ctx.now(), groups);
+    ctx.memberships.carry_on();
+    ctx.attachments.carry_on();
 }
 
 /// Waits until the known objects are at least as new as this moment (S9): the former leader may have written, and begun

@@ -76,8 +76,8 @@ impl Account {
     }
 }
 
-/// The labels of all namespaces, by name.
-type Labels = BTreeMap<String, BTreeMap<String, String>>;
+/// The labels of all namespaces, by name, each with the version of the namespace as a number.
+type Labels = BTreeMap<String, (u64, BTreeMap<String, String>)>;
 
 /// A grant as the core reads it: a selector is a list of names that keeps itself up to date.
 fn in_core(grant: &api::Grant, labels: &Labels) -> Grant {
@@ -85,7 +85,7 @@ fn in_core(grant: &api::Grant, labels: &Labels) -> Grant {
     let mut namespaces = list(&grant.namespaces);
     if let Some(selector) = &grant.namespace_selector {
         let selector = in_kube(selector);
-        let selected = labels.iter().filter(|(_, of)| selector.matches(of));
+        let selected = labels.iter().filter(|(_, (_, of))| selector.matches(of));
         namespaces.extend(selected.map(|(name, _)| name.clone()));
     }
     Grant {
@@ -142,6 +142,8 @@ pub struct Accounts {
 #[derive(Debug, Default)]
 struct Inner {
     known: BTreeMap<String, (Arc<Account>, u64)>,
+    /// The accounts that this version cannot read.
+    unreadable: BTreeSet<String>,
     /// The labels of namespaces; empty unless a grant selects by them.
     labels: Labels,
     /// Namespaces of the list that is being read.
@@ -165,9 +167,16 @@ impl Accounts {
         self.inner.lock().known.keys().cloned().collect()
     }
 
-    /// An account that was read, for one decision.
-    pub fn read(&self, account: &CloudAccount) -> Account {
-        Account::of(account, &self.inner.lock().labels)
+    /// Whether there is an account of this name that this version cannot read.
+    pub fn is_unreadable(&self, name: &str) -> bool {
+        self.inner.lock().unreadable.contains(name)
+    }
+
+    /// Whether a grant of one of these accounts selects namespaces by their labels.
+    pub fn any_selects<'n>(&self, names: impl IntoIterator<Item = &'n str>) -> bool {
+        let inner = self.inner.lock();
+        let mut known = names.into_iter().filter_map(|name| inner.known.get(name));
+        known.any(|(account, _)| account.selects())
     }
 
     /// Whether any grant selects namespaces by their labels, from now on.
@@ -175,17 +184,28 @@ impl Accounts {
         self.selects.subscribe()
     }
 
-    /// Takes in a namespace with its labels. Returns the accounts whose grants it changes.
-    pub fn learn_namespace(&self, name: &str, labels: BTreeMap<String, String>) -> Vec<String> {
+    /// Takes in a version of a namespace with its labels. Returns the accounts whose grants it changes. An older version
+    /// never replaces a newer one.
+    pub fn learn_namespace(
+        &self,
+        name: &str,
+        version: u64,
+        labels: BTreeMap<String, String>,
+    ) -> Vec<String> {
         let mut inner = self.inner.lock();
         if let Some(listed) = &mut inner.listed {
             listed.insert(name.to_owned());
         }
-        if inner.labels.get(name) == Some(&labels) {
+        let known = inner.labels.get(name);
+        if known.is_some_and(|(known, _)| version < *known) {
             return Vec::new();
         }
-        inner.labels.insert(name.to_owned(), labels);
-        inner.select_anew()
+        let same = known.is_some_and(|(_, known)| *known == labels);
+        inner.labels.insert(name.to_owned(), (version, labels));
+        match same {
+            true => Vec::new(),
+            false => inner.select_anew(),
+        }
     }
 
     /// Forgets a namespace that is gone. Returns the accounts whose grants that changes.
@@ -233,6 +253,7 @@ impl Accounts {
             (&before.uid, before.generation) == (&now.uid, now.generation)
         };
         let changed = !before.is_some_and(same);
+        inner.unreadable.remove(&account.name_any());
         inner
             .known
             .insert(account.name_any(), (Arc::new(now), list));
@@ -241,7 +262,16 @@ impl Accounts {
 
     /// Forgets an account that is gone.
     pub fn forget(&self, name: &str) {
-        self.inner.lock().known.remove(name);
+        let mut inner = self.inner.lock();
+        inner.known.remove(name);
+        inner.unreadable.remove(name);
+    }
+
+    /// Notes that this version cannot read the account: nobody may use it.
+    pub fn cannot_read(&self, name: &str) {
+        let mut inner = self.inner.lock();
+        inner.known.remove(name);
+        inner.unreadable.insert(name.to_owned());
     }
 
     /// Forgets the accounts that a whole list of this version lacks: those that are not among `names` and no newer than
@@ -331,26 +361,26 @@ mod tests {
         assert_eq!(granted(&accounts), "named");
         assert!(
             accounts
-                .learn_namespace("other", labels(&[("team", "b")]))
+                .learn_namespace("other", 1, labels(&[("team", "b")]))
                 .is_empty()
         );
         assert_eq!(
-            accounts.learn_namespace("web", labels(&[("team", "a")])),
+            accounts.learn_namespace("web", 1, labels(&[("team", "a")])),
             ["default"]
         );
         assert_eq!(granted(&accounts), "named web");
         assert!(
             accounts
-                .learn_namespace("web", labels(&[("team", "a")]))
+                .learn_namespace("web", 1, labels(&[("team", "a")]))
                 .is_empty()
         );
-        assert_eq!(accounts.learn_namespace("web", labels(&[])), ["default"]);
+        assert_eq!(accounts.learn_namespace("web", 1, labels(&[])), ["default"]);
         assert_eq!(granted(&accounts), "named");
-        accounts.learn_namespace("web", labels(&[("team", "a")]));
+        accounts.learn_namespace("web", 1, labels(&[("team", "a")]));
         assert_eq!(accounts.forget_namespace("web"), ["default"]);
-        accounts.learn_namespace("api", labels(&[("team", "a")]));
+        accounts.learn_namespace("api", 1, labels(&[("team", "a")]));
         accounts.begin_namespaces();
-        accounts.learn_namespace("other", labels(&[("team", "b")]));
+        accounts.learn_namespace("other", 1, labels(&[("team", "b")]));
         assert_eq!(accounts.end_namespaces(), ["default"], "api is gone");
         assert_eq!(granted(&accounts), "named");
     }
@@ -360,7 +390,7 @@ mod tests {
         let matches = |condition: Value, of: &[(&str, &str)]| {
             let accounts = Accounts::default();
             accounts.learn(&account(&json!({"matchExpressions": [condition]})));
-            accounts.learn_namespace("web", labels(of));
+            accounts.learn_namespace("web", 1, labels(of));
             granted(&accounts) == "named web"
         };
         let within = json!({"key": "team", "operator": "In", "values": ["a", "b"]});
@@ -383,7 +413,7 @@ mod tests {
     fn a_selector_that_asks_nothing_grants_nothing() {
         let accounts = Accounts::default();
         accounts.learn(&account(&json!({})));
-        accounts.learn_namespace("web", labels(&[("team", "a")]));
+        accounts.learn_namespace("web", 1, labels(&[("team", "a")]));
         assert_eq!(granted(&accounts), "named");
     }
 
@@ -397,5 +427,32 @@ mod tests {
         assert_eq!(*selects.borrow(), Selects::No);
         accounts.learn(&account(&json!({"matchLabels": {"team": "a"}})));
         assert_eq!(*selects.borrow(), Selects::Yes);
+    }
+
+    /// A watch that lagged gave a namespace its old labels back.
+    #[test]
+    fn an_older_version_of_a_namespace_changes_nothing() {
+        let accounts = Accounts::default();
+        accounts.learn(&account(&json!({"matchLabels": {"team": "a"}})));
+        accounts.learn_namespace("web", 7, labels(&[]));
+        accounts.learn_namespace("web", 6, labels(&[("team", "a")]));
+        assert_eq!(granted(&accounts), "named");
+        accounts.learn_namespace("web", 8, labels(&[("team", "a")]));
+        assert_eq!(granted(&accounts), "named web");
+    }
+
+    #[test]
+    fn an_account_that_cannot_be_read_is_told_from_one_that_is_not_there() {
+        let accounts = Accounts::default();
+        let one = account(&json!({"matchLabels": {"team": "a"}}));
+        accounts.learn(&one);
+        assert!(accounts.any_selects(["default"]) && !accounts.any_selects(["other"]));
+        accounts.cannot_read("default");
+        assert!(accounts.get("default").is_none() && accounts.is_unreadable("default"));
+        accounts.learn(&one);
+        assert!(!accounts.is_unreadable("default"));
+        accounts.cannot_read("default");
+        accounts.forget("default");
+        assert!(!accounts.is_unreadable("default"));
     }
 }

@@ -91,11 +91,18 @@ pub fn authorize<M: Managed>(accounts: &Accounts, object: &M) -> Result<Access, 
 /// # Errors
 ///
 /// [`Refusal`]; nothing was called.
-pub fn check<M: Managed>(account: Option<&Account>, object: &M) -> Result<Access, Refusal> {
+fn check<M: Managed>(account: Option<&Account>, object: &M) -> Result<Access, Refusal> {
     let name = object.account_name().to_owned();
     let account = account.ok_or_else(|| Refusal::NoAccount(name.clone()))?;
     let namespace = object.meta().namespace.clone().unwrap_or_default();
-    let request = object.names(&namespace);
+    let mut request = object.names(&namespace);
+    // What it lists no longer is taken away by a call that needs a grant as well.
+    let (groups, load_balancers) = object.attached_before();
+    request
+        .server_groups
+        .extend(groups.iter().map(String::as_str));
+    let load_balancers = load_balancers.iter().map(String::as_str);
+    request.load_balancers.extend(load_balancers);
     grant::authorize(&account.grants, &request).map_err(|denial| Refusal::NoGrant {
         account: name,
         namespace: request.namespace.to_owned(),

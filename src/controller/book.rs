@@ -6,8 +6,8 @@
 //! no other module asks the status of another object. So another store of what is known of a group can replace the
 //! statuses.
 //!
-//! A status counts as far as the grants of its object reach, and for operations that this process began: anybody who
-//! may write a status must not be able to freeze the groups of others with it.
+//! A status counts as far as the grants of its object reach, also once the object is gone, and for operations that this
+//! process began: anybody who may write a status must not be able to freeze the groups of others with it.
 
 use std::sync::Arc;
 
@@ -19,7 +19,7 @@ use super::{
     known::Known,
     managed::Managed,
     object::name_of,
-    open::Open,
+    open::{Needs, Open},
     pass::Pass,
     turns::{GroupId, GroupMemory},
 };
@@ -49,7 +49,8 @@ impl<M: Managed> Pass<'_, M> {
         let mut calls = said(ctx, &memberships, group);
         calls.extend(said(ctx, &attachments, group));
         calls.extend(said(ctx, &naming, group));
-        calls.extend(ctx.orphans.on(group, ctx.timing.linger));
+        let orphans = ctx.orphans.on(group, ctx.timing.linger);
+        calls.extend(orphans.into_iter().filter(|open| counts(ctx, open)));
         calls.extend(
             self.unreadable_on(group)
                 .into_iter()
@@ -68,27 +69,31 @@ impl<M: Managed> Pass<'_, M> {
 /// The calls on `group` in the statuses of `objects`, as far as these count.
 fn said<N: Managed>(ctx: &Context, objects: &[Arc<Known<N>>], group: &GroupId) -> Vec<Open> {
     let open = objects.iter().flat_map(|other| {
-        let open = other.open().into_iter();
-        open.filter(|(on, open)| on == group && counts(ctx, other, open))
+        let name = name_of(&***other);
+        let on_group = other.open().into_iter().filter(|(on, _)| on == group);
+        on_group.map(move |(_, open)| Open {
+            began_here: N::registry(ctx).began_operation(&name, &open.id),
+            ..open
+        })
     });
-    open.map(|(_, open)| open).collect()
+    open.filter(|open| counts(ctx, open)).collect()
 }
 
-/// Whether the status of `object` counts when it says that this call is open.
-fn counts<N: Managed>(ctx: &Context, object: &Known<N>, open: &Open) -> bool {
-    if N::registry(ctx).began_operation(&name_of(&**object), &open.id) {
-        return true;
-    }
-    let Some(account) = ctx.accounts.get(object.account_name()) else {
+/// Whether a status counts that says, or said, that this call is open.
+fn counts(ctx: &Context, open: &Open) -> bool {
+    open.began_here || is_granted(ctx, &open.needs)
+}
+
+fn is_granted(ctx: &Context, needs: &Needs) -> bool {
+    let Some(account) = ctx.accounts.get(&needs.account) else {
         return false;
     };
-    let namespace = object.namespace().unwrap_or_default();
     let request = grant::Request {
-        namespace: &namespace,
-        region: object.region(),
-        scaling_groups: ids(&open.needs.scaling_groups),
-        server_groups: ids(&open.needs.server_groups),
-        load_balancers: ids(&open.needs.load_balancers),
+        namespace: &needs.namespace,
+        region: &needs.region,
+        scaling_groups: ids(&needs.scaling_groups),
+        server_groups: ids(&needs.server_groups),
+        load_balancers: ids(&needs.load_balancers),
         servers: Vec::new(),
     };
     grant::authorize(&account.grants, &request).is_ok()

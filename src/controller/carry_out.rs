@@ -63,6 +63,10 @@ pub trait Step<M: Managed>: Send {
     fn takes_away(&self) -> bool {
         false
     }
+    /// The members of `batch` to which it sends nothing more.
+    fn silences(&self, _batch: &[M::Key]) -> Vec<M::Key> {
+        Vec::new()
+    }
     /// The groups besides its own that it changes.
     fn moves(&self, _batch: &[M::Key]) -> BTreeSet<GroupId> {
         BTreeSet::new()
@@ -244,7 +248,7 @@ impl<K: Ord + Clone + Display> Calls<K> {
         Self {
             id,
             groups: BTreeSet::new(),
-            planned: Claims::new(),
+            planned: Claims::default(),
             batch: Vec::new(),
             failure: None,
             request_id: None,
@@ -316,6 +320,9 @@ impl<K: Ord + Clone + Display> Calls<K> {
         let (now, linger) = (pass.ctx.now(), pass.ctx.timing.linger);
         let names = texts(&self.batch);
         pass.turn.agreed(step.manner().action, names, now, linger);
+        let silenced = texts(&step.silences(&self.batch));
+        let shown = now + pass.ctx.timing.listing_lag;
+        pass.turn.silenced(silenced, now, shown);
         self.request_id = Some(answer.request_id);
         match self.reference {
             Some(_) => carry::Answer::Begun,

@@ -81,16 +81,26 @@ impl<M: Managed> Pass<'_, M> {
                 self.failed_later(&operation.action, &operation.names, &note, request);
             }
             Course::Warned(words) => {
+                self.took_effect(operation);
                 let note = with_words(format!("{name} ended with warnings"), &words);
                 self.note_failure(&note, request);
                 self.await_arrival(operation);
             }
-            Course::Done => self.await_arrival(operation),
+            Course::Done => {
+                self.took_effect(operation);
+                self.await_arrival(operation);
+            }
         }
         self.group_changed();
         self.turn.answered.insert(id);
         self.close_answered();
         None
+    }
+
+    /// Lists lag behind the end of a job, and not behind its beginning.
+    fn took_effect(&mut self, operation: &Operation<M::Key>) {
+        let (now, lag) = (self.ctx.now(), self.ctx.timing.listing_lag);
+        self.turn.took_effect(&texts(&operation.names), now, lag);
     }
 
     /// `request` is the cloud's id of the call that was accepted and failed later.

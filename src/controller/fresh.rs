@@ -13,12 +13,14 @@
 use std::{
     collections::{BTreeMap, BTreeSet},
     fmt::Debug,
+    sync::Arc,
 };
 
 use futures::{
     FutureExt,
     future::{BoxFuture, try_join, try_join_all},
 };
+use k8s_openapi::api::core::v1::Namespace;
 use kube::{
     Api, ResourceExt,
     api::{ListParams, ObjectList},
@@ -157,6 +159,45 @@ impl Context {
         }
     }
 
+    /// Reads anew what these accounts grant, and the labels of these namespaces where a grant selects by them.
+    ///
+    /// # Errors
+    ///
+    /// As [`Context::read_others`].
+    pub async fn read_grants(
+        &self,
+        accounts: &BTreeSet<Arc<str>>,
+        namespaces: &BTreeSet<Arc<str>>,
+    ) -> Result<(), kube::Error> {
+        let api = Api::<Sent<CloudAccount>>::all(self.client.clone());
+        let read = accounts.iter().map(async |name| {
+            match self.ask(api.get_opt(name)).await? {
+                Some(account) => self.saw_account(account),
+                None => {
+                    self.accounts.forget(name);
+                    self.grants_changed([name.to_string()]);
+                }
+            }
+            Ok::<_, kube::Error>(())
+        });
+        try_join_all(read).await?;
+        if !self
+            .accounts
+            .any_selects(accounts.iter().map(|name| &**name))
+        {
+            return Ok(());
+        }
+        let api = Api::<Namespace>::all(self.client.clone());
+        let read = namespaces.iter().map(async |name| {
+            match self.ask(api.get_opt(name)).await? {
+                Some(namespace) => self.saw_namespace(&namespace.metadata),
+                None => self.grants_changed(self.accounts.forget_namespace(name)),
+            }
+            Ok::<_, kube::Error>(())
+        });
+        try_join_all(read).await.map(drop)
+    }
+
     /// Brings everything that is known up to this moment: a watch may have stalled before somebody else's last writes.
     ///
     /// # Errors
@@ -175,6 +216,17 @@ impl Context {
         })
         .await?;
         self.accounts.keep(&names, version);
+        if self.accounts.any_selects(names.iter().map(String::as_str)) {
+            // One that is gone has no objects that could be granted anything.
+            let params = ListParams::default().limit(PAGE);
+            let namespaces = Api::<Namespace>::all(self.client.clone());
+            pages(self, params, listed(namespaces), |page| {
+                for namespace in page.items {
+                    self.saw_namespace(&namespace.metadata);
+                }
+            })
+            .await?;
+        }
         self.compare::<ServerGroupMembership>().await?;
         self.compare::<ScalingGroupAttachment>().await
     }

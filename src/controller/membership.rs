@@ -16,7 +16,7 @@ use std::{collections::BTreeSet, sync::Arc};
 
 use server_group_core::{
     claim::Claimant,
-    membership::{Plan, plan},
+    membership::{Plan, World, plan},
     reason::{Hold, Reason},
     server::{Rows, ServerKey},
     verdict::Facts,
@@ -163,7 +163,7 @@ impl Pipeline for ServerGroupMembership {
         if !view.open() {
             return Ok(false);
         }
-        let gives_back = !planned.reweigh.is_empty();
+        let gives_back = !planned.reweigh.is_empty() || gives_back_later(&view.world, planned);
         if pass.keeps_everything() {
             return Ok(pass.at_rest_by_wish() || !gives_back);
         }
@@ -251,6 +251,16 @@ impl Pipeline for ServerGroupMembership {
     ) -> Result<Applied, Stop> {
         apply::apply(pass, group, wishes, &view.sight, planned).await
     }
+}
+
+/// Whether a member that stays was sent weight 0, and does not have its weight back: the list may lag, or the cloud refused that.
+fn gives_back_later(world: &World, planned: &Plan) -> bool {
+    let stays = |key: &&ServerKey| {
+        let row = world.rows.get(*key);
+        let there = row.is_some_and(|row| !row.state.leaves());
+        there && !planned.hand_over.contains(*key)
+    };
+    world.draining.keys().any(|key| stays(&key))
 }
 
 /// The entries that are not as listed, because the cloud refused them or cannot change them.

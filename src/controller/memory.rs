@@ -9,6 +9,7 @@ use std::{
     time::Duration,
 };
 
+use jiff::Timestamp;
 use parking_lot::Mutex;
 use server_group_core::{
     arrivals::Arrivals,
@@ -45,7 +46,7 @@ pub struct Memory<K> {
     /// Whether it was told that everything stays because nobody would serve.
     pub told_retained: bool,
     /// When a removal of the deleted object, of which nothing was heard, cannot take effect any more.
-    pub late_until: Option<Duration>,
+    pub late_until: Option<(Timestamp, Duration)>,
     /// The value of the annotation `abandon` that means nothing and was told.
     pub told_abandon: Option<String>,
     /// Entries that an intent in status registered, but that we did not put there: they were refused or not sent. Each

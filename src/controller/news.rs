@@ -1,5 +1,6 @@
 //! Tells the queue and the objects concerned that an object changed.
 
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use kube::ResourceExt;
 
 use super::{
@@ -9,7 +10,10 @@ use super::{
     registry::{Found, Gone, News},
     signals::Signal,
     turns::GroupId,
+    unreadable::Sent,
+    version::number,
 };
+use crate::api::{CloudAccount, ScalingGroupAttachment, ServerGroupMembership};
 
 impl Context {
     /// Takes in a version of an object that a watch shows.
@@ -63,15 +67,50 @@ impl Context {
 
     fn forget<M: Managed>(&self, uid: &str, group: &GroupId) {
         M::memories(self).forget(uid);
-        if !M::registry(self).others_on(group, uid) {
-            self.turns.forget(group);
+        if !M::registry(self).others_on(group, uid) && self.turns.forget(group) {
+            // Objects of the other kind may count on who is there.
+            self.lag.moved(group.clone(), self.now());
         }
     }
 
     /// Has every object looked at that uses an account: those that may not act by now soon, the others in their turn.
-    pub fn account_changed<M: Managed>(&self, account: &str) {
+    fn account_changed<M: Managed>(&self, account: &str) {
         for found in M::registry(self).found_of_account(account) {
             self.look::<M>(found, Level::Sweep);
+        }
+    }
+
+    /// Takes in a version of an account, whether or not it can be read, and wakes the objects that use it if it changed.
+    pub fn saw_account(&self, sent: Sent<CloudAccount>) {
+        let name = match sent {
+            Sent::Readable(account) => match self.accounts.learn(&account) {
+                true => account.name_any(),
+                false => return,
+            },
+            // Nobody acts as an account whose grants are not known.
+            Sent::Unreadable(account) => {
+                let (name, why) = (account.name().name, account.why);
+                tracing::warn!(account = %name, why, "an account cannot be read by this version: nobody may use it");
+                self.accounts.cannot_read(&name);
+                name.to_string()
+            }
+        };
+        self.grants_changed([name]);
+    }
+
+    /// Takes in a version of a namespace, and wakes the objects for which its labels grant something else now.
+    pub fn saw_namespace(&self, namespace: &ObjectMeta) {
+        let name = namespace.name.as_deref().unwrap_or_default();
+        let labels = namespace.labels.clone().unwrap_or_default();
+        let version = number(namespace.resource_version.as_deref());
+        self.grants_changed(self.accounts.learn_namespace(name, version, labels));
+    }
+
+    /// Has every object looked at that uses one of these accounts.
+    pub fn grants_changed(&self, accounts: impl IntoIterator<Item = String>) {
+        for account in accounts {
+            self.account_changed::<ServerGroupMembership>(&account);
+            self.account_changed::<ScalingGroupAttachment>(&account);
         }
     }
 

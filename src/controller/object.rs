@@ -58,6 +58,10 @@ pub trait Object:
     /// Everything it names that needs a grant. While it is deleted, the servers of a membership need none.
     fn names<'a>(&'a self, namespace: &'a str) -> grant::Request<'a>;
 
+    /// The server groups and load balancers that its status says it attached or changes, whatever the spec lists by now.
+    fn attached_before(&self) -> (Vec<String>, Vec<String>) {
+        (Vec::new(), Vec::new())
+    }
     /// Ledger and id of the open operation, as they are written in status. One that settled is not open.
     fn written_claims(&self) -> (Option<&Ledger>, Option<&str>);
     /// Whether status speaks of a call that is open or may still land.
@@ -92,6 +96,8 @@ pub struct Facts {
     pub deleting: bool,
     /// Whether it carries the annotation that lets it go without touching the cloud.
     pub abandoned: bool,
+    /// Whether its deletion waits for us.
+    pub held: bool,
 }
 
 impl Facts {
@@ -104,6 +110,7 @@ impl Facts {
             generation: meta.generation,
             deleting: meta.deletion_timestamp.is_some(),
             abandoned: abandon.is_some_and(|value| value == "true"),
+            held: is_held(object),
         }
     }
 }

@@ -34,13 +34,21 @@ pub struct Open {
     pub reference: Option<Reference>,
     /// The scaling group whose instances it moves in or out; `None` if it is a call on the group itself.
     pub moved_by: Option<String>,
-    /// The ids that a grant has to cover for a status to say this.
+    /// What a grant has to cover for a status to say this.
     pub needs: Needs,
+    /// Whether this process began it: then it is open, whatever the grants say by now.
+    pub began_here: bool,
 }
 
-/// The ids that a grant has to cover.
+/// What a grant has to cover.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Needs {
+    /// The account that has to grant it.
+    pub account: String,
+    /// The namespace that it has to be granted to.
+    pub namespace: String,
+    /// The region.
+    pub region: String,
     /// Scaling groups.
     pub scaling_groups: Vec<String>,
     /// Server groups.

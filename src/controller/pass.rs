@@ -10,15 +10,16 @@ use std::{
     time::Duration,
 };
 
-use futures::future::try_join;
 use jiff::Timestamp;
-use kube::{Api, ResourceExt};
+use kube::ResourceExt;
 use parking_lot::Mutex;
-use server_group_core::{claim::Claimant, purpose::Purpose, reason::Reason, verdict::Verdict};
+use server_group_core::{
+    claim::Claimant, grant::Grant as Grants, purpose::Purpose, reason::Reason, verdict::Verdict,
+};
 
 use super::{
     Context,
-    authorize::{self, Access},
+    authorize::{Access, authorize},
     change::Change,
     ended::{Judged, Wait, Waits},
     known::Known,
@@ -27,17 +28,18 @@ use super::{
     object::{Facts, is_held, name_of},
     queue::{Level, Name},
     record::{Operation, Record},
+    registry::Claimed,
     report::{Report, Seen},
     shown_plan,
     sight::Sight,
     signals::Signal,
     stop::Stop,
     turns::{CallId, GroupId, Turn},
-    unreadable::{Sent, Unreadable},
+    unreadable::Unreadable,
 };
 use crate::{
     api::{
-        CloudAccount, DeletionPolicy, RECONCILE_AT, ScalingGroupAttachment, ServerGroupMembership,
+        DeletionPolicy, RECONCILE_AT, ScalingGroupAttachment, ServerGroupMembership,
         condition::InSync, status,
     },
     cloud::{Cloud, Grant, Service, Urgency},
@@ -55,8 +57,14 @@ fn was_let_go<M: Managed>(object: &M) -> bool {
     object.meta().deletion_timestamp.is_some() && !is_held(object)
 }
 
-/// The claims of others, in a form that can be compared: object by object, in order.
-pub type Claims = Vec<(Name, u64)>;
+/// The claims of others, and the grants on which these stand, in a form that can be compared.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Claims {
+    /// Object by object, in order.
+    objects: Vec<Claimed>,
+    /// What each of their accounts grants; `None` if it is not there.
+    grants: BTreeMap<Arc<str>, Option<Vec<Grants>>>,
+}
 
 /// The input with which a pass begins.
 #[derive(Debug)]
@@ -249,7 +257,7 @@ impl<'c, M: Managed> Pass<'c, M> {
     ///
     /// [`Stop`] with `AccountNotFound` or `NotGranted`; nothing was called.
     pub fn authorize(&self) -> Result<Access, Stop> {
-        authorize::authorize(&self.ctx.accounts, &self.object)
+        authorize(&self.ctx.accounts, &self.object)
             .map_err(|denied| Stop::because(denied.reason(), denied.to_string()))
     }
 
@@ -332,7 +340,16 @@ impl<'c, M: Managed> Pass<'c, M> {
             ];
             of_both.into_iter().flatten()
         });
-        claims.collect()
+        let objects: Vec<_> = claims.collect();
+        let accounts = objects.iter().map(|object| &object.account);
+        let grants = accounts.map(|name| {
+            let account = self.ctx.accounts.get(name);
+            (Arc::clone(name), account.map(|known| known.grants.clone()))
+        });
+        Claims {
+            grants: grants.collect(),
+            objects,
+        }
     }
 
     /// As [`Pass::still_wanted`], right before a batch that takes somebody away or moves instances, when a cache is not
@@ -349,19 +366,20 @@ impl<'c, M: Managed> Pass<'c, M> {
         groups: &BTreeSet<GroupId>,
         planned: &Claims,
     ) -> Result<(), Stop> {
-        let accounts = Api::<Sent<CloudAccount>>::all(self.ctx.client.clone());
-        let account = self.ctx.ask(accounts.get_opt(self.object.account_name()));
-        let read = try_join(self.ctx.read_others(groups), account);
-        let ((), account) = read.await.map_err(Stop::Kubernetes)?;
-        let account = account.and_then(Sent::readable);
-        let account = account.map(|account| self.ctx.accounts.read(&account));
-        authorize::check(account.as_ref(), &self.object)
+        let read = self.ctx.read_others(groups);
+        read.await.map_err(Stop::Kubernetes)?;
+        // Who is on the groups, and by whose leave, is known now.
+        let others = self.claims_on(groups).objects;
+        let own = (self.object.account_name().into(), self.name().namespace);
+        let others = others.into_iter();
+        let others = others.map(|other| (other.account, other.name.namespace));
+        let (accounts, namespaces) = others.chain([own]).unzip();
+        let read = self.ctx.read_grants(&accounts, &namespaces);
+        read.await.map_err(Stop::Kubernetes)?;
+        authorize(&self.ctx.accounts, &self.object)
             .map_err(|_| Stop::Superseded("the grant is gone"))?;
         self.still_wanted()?;
-        if groups
-            .iter()
-            .any(|group| !self.unreadable_on(group).is_empty())
-        {
+        if self.unclear_on(groups).is_some() {
             return Err(Stop::Superseded("an object on the group cannot be read"));
         }
         let newer = M::registry(self.ctx).another_version(&self.object);
@@ -387,6 +405,9 @@ impl<'c, M: Managed> Pass<'c, M> {
         if then.deleting != now.deleting {
             return Err(Stop::Superseded("the object is being deleted"));
         }
+        if now.deleting && !now.held {
+            return Err(Stop::Superseded("the object was let go of"));
+        }
         if now.deleting && now.abandoned {
             return Err(Stop::Superseded("the object is abandoned"));
         }
@@ -399,7 +420,14 @@ impl<'c, M: Managed> Pass<'c, M> {
         let registry = M::registry(self.ctx);
         let mut others = registry.on(&self.object.group(), &self.uid());
         others.retain(|other| !was_let_go::<M>(other));
-        self.keep(others)
+        let mut others = self.keep(others);
+        // A group of this id in another cloud account is another group.
+        let ours = self.record.cloud_account_id.as_ref();
+        others.retain(|other| {
+            let theirs = other.record().cloud_account_id.as_ref();
+            ours.is_none() || theirs.is_none() || ours == theirs
+        });
+        others
     }
 
     /// Whether no other object of its kind is on its group.
@@ -437,16 +465,32 @@ impl<'c, M: Managed> Pass<'c, M> {
     /// Whether everybody's claims on these groups are known. If not, because this version cannot read an object, nothing may
     /// be removed, and `sight` tells why if that keeps anything.
     pub fn claims_are_clear(&self, groups: &BTreeSet<GroupId>, sight: &mut Sight) -> bool {
-        let mut found = groups.iter().flat_map(|group| self.unreadable_on(group));
-        let Some((_, object)) = found.next() else {
+        let Some(unclear) = self.unclear_on(groups) else {
             return true;
         };
         let words = format!(
-            "this version of the operator cannot read {}, which names the same group: nothing is removed until it can",
-            object.name()
+            "this version of the operator cannot read {unclear}, which names the same group: nothing is removed until it can"
         );
         sight.unread = Some(Judged::because(Reason::Conflict, words));
         false
+    }
+
+    /// An object on these groups, or naming them, that this version cannot read, or whose account it cannot.
+    fn unclear_on(&self, groups: &BTreeSet<GroupId>) -> Option<String> {
+        let mut unreadable = groups.iter().flat_map(|group| self.unreadable_on(group));
+        if let Some((_, object)) = unreadable.next() {
+            return Some(object.name().to_string());
+        }
+        let mut others = self.claims_on(groups).objects.into_iter();
+        let other = others.find(|other| self.ctx.accounts.is_unreadable(&other.account))?;
+        Some(format!(
+            "the CloudAccount {} of {}",
+            other.account, other.name
+        ))
+    }
+
+    fn name(&self) -> Name {
+        name_of(&self.object)
     }
 
     fn uid(&self) -> String {

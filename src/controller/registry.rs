@@ -78,6 +78,8 @@ struct Entry<M: Object> {
     list: u64,
     /// The operation that this process began, and wrote into its status last.
     began: Option<Box<str>>,
+    /// The operation that this process found in its status when it began to lead, or carried on with a write.
+    carried: Option<Box<str>>,
     /// The write of this process that is under way.
     writes: Option<Writing>,
     /// Whether its status speaks of a call that is open or may still land.
@@ -90,6 +92,17 @@ struct Entry<M: Object> {
 /// A write, by the open operation that it leaves in status.
 #[derive(Debug)]
 struct Writing(Option<Box<str>>);
+
+/// An object that claims something, in a form that can be compared.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Claimed {
+    /// Its name.
+    pub name: Name,
+    /// The account that it uses.
+    pub account: Arc<str>,
+    /// A hash of what it claims.
+    pub claims: u64,
+}
 
 /// The objects that use one account.
 #[derive(Debug, Default)]
@@ -106,7 +119,7 @@ pub struct Users {
     pub objects: usize,
     /// How many of them have something to release, or may have: they hold our finalizer.
     pub held: usize,
-    /// The region of one of them.
+    /// The region of one of them that may use it there.
     pub region: Option<Arc<str>>,
 }
 
@@ -215,8 +228,9 @@ impl<M: Object> Registry<M> {
         let news = inner.learn(object);
         let entry = inner.objects.get_mut(&name)?;
         entry.writes = None;
-        if !carried_on {
-            entry.began = began;
+        match carried_on {
+            true => entry.carried = began.filter(|_| entry.began.is_none()),
+            false => (entry.began, entry.carried) = (began, None),
         }
         news
     }
@@ -238,6 +252,17 @@ impl<M: Object> Registry<M> {
             .chain(inner.naming.keys())
             .cloned()
             .collect()
+    }
+
+    /// Takes over the calls of which the statuses of objects with our finalizer speak, from whoever led before.
+    pub fn carry_on(&self) {
+        let mut inner = self.0.lock();
+        let calls = inner.objects.values_mut();
+        for entry in calls.filter(|entry| entry.calls && entry.finalizer) {
+            let known = entry.parsed();
+            let operation = known.as_ref().and_then(|known| known.written_claims().1);
+            entry.carried = operation.map(Box::from);
+        }
     }
 
     /// How many objects stand how, and what they leave alone; and how many cannot be read.
@@ -352,15 +377,18 @@ impl<M: Object> Registry<M> {
 
     /// The claims of the objects on this group, or naming it, in a form that can be compared: of all but the one with
     /// this uid.
-    pub fn claims(&self, group: &GroupId, but: &str) -> Vec<(Name, u64)> {
+    pub fn claims(&self, group: &GroupId, but: &str) -> Vec<Claimed> {
         let inner = self.0.lock();
         let names = [&inner.on, &inner.naming].map(|index| index.get(group));
         let names = names.into_iter().flatten().flatten();
         let entries = names.filter_map(|name| Some((name, inner.objects.get(name)?)));
         let others = entries.filter(|(_, entry)| entry.facts.uid != but);
-        others
-            .map(|(name, entry)| (name.clone(), entry.claims))
-            .collect()
+        let claimed = others.map(|(name, entry)| Claimed {
+            name: name.clone(),
+            account: Arc::clone(&entry.takes.account),
+            claims: entry.claims,
+        });
+        claimed.collect()
     }
 
     /// The newest version of one object.
@@ -420,19 +448,23 @@ impl<M: Object> Registry<M> {
         inner.found(users.flat_map(|users| &users.names))
     }
 
-    /// Who uses an account.
-    pub fn users_of(&self, account: &str) -> Users {
+    /// Who uses an account. `may`: whether objects of a namespace may use it in a region.
+    pub fn users_of(&self, account: &str, may: impl Fn(&str, &str) -> bool) -> Users {
         let inner = self.0.lock();
         let unreadable = inner.unreadable.values().map(|left| &left.object);
         let unreadable = unreadable.filter(|object| object.account() == account);
         let unreadable: Vec<_> = unreadable.map(Unreadable::is_held).collect();
         let users = inner.of_account.get(account);
-        let one = users.and_then(|users| inner.objects.get(users.names.first()?));
+        let names = users.into_iter().flat_map(|users| &users.names);
+        let mut regions = names.filter_map(|name| {
+            let region = &inner.objects.get(name)?.takes.region;
+            may(&name.namespace, region).then_some(region)
+        });
         Users {
             objects: unreadable.len() + users.map_or(0, |users| users.names.len()),
             held: unreadable.iter().filter(|held| **held).count()
                 + users.map_or(0, |users| users.held),
-            region: one.map(|entry| Arc::clone(&entry.takes.region)),
+            region: regions.next().map(Arc::clone),
         }
     }
 
@@ -462,7 +494,8 @@ impl<M: Object> Inner<M> {
             return None;
         }
         self.unreadable.remove(&name);
-        let (mut began, mut writes, mut lost) = (None, None, Vec::new());
+        let (mut began, mut carried) = (None, None);
+        let (mut writes, mut lost) = (None, Vec::new());
         let before = match self.objects.get_mut(&name) {
             Some(entry) if entry.facts.uid == facts.uid => {
                 entry.list = self.list;
@@ -473,6 +506,7 @@ impl<M: Object> Inner<M> {
                 }
                 lost = entry.lost_by(&object);
                 began = entry.began.take().filter(|_| lost.is_empty());
+                carried = entry.carried.take().filter(|_| lost.is_empty());
                 writes = entry.writes.take();
                 Some((entry.asks, entry.claims, entry.finalizer))
             }
@@ -483,7 +517,7 @@ impl<M: Object> Inner<M> {
             None => self.forget(&name),
         };
         let mut entry = self.entry(object, facts, version);
-        (entry.began, entry.writes) = (began, writes);
+        (entry.began, entry.carried, entry.writes) = (began, carried, writes);
         let level = if entry.fresh {
             Level::Asked
         } else {
@@ -530,6 +564,7 @@ impl<M: Object> Inner<M> {
             finalizer: is_held(&object),
             list: self.list,
             began: None,
+            carried: None,
             writes: None,
             calls: object.speaks_of_calls(),
             stands: Stands::of(&object),
@@ -599,7 +634,10 @@ impl<M: Object> Inner<M> {
     fn forget(&mut self, name: &Name) -> Option<Gone> {
         let (name, mut entry) = self.objects.remove_entry(name)?;
         self.tally.goes(entry.stands, &entry.held);
-        let known = entry.calls.then(|| entry.parsed()).flatten();
+        let open = match entry.calls {
+            true => entry.open(),
+            false => Vec::new(),
+        };
         for group in &entry.naming {
             leave(&mut self.naming, group, &name);
         }
@@ -615,7 +653,7 @@ impl<M: Object> Inner<M> {
             name,
             uid: entry.facts.uid,
             takes: entry.takes,
-            open: known.map_or_else(Vec::new, |known| known.open()),
+            open,
         })
     }
 
@@ -681,19 +719,30 @@ impl<M: Object> Inner<M> {
 }
 
 impl<M: Object> Entry<M> {
-    /// The calls that this process has open for the object, and of which a newer version that somebody else wrote does not speak
-    /// any more: what this process did it never un-knows.
+    /// The calls that it has open, or that may still land.
+    fn open(&mut self) -> Vec<(GroupId, Open)> {
+        let mut open = self.parsed().map_or_else(Vec::new, |known| known.open());
+        for (_, open) in &mut open {
+            open.began_here = self.began.as_deref() == Some(&*open.id);
+        }
+        open
+    }
+
+    /// The calls that this process has open for the object, or has carried on, and of which a newer version that somebody
+    /// else wrote does not speak any more: what this process did it never un-knows.
     fn lost_by(&mut self, newer: &M) -> Vec<(GroupId, Open)> {
-        let says = newer.written_claims().1;
+        let (ledger, says) = newer.written_claims();
+        // A status without a ledger of this very object says nothing.
+        let says = says.filter(|_| ledger.is_some_and(|ledger| ledger.uid == self.facts.uid));
         let written_here = |ours: &Writing| ours.0.as_deref() == says;
-        let Some(began) = self.began.clone() else {
+        let Some(ours) = self.began.clone().or_else(|| self.carried.clone()) else {
             return Vec::new();
         };
-        if says == Some(&*began) || self.writes.as_ref().is_some_and(written_here) {
+        if says == Some(&*ours) || self.writes.as_ref().is_some_and(written_here) {
             return Vec::new();
         }
-        let mut open = self.parsed().map_or_else(Vec::new, |known| known.open());
-        open.retain(|(_, open)| *open.id == *began);
+        let mut open = self.open();
+        open.retain(|(_, open)| *open.id == *ours);
         open
     }
 

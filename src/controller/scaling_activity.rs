@@ -1,9 +1,70 @@
-//! How the scaling activity of a forced call stands, whichever kind asks.
+//! How the scaling activity of a forced call stands, and when the call is over, whichever kind asks.
+//!
+//! The object of the call may not be able to follow it any more, so whoever wants to change a group that the call moves
+//! instances in or out of asks ESS.
 
+use std::{collections::BTreeMap, time::Duration};
+
+use parking_lot::Mutex;
 use server_group_core::follow::Progress;
 
-use super::{Context, record::Reference, turns::GroupMemory};
-use crate::cloud::{self, Activity, ActivityStatus, Cloud, Kind};
+use super::{
+    Context, following::patience, open::Open, record::Reference, turns::GroupId,
+    turns::GroupMemory, turns::undoes,
+};
+use crate::{
+    api::status::Phase,
+    cloud::{self, Activity, ActivityStatus, Cloud, Kind},
+};
+
+/// When scaling groups were last seen to move instances, whoever asked: since the start of the process.
+#[derive(Debug, Default)]
+pub struct Running(Mutex<BTreeMap<String, Duration>>);
+
+impl Running {
+    fn seen(&self, scaling_group: &str, now: Duration, linger: Duration) {
+        let mut seen = self.0.lock();
+        seen.retain(|_, at| *at + linger > now);
+        seen.insert(scaling_group.to_owned(), now);
+    }
+
+    fn last(&self, scaling_group: &str) -> Duration {
+        let seen = self.0.lock();
+        seen.get(scaling_group).copied().unwrap_or_default()
+    }
+}
+
+/// Whether `open`, a call that moves instances of `scaling_group` in or out of `fed`, is over; `turn` is the turn on `fed`.
+///
+/// A call without an answer is over when it cannot begin anything any more, which takes `lands`, and nothing runs. Where
+/// ESS cannot be asked, time alone ends a call: once nobody has seen the scaling group move instances for so long that
+/// nobody may ever be able to tell.
+pub async fn move_is_over(
+    ctx: &Context,
+    fed: &GroupId,
+    turn: &mut GroupMemory,
+    cloud: &Cloud,
+    (open, scaling_group): (&Open, &str),
+    lands: Duration,
+) -> bool {
+    let (id, accepted) = (open.local_id(), open.phase == Phase::Accepted);
+    let reference = open.reference.as_ref().filter(|_| accepted);
+    let reference = reference.unwrap_or(&Reference::AnyActivity);
+    let since = turn.waited_for.entry(id.clone());
+    let since = *since.or_insert_with(|| ctx.now());
+    let looked = progress_of(ctx, turn, cloud, scaling_group, reference).await;
+    let now = ctx.now();
+    let over = match looked {
+        Ok(progress) if accepted => turn.is_over(&id, progress.shown(), now, patience(&ctx.timing)),
+        Ok(progress) => progress != Progress::Running && now >= since + lands,
+        Err(_) => now >= since.max(ctx.running.last(scaling_group)) + ctx.timing.linger,
+    };
+    // Lists lag behind the end of it, and a status may speak of it for long.
+    if over && undoes(&open.action) && turn.move_is_over(&id) {
+        ctx.lag.moved(fed.clone(), now);
+    }
+    over
+}
 
 /// How the activity stands that `reference` means, in `scaling_group`. `turn` remembers since when the scaling group is
 /// missing.
@@ -43,6 +104,10 @@ pub async fn progress_of(
         }
         Ok(progress) => {
             turn.missing.remove(scaling_group);
+            if progress == Progress::Running {
+                let (now, linger) = (ctx.now(), ctx.timing.linger);
+                ctx.running.seen(scaling_group, now, linger);
+            }
             Ok(progress)
         }
         Err(error) => Err(error),

@@ -16,7 +16,7 @@ use super::{
     managed::Managed,
     open::Open,
     pass::Pass,
-    record::{Reference, texts},
+    record::texts,
     turns::{CallId, undoes},
 };
 use crate::{api::status::Phase, timing::whole_second_after};
@@ -26,14 +26,14 @@ use crate::{api::status::Phase, timing::whole_second_after};
 pub struct OpenOperations {
     /// Calls without an answer, as far as status says.
     pub open: Vec<Open>,
-    /// The job or scaling activity that carries out each accepted operation.
-    pub followed: BTreeMap<CallId, Option<Reference>>,
+    /// Accepted calls that a job or scaling activity carries out.
+    pub followed: BTreeMap<CallId, Open>,
 }
 
 impl OpenOperations {
     fn add(&mut self, open: Open) {
         if open.phase == Phase::Accepted {
-            self.followed.insert(open.local_id(), open.reference);
+            self.followed.insert(open.local_id(), open);
         } else {
             self.open.push(open);
         }
@@ -84,7 +84,9 @@ impl<M: Managed> Pass<'_, M> {
         for (action, until, names) in ours.chain(others) {
             if until > cloud_now {
                 let left = until.duration_since(cloud_now).unsigned_abs();
-                self.turn.may_land(&action, names, now + left);
+                // Whoever writes a status may write any time.
+                let most = self.ctx.timing.linger + self.ctx.timing.cloud_clock_error;
+                self.turn.may_land(&action, names, now + left.min(most));
             }
         }
     }
@@ -140,7 +142,15 @@ impl<M: Managed> Pass<'_, M> {
                 self.turn.unsettled.told(id, call);
             }
         }
-        mentioned.extend(followed.into_keys());
+        for (id, open) in followed {
+            // Another process may have sent it.
+            if !self.turn.answered.contains(&id) {
+                let names = open.names.into_iter().collect();
+                let linger = self.ctx.timing.linger;
+                self.turn.may_remove(&open.action, names, now + linger, now);
+            }
+            mentioned.insert(id);
+        }
         // Answers are kept as long as status speaks of the operation: one that ended must not be followed again because
         // the write of its end did not get through.
         self.turn.answered.retain(|id| mentioned.contains(id));
@@ -226,7 +236,9 @@ impl<M: Managed> Pass<'_, M> {
         // A clock that is set does not make the wait longer than it can be.
         let left = until.duration_since(cloud_now).unsigned_abs();
         let left = left.min(timing.linger + timing.cloud_clock_error);
-        let over = *self.memory.late_until.get_or_insert(now + left);
+        let known = self.memory.late_until.filter(|(known, _)| *known == until);
+        let (_, over) = known.unwrap_or((until, now + left));
+        self.memory.late_until = Some((until, over));
         self.wake_at(over);
         now < over
     }

@@ -80,6 +80,8 @@ pub struct GroupMemory {
     pub changed_at: Option<Duration>,
     /// The last look at it, for the other objects on it.
     pub view: Option<GroupView>,
+    /// The key with which that look was made: what one may see, another may not.
+    pub view_by: Option<String>,
     /// Members and attachments that a call may still bring or take, and until when (S6); whoever settled it.
     pub lingering: BTreeMap<String, Duration>,
     /// Answers that refer to a job or scaling activity, as long as status may not say so yet.
@@ -94,6 +96,8 @@ pub struct GroupMemory {
     pub removed: BTreeMap<String, Duration>,
     /// The answered operations that settled without an answer, and until when they may land, by the cloud's clock.
     pub settled: BTreeMap<CallId, Timestamp>,
+    /// Calls that moved instances out of it and are over, as long as a status speaks of them.
+    pub moves_over: BTreeSet<CallId>,
     /// Operations of other objects, on this group or another one, for whose end a forced call on this one waits, and since when.
     pub waited_for: BTreeMap<CallId, Duration>,
     /// Whether the group had rows when it was last seen: then an empty list is read again (S5).
@@ -178,6 +182,7 @@ impl GroupMemory {
                 let leaving = self.leaving.entry(name.clone()).or_insert(Leaving {
                     until,
                     answered: None,
+                    takes: Takes::Away,
                 });
                 (leaving.until, leaving.answered) = (leaving.until.max(until), None);
             }
@@ -196,10 +201,47 @@ impl GroupMemory {
         self.removed.retain(|_, at| now < *at + linger);
         for name in names {
             self.removed.insert(name.clone(), now);
-            self.leaving.entry(name).or_insert(Leaving {
-                until: now + linger,
-                answered: Some(now),
-            });
+            self.leave(name, now + linger, now, Takes::Away);
+        }
+    }
+
+    /// Notes that the cloud agreed at `now` to send nothing more to `names`: they count as leaving until a view shows
+    /// that, or `until`, when every list does.
+    pub fn silenced(&mut self, names: Vec<String>, now: Duration, until: Duration) {
+        for name in names {
+            self.leave(name, until, now, Takes::Weight);
+        }
+    }
+
+    /// Notes that a call which was accepted earlier, and names these members, took effect at `now`: what shows it begins
+    /// later.
+    pub fn took_effect(&mut self, names: &[String], now: Duration, lag: Duration) {
+        for name in names {
+            if let Some(leaving) = self.leaving.get_mut(name)
+                && leaving.answered.is_some()
+            {
+                (leaving.until, leaving.answered) = (leaving.until.max(now + lag), Some(now));
+            }
+        }
+    }
+
+    fn leave(&mut self, name: String, until: Duration, now: Duration, takes: Takes) {
+        self.leaving.entry(name).or_insert(Leaving {
+            until,
+            answered: Some(now),
+            takes,
+        });
+    }
+
+    /// Notes that the call `id`, which moved instances out of the group, is over. Returns whether that is news.
+    pub fn move_is_over(&mut self, id: &CallId) -> bool {
+        self.moves_over.insert(id.clone())
+    }
+
+    /// Notes that a job may be removing `names`, if that is what `action` does.
+    pub fn may_remove(&mut self, action: &str, names: Vec<String>, until: Duration, now: Duration) {
+        for name in names.into_iter().filter(|_| removes(action)) {
+            self.leave(name, until, now, Takes::Away);
         }
     }
 
@@ -213,14 +255,16 @@ impl GroupMemory {
         }
     }
 
-    /// Takes in a whole view that was asked for at `begun`; `present` tells whether it shows a member.
-    pub fn saw(&mut self, begun: Duration, now: Duration, present: impl Fn(&str) -> bool) {
+    /// Takes in a whole view that was asked for at `begun`; `stays` tells whether it shows a member as it was before
+    /// something was taken from it.
+    pub fn saw(&mut self, begun: Duration, now: Duration, stays: impl Fn(&str, Takes) -> bool) {
         self.leaving.retain(|name, leaving| {
-            let over = leaving.answered.is_some_and(|at| begun > at) && !present(name);
-            leaving.until > now && !over
+            let shown = leaving.answered.is_some_and(|at| begun > at);
+            leaving.until > now && (!shown || stays(name, leaving.takes))
         });
     }
 
+    /// Whether nothing has to be remembered about it, other than what lists may lag behind.
     fn awaits_nothing(&self) -> bool {
         let answered = |leaving: &Leaving| leaving.answered.is_some();
         self.answered.is_empty()
@@ -258,13 +302,24 @@ pub struct UnwrittenAnswer {
     pub names: Vec<String>,
 }
 
-/// A member that a call may still take.
+/// A member that a call may still take, or whose weight it may.
 #[derive(Clone, Copy, Debug)]
 pub struct Leaving {
     /// Until when at the latest.
     pub until: Duration,
-    /// When the call was answered: then a view without the member ends it. `None` if it settled without an answer.
+    /// When the call was answered: then a view that shows it ends this. `None` if it settled without an answer.
     pub answered: Option<Duration>,
+    /// What it takes.
+    pub takes: Takes,
+}
+
+/// What a call takes from a group.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Takes {
+    /// The member.
+    Away,
+    /// Its weight, so that it is sent nothing more.
+    Weight,
 }
 
 /// Whether an action can end with members not serving. One that changes weights can: it may be a drain.
@@ -356,8 +411,8 @@ impl Turns {
     }
 
     /// Forgets a group that no object is on any more, unless somebody has or waits for the turn, or a call to it may
-    /// still land.
-    pub fn forget(&self, group: &GroupId) {
+    /// still land. Returns whether lists may lag behind something that is forgotten with it.
+    pub fn forget(&self, group: &GroupId) -> bool {
         let mut groups = self.groups.lock();
         let over = |memory: &Arc<tokio::sync::Mutex<GroupMemory>>| {
             Arc::strong_count(memory) == 1
@@ -365,9 +420,12 @@ impl Turns {
                     .try_lock()
                     .is_ok_and(|memory| memory.awaits_nothing())
         };
-        if groups.get(group).is_some_and(over) {
-            groups.remove(group);
+        if !groups.get(group).is_some_and(over) {
+            return false;
         }
+        let memory = groups.remove(group);
+        let memory = memory.and_then(|memory| memory.try_lock_owned().ok());
+        memory.is_some_and(|memory| !memory.leaving.is_empty())
     }
 }
 
@@ -402,18 +460,18 @@ mod tests {
         let remove = remove_action(Product::Clb);
         let mut turn = GroupMemory::default();
         turn.agreed(remove, name(), at(10), at(900));
-        turn.saw(at(9), at(11), |_| false);
+        turn.saw(at(9), at(11), |_, _| false);
         assert!(leaves(&turn), "a view from before the answer shows nothing");
-        turn.saw(at(12), at(13), |_| true);
+        turn.saw(at(12), at(13), |_, _| true);
         assert!(leaves(&turn), "the list lags");
-        turn.saw(at(14), at(15), |_| false);
+        turn.saw(at(14), at(15), |_, _| false);
         assert!(!leaves(&turn));
         turn.may_land(remove, name().into_iter().collect(), at(900));
         turn.agreed(remove, name(), at(20), at(900));
         turn.stayed(&name());
-        turn.saw(at(30), at(899), |_| false);
+        turn.saw(at(30), at(899), |_, _| false);
         assert!(leaves(&turn), "the call without an answer can still land");
-        turn.saw(at(900), at(900), |_| true);
+        turn.saw(at(900), at(900), |_, _| true);
         assert!(!leaves(&turn));
         turn.may_land(
             "AddServersToServerGroup",
@@ -421,5 +479,31 @@ mod tests {
             at(990),
         );
         assert!(!leaves(&turn), "it takes nobody away");
+    }
+
+    /// A member that was sent weight 0 counted as serving for as long as lists lagged.
+    #[test]
+    fn a_member_that_was_sent_weight_0_leaves_until_a_view_shows_that_or_every_list_does() {
+        let at = Duration::from_secs;
+        let name = || vec!["i-1:80".to_owned()];
+        let leaves = |turn: &GroupMemory| turn.leaving.contains_key("i-1:80");
+        let mut turn = GroupMemory::default();
+        turn.silenced(name(), at(10), at(40));
+        turn.saw(at(12), at(13), |_, takes| takes == Takes::Weight);
+        assert!(leaves(&turn), "the list lags");
+        turn.saw(at(14), at(15), |_, takes| takes == Takes::Away);
+        assert!(!leaves(&turn), "it is shown at weight 0");
+        turn.silenced(name(), at(20), at(50));
+        turn.took_effect(&name(), at(30), at(30));
+        turn.saw(at(29), at(59), |_, _| false);
+        assert!(
+            leaves(&turn),
+            "the job ended later, and lists lag behind that"
+        );
+        turn.saw(at(59), at(60), |_, _| true);
+        assert!(!leaves(&turn), "somebody gave it a weight");
+        turn.silenced(name(), at(70), at(100));
+        turn.agreed(weight_action(Product::Clb), name(), at(71), at(900));
+        assert!(!leaves(&turn), "it was given a weight");
     }
 }

@@ -18,7 +18,7 @@ use kube::{
 };
 use parking_lot::Mutex;
 use serde_json::json;
-use server_group_core::reason::Reason;
+use server_group_core::{grant, reason::Reason};
 use sha2::{Digest, Sha256};
 use tokio::{
     sync::{Notify, watch},
@@ -175,9 +175,19 @@ fn concerns(ctx: &Context, name: &str, finalizer: &str) -> bool {
 }
 
 fn users_of(ctx: &Context, account: &str) -> Users {
+    let known = ctx.accounts.get(account);
+    let may = |namespace: &str, region: &str| {
+        let request = grant::Request {
+            namespace,
+            region,
+            ..grant::Request::default()
+        };
+        let grants = known.as_ref().map(|account| &account.grants);
+        grants.is_some_and(|grants| grant::authorize(grants, &request).is_ok())
+    };
     let [one, other] = [
-        ctx.memberships.users_of(account),
-        ctx.attachments.users_of(account),
+        ctx.memberships.users_of(account, may),
+        ctx.attachments.users_of(account, may),
     ];
     Users {
         objects: one.objects + other.objects,

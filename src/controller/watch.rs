@@ -15,10 +15,7 @@ use super::{
     Context, accounts::Selects, events::chain, managed::Managed, pace, scope::Scope,
     unreadable::Sent,
 };
-use crate::{
-    api::{CloudAccount, ScalingGroupAttachment, ServerGroupMembership},
-    timing::Timing,
-};
+use crate::{api::CloudAccount, timing::Timing};
 
 /// Objects in a page of a list: an object may have 330 KB.
 const PAGE: u32 = 100;
@@ -47,33 +44,18 @@ pub async fn watch_objects<M: Managed>(scope: Scope, ctx: Arc<Context>, filled: 
 
 /// Keeps the accounts up to date, for ever, and wakes the objects that use one that changed.
 pub async fn watch_accounts(api: Api<Sent<CloudAccount>>, ctx: Arc<Context>, filled: impl Fn()) {
-    let changed = |name: &str| {
-        ctx.account_changed::<ServerGroupMembership>(name);
-        ctx.account_changed::<ScalingGroupAttachment>(name);
-    };
     follow::<CloudAccount>("CloudAccount", api, &ctx, |event| match event {
         Event::Init => ctx.accounts.begin_list(),
-        Event::InitApply(Sent::Readable(account)) | Event::Apply(Sent::Readable(account)) => {
-            if ctx.accounts.learn(&account) {
-                changed(&account.name_any());
-            }
+        Event::InitApply(account) | Event::Apply(account) => {
+            ctx.saw_account(account);
             ctx.upkeep.ring();
-        }
-        // Nobody acts as an account whose grants are not known.
-        Event::InitApply(Sent::Unreadable(account)) | Event::Apply(Sent::Unreadable(account)) => {
-            let (name, why) = (account.name().name, account.why);
-            tracing::warn!(account = %name, why, "an account cannot be read by this version: nobody may use it");
-            ctx.accounts.forget(&name);
-            changed(&name);
         }
         Event::Delete(account) => {
             ctx.accounts.forget(&account.name_any());
-            changed(&account.name_any());
+            ctx.grants_changed([account.name_any()]);
         }
         Event::InitDone => {
-            for name in ctx.accounts.end_list() {
-                changed(&name);
-            }
+            ctx.grants_changed(ctx.accounts.end_list());
             filled();
         }
     })
@@ -90,22 +72,17 @@ pub async fn watch_namespaces(ctx: Arc<Context>, filled: impl Fn()) {
         filled();
         _ = selects.wait_for(|selects| *selects == Selects::Yes).await;
     }
-    let changed = |names: Vec<String>| {
-        for name in names {
-            ctx.account_changed::<ServerGroupMembership>(&name);
-            ctx.account_changed::<ScalingGroupAttachment>(&name);
-        }
-    };
     let namespaces = Api::<Sent<Namespace>>::all(ctx.client.clone());
     follow::<Namespace>("namespaces", namespaces, &ctx, |event| match event {
         Event::Init => ctx.accounts.begin_namespaces(),
         Event::InitApply(namespace) | Event::Apply(namespace) => {
-            let labels = namespace.labels().clone();
-            changed(ctx.accounts.learn_namespace(&namespace.name_any(), labels));
+            ctx.saw_namespace(namespace.meta());
         }
-        Event::Delete(namespace) => changed(ctx.accounts.forget_namespace(&namespace.name_any())),
+        Event::Delete(namespace) => {
+            ctx.grants_changed(ctx.accounts.forget_namespace(&namespace.name_any()));
+        }
         Event::InitDone => {
-            changed(ctx.accounts.end_namespaces());
+            ctx.grants_changed(ctx.accounts.end_namespaces());
             filled();
         }
     })

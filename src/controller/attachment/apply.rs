@@ -21,12 +21,11 @@ use super::{
         carry_out::{Manner, Step},
         change::Change,
         ended::Waits,
-        following::patience,
         object::age,
         open::Open,
         pass::Pass,
         record::Reference,
-        scaling_activity,
+        scaling_activity::move_is_over,
         sight::{Sight, Target},
         stop::Stop,
         turns::{CallId, GroupId, Turn},
@@ -39,7 +38,7 @@ use super::{
     parse::Parsed,
 };
 use crate::{
-    api::{ScalingGroupAttachment, status::Phase},
+    api::ScalingGroupAttachment,
     cloud::{self, Answer, Cloud, Force, Freshness, GroupStatus, Service},
 };
 
@@ -555,14 +554,7 @@ async fn in_use(
         .open_on(fed, turn)
         .into_iter()
         .filter(|open| open.moved_by.is_some() || !over(open))
-        .map(|open| {
-            let (id, followed) = (open.local_id(), open.phase == Phase::Accepted);
-            let activity = open.moved_by.filter(|_| followed).map(|scaling_group| {
-                let reference = open.reference.unwrap_or(Reference::AnyActivity);
-                (scaling_group, reference)
-            });
-            (id, activity)
-        })
+        .map(|open| (open.local_id(), open))
         .collect();
     // Calls on the group itself may be in no status any more. Calls of attachments are in the attachments' statuses
     // until they are over.
@@ -571,21 +563,19 @@ async fn in_use(
         open.entry(id.clone()).or_default();
     }
     turn.waited_for.retain(|id, _| open.contains_key(id));
-    let (ctx, now) = (pass.ctx, pass.ctx.now());
-    for (id, activity) in open {
-        let since = *turn.waited_for.entry(id.clone()).or_insert(now);
-        let cannot_land = now >= since + ctx.timing.linger;
-        let over = match activity {
-            Some((scaling_group, reference)) => {
-                let cloud = &group.cloud;
-                match scaling_activity::progress_of(ctx, turn, cloud, &scaling_group, &reference)
-                    .await
-                {
-                    Ok(standing) => turn.is_over(&id, standing.shown(), now, patience(&ctx.timing)),
-                    Err(_) => cannot_land,
-                }
+    turn.moves_over.retain(|id| open.contains_key(id));
+    let (ctx, cloud) = (pass.ctx, &group.cloud);
+    for (id, open) in open {
+        let lands = ctx.timing.linger;
+        let over = match open.moved_by.as_deref() {
+            Some(scaling_group) => {
+                let call = (&open, scaling_group);
+                move_is_over(ctx, fed, turn, cloud, call, lands).await
             }
-            None => cannot_land,
+            None => {
+                let since = turn.waited_for.entry(id.clone());
+                ctx.now() >= *since.or_insert_with(|| ctx.now()) + lands
+            }
         };
         if !over {
             return true;

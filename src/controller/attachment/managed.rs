@@ -123,6 +123,19 @@ impl Object for ScalingGroupAttachment {
         }
     }
 
+    fn attached_before(&self) -> (Vec<String>, Vec<String>) {
+        let ledger = self.status.iter().flat_map(|status| &status.ledger);
+        let operation = self.status.iter().flat_map(|status| &status.operation);
+        let written = ledger.flat_map(|ledger| &ledger.registered);
+        let written = written.chain(operation.flat_map(|operation| &operation.server_groups));
+        let (mut groups, mut load_balancers) = (Vec::new(), Vec::new());
+        for key in written.filter_map(|text| text.parse::<AttachmentKey>().ok()) {
+            groups.extend(key.server_group().map(|(_, id)| id.to_owned()));
+            load_balancers.extend(key.load_balancer().map(ToOwned::to_owned));
+        }
+        (groups, load_balancers)
+    }
+
     fn written_claims(&self) -> (Option<&Ledger>, Option<&str>) {
         let status = self.status.as_ref();
         let operation = status.and_then(|status| status.operation.as_ref());
@@ -158,7 +171,9 @@ impl Object for ScalingGroupAttachment {
                     scaling_groups: vec![scaling_group.clone()],
                     server_groups: groups.map(|(_, id)| id.to_owned()).collect(),
                     load_balancers: balancers.map(ToOwned::to_owned).collect(),
+                    ..Needs::default()
                 },
+                began_here: false,
             }
         };
         let mut fed: BTreeMap<_, Vec<_>> = BTreeMap::new();

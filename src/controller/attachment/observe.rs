@@ -206,11 +206,12 @@ async fn another_runs(
     operations: &OpenOperations,
 ) -> Result<bool, Stop> {
     let (now, patience) = (pass.ctx.now(), patience(&pass.ctx.timing));
-    for (id, reference) in &operations.followed {
+    for (id, open) in &operations.followed {
         if pass.turn.answered.contains(id) {
             continue;
         }
-        let reference = reference.as_ref().unwrap_or(&Reference::AnyActivity);
+        let reference = open.reference.as_ref();
+        let reference = reference.unwrap_or(&Reference::AnyActivity);
         let standing = scaling_activity::progress_of(
             pass.ctx,
             &mut pass.turn,

@@ -358,6 +358,10 @@ impl Step<ServerGroupMembership> for Drain<'_> {
         weight_manner(self.group)
     }
 
+    fn silences(&self, batch: &[ServerKey]) -> Vec<ServerKey> {
+        batch.to_vec()
+    }
+
     async fn prepare(
         &mut self,
         pass: &mut Pass<'_, ServerGroupMembership>,
@@ -407,6 +411,11 @@ impl Step<ServerGroupMembership> for Reweigh<'_> {
 
     fn manner(&self) -> Manner {
         weight_manner(self.group)
+    }
+
+    fn silences(&self, batch: &[ServerKey]) -> Vec<ServerKey> {
+        let silenced = |key: &&ServerKey| self.weights.get(*key) == Some(&0);
+        batch.iter().filter(silenced).cloned().collect()
     }
 
     /// A weight of 0 takes somebody away, so this looks as closely as a removal does.

@@ -42,9 +42,14 @@ pub(super) fn update(
     let seconds = pass.object.spec.removal.drain_seconds;
     // Another leader may know the cloud's clock better.
     let wait = pass.ctx.timing.interval(seconds) + pass.ctx.timing.cloud_clock_error;
+    let removed = |key: &ServerKey| pass.turn.removed.contains_key(&key.to_string());
+    let kept = pass.record.draining.keys();
+    let kept = kept.filter(|key| pass.record.ledger.holds(key) && !removed(key));
+    let kept: BTreeSet<_> = kept.cloned().collect();
     let view = View {
         rows,
         desired,
+        kept: &kept,
         in_flight,
         lags: begun < ours.map_or(others, |ours| ours.max(others)),
         now: cloud_now,

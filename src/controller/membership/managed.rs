@@ -155,6 +155,7 @@ impl Object for ServerGroupMembership {
                 server_groups: vec![self.spec.server_group.id.clone()],
                 ..Needs::default()
             },
+            began_here: false,
         };
         vec![(self.group(), open)]
     }

@@ -20,6 +20,7 @@ use super::{
         pass::Pass,
         sight::Sight,
         stop::Stop,
+        turns::Takes,
     },
     claims::claimant,
     draining::{self, drains},
@@ -27,7 +28,7 @@ use super::{
     group::Group,
     named::{Spelling, spellings},
     parse::{self, Parsed},
-    scaling_groups::{brought, instances_are_moved},
+    scaling_groups::{instances, instances_are_moved},
 };
 use crate::{
     api::{Ownership, ServerGroupMembership},
@@ -137,7 +138,10 @@ async fn ask_besides(
     view: &GroupView,
     sight: &mut Sight,
 ) {
-    world.brought = brought(pass, group, world, sight).await;
+    world.brought = instances(pass, group, world, sight).await.map(|found| {
+        world.others.extend(found.listed);
+        found.brought
+    });
     // The time of the member list counts: the age of the group's state says nothing about how long ago a stranger was
     // one.
     let listed = pass.at(view.listed);
@@ -229,10 +233,13 @@ fn in_doubt(
     };
     pass.recall_what_may_land(group.cloud.now());
     let unsettled = pass.settle(operations, show, idle, begun);
-    let (now, present) = (pass.ctx.now(), |name: &str| {
-        sighting(rows, name) != Sighting::Absent
-    });
-    pass.turn.saw(begun, now, present);
+    let now = pass.ctx.now();
+    let stays = |name: &str, takes: Takes| match (sighting(rows, name), takes) {
+        (Sighting::Absent, _) => false,
+        (Sighting::Member(_, weight), Takes::Weight) => weight != Some(0),
+        _ => true,
+    };
+    pass.turn.saw(begun, now, stays);
     let ends = pass.turn.leaving.values().map(|leaving| leaving.until);
     if let Some(first) = ends.min() {
         pass.wake_at(first);
@@ -297,6 +304,7 @@ fn known<'p>(
     freshness: Freshness,
 ) -> Option<&'p GroupView> {
     let known = pass.turn.view.as_ref();
+    let known = known.filter(|_| pass.turn.view_by == pass.key_id);
     known.filter(|view| view.begun >= freshness.since)
 }
 
@@ -326,6 +334,7 @@ async fn read_group(
             Ok(view) => {
                 pass.memory.missing.found();
                 pass.turn.view = Some(view.clone());
+                pass.turn.view_by.clone_from(&pass.key_id);
                 let begun = pass.at(view.begun);
                 pass.looked_at = Some(begun);
                 return Ok(Some((view, begun)));

@@ -1,12 +1,15 @@
 //! The effect of `ScalingGroupAttachment`s on a server group: whose instances they bring, and whether these are being
 //! moved.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
 
 use kube::Resource;
 use server_group_core::{
     attachment::AttachmentKey,
-    follow::Progress,
+    claim::{Age, Claimant, Standing},
     membership::World,
     server::{ServerKey, ServerKind},
 };
@@ -14,14 +17,12 @@ use server_group_core::{
 use super::{
     super::{
         authorize::authorize,
-        following::patience,
-        object::Object,
+        object::{Object, age, name_of},
         open::Open,
         pass::Pass,
-        record::Reference,
-        scaling_activity,
+        scaling_activity::move_is_over,
         sight::Sight,
-        turns::{CallId, undoes},
+        turns::CallId,
     },
     group::Group,
 };
@@ -35,16 +36,24 @@ pub(super) fn feeds(key: &AttachmentKey, group: &Group) -> bool {
     key.server_group() == Some((group.product, group.id.as_str()))
 }
 
-/// Members of ours to be removed that are instances of a scaling group which another object attaches here: ESS would
-/// bring them back, so they change hands (S1). `None` if that cannot be asked.
+/// The members of ours to be removed that are instances of scaling groups of attachments.
+#[derive(Debug, Default)]
+pub(super) struct Instances {
+    /// Another object attaches their scaling group here: ESS would bring them back, so they change hands (S1).
+    pub brought: BTreeSet<ServerKey>,
+    /// Another object is about to: it has them once its ledger says so.
+    pub listed: Vec<Claimant<ServerKey>>,
+}
+
+/// Asks ESS which members of ours to be removed are instances. `None` if that cannot be asked.
 ///
 /// Nothing is asked where no object attaches anything to this group, or nothing of ours is to be removed.
-pub(super) async fn brought(
+pub(super) async fn instances(
     pass: &mut Pass<'_, ServerGroupMembership>,
     group: &Group,
     world: &World,
     sight: &mut Sight,
-) -> Option<BTreeSet<ServerKey>> {
+) -> Option<Instances> {
     let surplus: Vec<_> = world
         .ledger
         .iter()
@@ -54,13 +63,13 @@ pub(super) async fn brought(
             matches!(kind, Some(ServerKind::Ecs | ServerKind::Eci))
         })
         .collect();
+    let mut found = Instances::default();
     if surplus.is_empty() {
-        return Some(BTreeSet::new());
+        return Some(found);
     }
-    let mut brought = BTreeSet::new();
-    for (scaling_group, ports) in scaling_groups(pass, group) {
-        let found = group.cloud.describe_scaling_instances(&scaling_group).await;
-        let instances = match found {
+    for (scaling_group, feeders) in feeders(pass, group) {
+        let asked = group.cloud.describe_scaling_instances(&scaling_group).await;
+        let instances = match asked {
             Ok(instances) => {
                 pass.turn.missing.remove(&scaling_group);
                 instances
@@ -77,19 +86,46 @@ pub(super) async fn brought(
                 return None;
             }
         };
-        let comes = |key: &&ServerKey| instances.contains(&key.id) && ports.contains(&key.port);
-        brought.extend(surplus.iter().copied().filter(comes).cloned());
+        let come = |ports: &BTreeSet<Option<u16>>| -> BTreeSet<ServerKey> {
+            let surplus = surplus.iter().copied();
+            let comes = |key: &&ServerKey| instances.contains(&key.id) && ports.contains(&key.port);
+            surplus.filter(comes).cloned().collect()
+        };
+        for feeder in feeders {
+            found.brought.append(&mut come(&feeder.attached));
+            let lists = come(&feeder.listed);
+            if !lists.is_empty() {
+                found.listed.push(Claimant {
+                    name: feeder.name,
+                    age: feeder.age,
+                    lists,
+                    ledger: BTreeSet::new(),
+                    registered: BTreeSet::new(),
+                    standing: Standing::Enforcing,
+                });
+            }
+        }
     }
-    Some(brought)
+    found.listed.retain_mut(|claimant| {
+        claimant.lists.retain(|key| !found.brought.contains(key));
+        !claimant.lists.is_empty()
+    });
+    Some(found)
 }
 
-/// The scaling groups that live objects keep attached to the server group, and at which ports. One that is being
-/// deleted lets go.
-fn scaling_groups(
-    pass: &Pass<'_, ServerGroupMembership>,
-    group: &Group,
-) -> BTreeMap<String, BTreeSet<Option<u16>>> {
-    let mut found: BTreeMap<String, BTreeSet<Option<u16>>> = BTreeMap::new();
+/// An attachment that attaches a scaling group here.
+struct Feeder {
+    name: String,
+    age: Age,
+    /// The ports at which it has attached the group, or has begun to.
+    attached: BTreeSet<Option<u16>>,
+    /// The ports at which it is about to.
+    listed: BTreeSet<Option<u16>>,
+}
+
+/// The scaling groups that live objects attach to the server group. An object that is being deleted lets go.
+fn feeders(pass: &Pass<'_, ServerGroupMembership>, group: &Group) -> BTreeMap<String, Vec<Feeder>> {
+    let mut found: BTreeMap<String, Vec<Feeder>> = BTreeMap::new();
     for object in pass.attachments_naming(&pass.object.group()) {
         if object.meta().deletion_timestamp.is_some() {
             continue;
@@ -99,14 +135,27 @@ fn scaling_groups(
             && !object.planning()
             && listed.is_ok()
             && authorize(&pass.ctx.accounts, &**object).is_ok();
-        let keys: BTreeSet<_> = match listed {
-            Ok(listed) if acts => listed.into_keys().collect(),
-            // It takes nothing more, and keeps what it has.
-            _ => object.ledger().keys(),
+        // One that does not act takes nothing more, and keeps what it has.
+        let listed: Option<BTreeSet<_>> = match listed {
+            Ok(listed) if acts => Some(listed.into_keys().collect()),
+            _ => None,
         };
-        for key in keys.iter().filter(|key| feeds(key, group)) {
-            let ports = found.entry(object.spec.scaling_group_id.clone());
-            ports.or_default().insert(key.port());
+        let ports = |keys: &mut dyn Iterator<Item = &AttachmentKey>| -> BTreeSet<Option<u16>> {
+            let here = keys.filter(|key| feeds(key, group));
+            here.map(AttachmentKey::port).collect()
+        };
+        let (ledger, listed) = (object.ledger().keys(), listed.as_ref());
+        let stays = |key: &&AttachmentKey| listed.is_none_or(|listed| listed.contains(*key));
+        let comes = listed.into_iter().flatten();
+        let feeder = Feeder {
+            name: name_of(&**object).to_string(),
+            age: age(&**object),
+            attached: ports(&mut ledger.iter().filter(stays)),
+            listed: ports(&mut comes.filter(|key| !ledger.contains(*key))),
+        };
+        if !feeder.attached.is_empty() || !feeder.listed.is_empty() {
+            let scaling_group = object.spec.scaling_group_id.clone();
+            found.entry(scaling_group).or_default().push(feeder);
         }
     }
     found
@@ -128,32 +177,15 @@ pub(super) async fn instances_are_moved(
     pass.turn.followed.retain(|id, _| !is_over(id));
     pass.turn.references.retain(|id, _| !is_over(id));
     pass.turn.waited_for.retain(|id, _| !is_over(id));
+    pass.turn.moves_over.retain(|id| !is_over(id));
     for open in moves {
         let (local_id, accepted) = (open.local_id(), open.phase == Phase::Accepted);
-        let reference = open.reference.as_ref().filter(|_| accepted);
-        let reference = reference.unwrap_or(&Reference::AnyActivity);
         let scaling_group = open.moved_by.as_deref().expect("others were left out");
-        let (ctx, cloud) = (pass.ctx, &group.cloud);
-        let since = pass.turn.waited_for.entry(local_id.clone());
-        let since = *since.or_insert_with(|| ctx.now());
-        let looked =
-            scaling_activity::progress_of(ctx, &mut pass.turn, cloud, scaling_group, reference)
-                .await;
-        let over = match looked {
-            Ok(progress) if accepted => {
-                let (shown, patience) = (progress.shown(), patience(&ctx.timing));
-                pass.turn.is_over(&local_id, shown, ctx.now(), patience)
-            }
-            // The call has no answer yet: two views settle whether anything came of it.
-            Ok(progress) => progress != Progress::Running,
-            // Nobody may ever be able to tell.
-            Err(_) => ctx.now() >= since + ctx.timing.linger,
-        };
-        if !over {
+        let (ctx, cloud, call) = (pass.ctx, &group.cloud, (&open, scaling_group));
+        // Whether anything came of a call without an answer is settled by two views besides.
+        let lands = Duration::ZERO;
+        if !move_is_over(ctx, &id, &mut pass.turn, cloud, call, lands).await {
             return true;
-        }
-        if undoes(&open.action) {
-            ctx.lag.moved(id.clone(), ctx.now());
         }
         if accepted {
             // If the object of the call is gone, nobody else tells that the call ended.

@@ -29,6 +29,7 @@ use crate::{
         open::Orphans,
         parses::{self, What},
         registry::Registry,
+        scaling_activity::Running,
         scope::Scope,
         signals::Signals,
         sources::Sources,
@@ -42,6 +43,9 @@ use crate::{
 };
 
 mod going;
+mod granting;
+mod lagging;
+mod moving;
 mod planning;
 mod scene;
 
@@ -63,7 +67,10 @@ fn api_server(objects: &Objects) -> Client {
         let mut objects = objects.lock();
         let object = objects.get_mut(&path["name"]).unwrap();
         let metadata = object["metadata"].as_object_mut().unwrap();
-        if let Some(finalizers) = written["metadata"].get("finalizers") {
+        // A write of status changes nothing else.
+        if let Some(finalizers) = written["metadata"].get("finalizers")
+            && written.get("status").is_none()
+        {
             metadata.insert("finalizers".into(), finalizers.clone());
         }
         let version: u64 = metadata["resourceVersion"]
@@ -94,6 +101,7 @@ fn api_server(objects: &Objects) -> Client {
     let path = |rest| format!("/apis/servergroup.alicloud.dev/v1alpha1/{rest}");
     let server = Router::new()
         .route(&path("cloudaccounts/{name}"), get(read))
+        .route("/api/v1/namespaces/{name}", get(read))
         .route(&path("{kind}"), get(list))
         .route(&path("namespaces/ns/{kind}/{name}"), get(read).patch(write))
         .route(&path("namespaces/ns/{kind}/{name}/status"), put(write))
@@ -158,6 +166,7 @@ fn context(objects: &Objects, simulator: &Simulator) -> Context {
         turns: Turns::default(),
         orphans: Orphans::default(),
         lag: Lag::default(),
+        running: Running::default(),
         unreadable: Notify::new(),
         upkeep: Bell::default(),
         installation: "ns".into(),

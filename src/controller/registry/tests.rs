@@ -238,7 +238,7 @@ fn who_uses_an_account_and_who_holds_on_to_it_is_counted() {
     let registry = Memberships::default();
     let held = || json!({"metadata": {"finalizers": ["servergroup.alicloud.dev/release"]}});
     let counted = || {
-        let users = registry.users_of("default");
+        let users = registry.users_of("default", |_, _| true);
         (users.objects, users.held)
     };
     assert_eq!(counted(), (0, 0));
@@ -268,8 +268,18 @@ fn an_object_that_cannot_be_read_holds_on_to_its_account_too() {
         Sent::Unreadable(object) => _ = registry.learn_unreadable(*object),
         Sent::Readable(_) => panic!("it can be read"),
     }
-    let users = registry.users_of("default");
+    let users = registry.users_of("default", |_, _| true);
     assert_eq!((users.objects, users.held), (1, 1));
+}
+
+/// An object without any grant chose the region in which the keys of an account were tried.
+#[test]
+fn the_region_of_an_account_is_that_of_an_object_that_may_use_it() {
+    let registry = Memberships::default();
+    registry.learn(membership("a", 1, json!({})));
+    let region = |may: bool| registry.users_of("default", |_, _| may).region;
+    assert_eq!(region(true).as_deref(), Some("cn-hangzhou"));
+    assert_eq!(region(false), None);
 }
 
 #[test]
@@ -391,6 +401,32 @@ fn what_this_process_began_is_not_forgotten_with_a_status_that_somebody_empties(
     assert!(learn(7, None).is_empty());
     registry.wrote(&with(6, Some("next")), with(7, None));
     assert!(learn(8, None).is_empty());
+}
+
+/// What whoever led before had sent was not among what this process had begun.
+#[test]
+fn what_this_process_carries_on_is_not_forgotten_with_a_status_that_somebody_empties() {
+    let registry = Memberships::default();
+    let open = |version, uid: &str| {
+        let ledger = json!({"uid": uid, "cloudAccountId": "1", "registered": [], "adopted": []});
+        let operation = json!({"id": "theirs", "action": "x", "phase": "Accepted", "epoch": 1});
+        let status = json!({"observedGeneration": 1, "ledger": ledger, "operation": operation});
+        let held = json!({"finalizers": ["servergroup.alicloud.dev/release"]});
+        membership("web", version, json!({"metadata": held, "status": status}))
+    };
+    let lost = |newer| {
+        let orphaned = registry.learn(newer).unwrap().orphaned.into_iter();
+        let told = orphaned.map(|(_, open)| (open.id, open.began_here));
+        told.collect::<Vec<_>>()
+    };
+    registry.learn(open(1, "uid-web"));
+    registry.carry_on();
+    let emptied = membership("web", 2, json!({}));
+    assert_eq!(lost(emptied), [("theirs".to_owned(), false)]);
+    registry.learn(open(3, "uid-web"));
+    registry.wrote(&open(3, "uid-web"), open(4, "uid-web"));
+    // A ledger of another object makes the whole status void.
+    assert_eq!(lost(open(5, "another")), [("theirs".to_owned(), false)]);
 }
 
 #[test]

@@ -5,7 +5,7 @@ use crate::{
     claim::{self, Owner, Unlisted},
     purpose::Purpose,
     reason::Hold,
-    server::{Row, ServerKey, Weight},
+    server::{Row, ServerKey, Weight, meant_by},
 };
 
 /// The differences that would need a change. Differences that need none go straight into the plan.
@@ -104,6 +104,8 @@ fn way_of_unlisted(world: &World, key: &ServerKey, plan: &mut Plan) -> Option<(S
     match row {
         // A call about it may still land: it is neither gone nor a difference.
         None if world.unsettled.contains(key) => None,
+        // One of several rows may be what was written down before its address was known.
+        None if meant_by(key.clone(), &world.rows).len() > 1 => None,
         None => {
             plan.absent.insert(key.clone());
             None

@@ -21,6 +21,8 @@ pub struct View<'a, T> {
     pub rows: &'a Rows,
     /// The members that the object lists.
     pub desired: &'a BTreeMap<ServerKey, Wish>,
+    /// Members that were not removed, as far as is known: one view that lacks them proves nothing.
+    pub kept: &'a BTreeSet<ServerKey>,
     /// Members that a call under way, or one that may still land, could change.
     pub in_flight: &'a BTreeSet<ServerKey>,
     /// Whether the view may not show yet what the cloud has agreed to.
@@ -51,6 +53,10 @@ pub fn look<T: Copy + Ord>(
         let meant = wish.is_some_and(|wish| wish.weight == Some(0));
         let in_flight = view.in_flight.contains(key);
         let shown_late = view.lags && entry.until.is_none() && row.is_some() && !silent;
+        if row.is_none() && !in_flight && !meant && view.kept.contains(key) {
+            entry.until = None;
+            return true;
+        }
         if (meant || !silent && !shown_late) && !in_flight {
             return false;
         }
@@ -84,6 +90,7 @@ mod tests {
     struct Object {
         record: BTreeMap<ServerKey, Draining<u32>>,
         desired: BTreeMap<ServerKey, Wish>,
+        kept: BTreeSet<ServerKey>,
         in_flight: BTreeSet<ServerKey>,
         lags: bool,
         at_once: bool,
@@ -98,6 +105,7 @@ mod tests {
             Self {
                 record: BTreeMap::from([(key(), draining)]),
                 desired: BTreeMap::new(),
+                kept: BTreeSet::new(),
                 in_flight: BTreeSet::new(),
                 lags: false,
                 at_once: false,
@@ -117,6 +125,7 @@ mod tests {
             let view = View {
                 rows: &rows,
                 desired: &self.desired,
+                kept: &self.kept,
                 in_flight: &self.in_flight,
                 lags: self.lags,
                 now,
@@ -187,6 +196,22 @@ mod tests {
             shown.sees(130, Some(60)),
             (None, None),
             "nobody waits for ever"
+        );
+    }
+
+    /// One list that lacked a member had its weight forgotten, and it stayed at weight 0 for ever.
+    #[test]
+    fn a_list_that_lacks_a_member_once_does_not_forget_the_weight_to_give_back() {
+        let mut object = Object::new();
+        object.kept.insert(key());
+        assert_eq!(object.sees(100, Some(0)), (Some(false), Some(110)));
+        assert_eq!(object.sees(101, None), (None, None));
+        assert_eq!(object.sees(102, Some(0)), (Some(false), Some(112)));
+        object.kept.clear();
+        object.sees(103, None);
+        assert!(
+            object.record.is_empty(),
+            "two views lacked it, or it was removed"
         );
     }
 

@@ -848,6 +848,16 @@ mod resolving {
         assert!(resolved(entries, "", "eni-1@10.0.0.1:80").is_ok());
     }
 
+    /// It was forgotten as absent, and stayed for ever.
+    #[test]
+    fn an_entry_that_may_mean_one_of_two_rows_is_not_absent() {
+        let mut world = super::world("have eni-1@10.0.0.1:80 eni-1@10.0.0.2:80");
+        world.ledger.registered = keys(&["eni-1:80"]);
+        assert!(plan(&world).absent.is_empty());
+        world.rows.clear();
+        assert_eq!(plan(&world).absent, keys(&["eni-1:80"]));
+    }
+
     #[test]
     fn a_ledger_entry_takes_the_address_of_its_row_at_first_sight() {
         let mut ledger = Ledger {

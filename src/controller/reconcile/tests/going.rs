@@ -102,6 +102,7 @@ async fn a_call_of_an_object_that_is_gone_is_not_waited_for_without_end_if_ess_c
         phase: Phase::Accepted,
         reference: Some(Reference::Id("asa-1".into())),
         moved_by: Some("asg-web".into()),
+        began_here: true,
         ..Open::default()
     };
     scene.ctx.orphans.take(vec![(group(), open)]);

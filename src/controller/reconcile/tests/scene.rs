@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use server_group_sim::{
     fault::{Fault, What as Trouble},
-    world::World,
+    world::{Activity, Ending, World},
 };
 
 use super::*;
@@ -107,6 +107,45 @@ impl Scene {
             let fault = Fault::on(action, refuse).times(u32::MAX);
             self.simulator.world().faults.push(fault);
         }
+    }
+
+    /// Somebody writes an object, and the watch shows it.
+    pub(super) fn changes(&self, name: &str, change: impl FnOnce(&mut Value)) {
+        self.write::<ServerGroupMembership>(name, change);
+    }
+
+    /// Somebody writes an attachment, and the watch shows it.
+    pub(super) fn changes_attachment(&self, name: &str, change: impl FnOnce(&mut Value)) {
+        self.write::<ScalingGroupAttachment>(name, change);
+    }
+
+    fn write<M: Pipeline>(&self, name: &str, change: impl FnOnce(&mut Value)) {
+        let object = {
+            let mut objects = self.objects.lock();
+            let object = objects.get_mut(name).unwrap();
+            change(object);
+            let version: u64 = object["metadata"]["resourceVersion"]
+                .as_str()
+                .unwrap()
+                .parse()
+                .unwrap();
+            object["metadata"]["resourceVersion"] = json!((version + 100).to_string());
+            object.clone()
+        };
+        self.ctx.saw(serde_json::from_value::<M>(object).unwrap());
+    }
+
+    /// From now on an activity of the scaling group runs.
+    pub(super) fn busy(&self, scaling_group: &str) {
+        let running = Activity {
+            group: scaling_group.into(),
+            status: "InProgress".into(),
+            until: f64::MAX,
+            end: Ending::Successful,
+            moves: Vec::new(),
+        };
+        let mut world = self.simulator.world();
+        world.activities.insert("asa-busy".into(), running);
     }
 
     pub(super) fn message(&self, name: &Name) -> String {
