@@ -8,32 +8,11 @@ use super::{
 };
 use crate::{
     api::{FINALIZER, status::Phase},
-    controller::{open::Open, record::Reference},
+    cloud::Cloud,
+    controller::{open::Open, record::Reference, scaling_activity::move_is_over},
 };
 
 const DETACH: &str = "DetachVServerGroups";
-
-/// A scaling group of these instances, which an attachment has attached at port 80 and is to detach by force.
-fn to_detach(scene: &Scene, name: &str, scaling_group: &str, instances: &[usize]) -> Name {
-    {
-        let mut world = scene.simulator.world();
-        world.create_scaling_group(
-            scaling_group,
-            instances.iter().map(|number| server(*number)),
-        );
-        world.attach(scaling_group, "CLB", GROUP, Some(80), Some(50));
-        world.create_group(Product::Gwlb, "sgp-gw");
-        world.attach(scaling_group, "GWLB", "sgp-gw", None, None);
-    }
-    let object = json!({
-        "metadata": {"finalizers": [FINALIZER]},
-        "spec": {"scalingGroupId": scaling_group, "forceDetach": true,
-            "serverGroups": [{"type": "GWLB", "id": "sgp-gw"}]},
-        "status": {"observedGeneration": 1, "ledger": {"uid": name, "cloudAccountId": "", "adopted": [],
-            "registered": [format!("CLB/lb-sim/{GROUP}:80"), "GWLB/sgp-gw"]}},
-    });
-    learn::<ScalingGroupAttachment>(&scene.ctx, &scene.objects, name, &object)
-}
 
 fn forced_call(phase: Phase, scaling_group: &str) -> Open {
     Open {
@@ -48,69 +27,61 @@ fn forced_call(phase: Phase, scaling_group: &str) -> Open {
     }
 }
 
-fn detached(scene: &Scene) -> usize {
-    scene.simulator.world().calls(DETACH)
-}
-
-/// A pass, with the turns that it asks for.
-async fn pass(scene: &Scene, name: &Name) {
-    let work = Work {
-        also: [group()].into(),
-        ..asked()
-    };
-    Box::pin(reconcile::<ScalingGroupAttachment>(&scene.ctx, name, work)).await;
+/// A client that asks as the account of the scene.
+async fn cloud(ctx: &Context) -> Cloud {
+    let account = ctx.accounts.get("default").unwrap();
+    let (region, identity) = ("cn-hangzhou", &account.identity);
+    let credential = ctx.sources.of("default", identity, region);
+    let cloud = Cloud::new(&ctx.transport, credential, region, identity.network);
+    cloud.pinned().await.unwrap()
 }
 
 /// Fifteen minutes were taken for the end of a call that had no answer, though its scaling group moved instances all the
-/// time: both left, and nobody served.
+/// time: another call took out who was left.
 #[tokio::test]
 async fn a_forced_call_without_an_answer_is_not_over_while_its_scaling_group_is_busy() {
-    let mut scene = Scene::with(&[0, 1]).await;
-    scene.ctx.timing.linger = Duration::from_millis(300);
-    let name = to_detach(&scene, "two", "asg-2", &[1]);
-    scene
-        .simulator
-        .world()
-        .create_scaling_group("asg-1", [server(0)]);
-    scene.busy("asg-1");
-    let orphan = || vec![(group(), forced_call(Phase::Unsettled, "asg-1"))];
-    scene.ctx.orphans.take(orphan());
-    let until = Instant::now() + 3 * scene.ctx.timing.linger;
-    while Instant::now() < until {
-        scene.ctx.orphans.take(orphan());
-        pass(&scene, &name).await;
-        tokio::time::sleep(Duration::from_millis(10)).await;
-    }
-    assert_eq!(detached(&scene), 0);
-}
-
-/// It was found to be over, and its instances counted as serving for as long as the list showed them.
-#[tokio::test]
-async fn whoever_finds_a_forced_call_over_takes_the_lag_of_lists_into_account() {
     let scene = Scene::with(&[0, 1]).await;
-    let name = to_detach(&scene, "two", "asg-2", &[1]);
-    scene
-        .simulator
-        .world()
-        .create_scaling_group("asg-1", [server(0)]);
-    let call = forced_call(Phase::Accepted, "asg-1");
-    scene.ctx.orphans.take(vec![(group(), call)]);
-    let noted = || {
-        let now = scene.ctx.now();
-        scene.ctx.lag.shown_from(&group(), now, &scene.ctx.timing) > now
+    let (ctx, cloud) = (&scene.ctx, cloud(&scene.ctx).await);
+    scene.simulator.world().create_scaling_group("asg-1", []);
+    let mut turn = ctx.turns.take(&group()).unwrap();
+    let call = forced_call(Phase::Unsettled, "asg-1");
+    let mut over = async |lands| {
+        let call = (&call, "asg-1");
+        move_is_over(ctx, &group(), &mut turn, &cloud, call, lands).await
     };
-    for _ in 0..ENOUGH {
-        pass(&scene, &name).await;
-        if noted() {
-            assert_eq!(detached(&scene), 0);
-            return;
-        }
+    scene.busy("asg-1");
+    assert!(!over(Duration::ZERO).await, "something runs");
+    scene.simulator.world().activities.clear();
+    assert!(!over(Duration::from_hours(1)).await, "it may begin yet");
+    while !over(Duration::ZERO).await {
         tokio::time::sleep(Duration::from_millis(2)).await;
     }
-    panic!(
-        "the lag was not noted, and {} were detached",
-        detached(&scene)
-    );
+}
+
+/// It was found to be over, and its instances counted as serving for as long as the list showed them. And each look found it
+/// over anew, so that for as long as no object could close it nothing was removed.
+#[tokio::test]
+async fn whoever_finds_a_forced_call_over_takes_the_lag_of_lists_into_account_once() {
+    let scene = Scene::with(&[0, 1]).await;
+    let ctx = &scene.ctx;
+    scene.simulator.world().create_scaling_group("asg-1", []);
+    let cloud = cloud(ctx).await;
+    let mut turn = ctx.turns.take(&group()).unwrap();
+    let call = forced_call(Phase::Accepted, "asg-1");
+    let lags = || ctx.lag.shown_from(&group(), ctx.now(), &ctx.timing) > ctx.now();
+    let mut over = async || {
+        let call = (&call, "asg-1");
+        move_is_over(ctx, &group(), &mut turn, &cloud, call, Duration::ZERO).await
+    };
+    scene.busy("asg-1");
+    assert!(!over().await && !lags());
+    scene.simulator.world().activities.clear();
+    while !over().await {
+        tokio::time::sleep(Duration::from_millis(2)).await;
+    }
+    assert!(lags());
+    tokio::time::sleep(ctx.timing.listing_lag).await;
+    assert!(over().await && !lags(), "that is not news any more");
 }
 
 /// Each look found the same call over anew, so that for as long as its object could not close it nothing was removed.
