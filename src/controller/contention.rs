@@ -59,9 +59,10 @@ impl<M: Managed> Pass<'_, M> {
     ) -> BTreeSet<M::Key> {
         let (now, gap) = (self.ctx.now(), self.ctx.timing.stranger_gap);
         let removed = &self.turn.removed;
-        let removed_at = |key: &M::Key| removed.get(&key.to_string()).copied();
+        let lag = self.ctx.timing.listing_lag;
+        let shown_from = |key: &M::Key| Some(*removed.get(&key.to_string())? + lag);
         let known = &mut self.memory.strangers;
-        let (confirmed, due) = known.look(strangers, removed_at, begun, now, gap);
+        let (confirmed, due) = known.look(strangers, shown_from, begun, now, gap);
         if let Some(due) = due {
             self.wake_at(due);
         }

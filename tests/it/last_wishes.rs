@@ -189,6 +189,7 @@ async fn unsettled<K: Kind>(first: Wish, last: Wish) {
         // Long enough to be seen open three times, all rows at once, also by a slow machine.
         false => Duration::from_secs(30),
     };
+    let settles = timing.settle_after_send;
     stage.start_with(stage.operator_client(), timing);
     registered::<K>(&stage, 4).await;
     // With a token it is sent once more at once, and not answered again.
@@ -201,12 +202,23 @@ async fn unsettled<K: Kind>(first: Wish, last: Wish) {
             && status["observedGeneration"] == json!(web.meta().generation)
     };
     stage.until("an unsettled removal", "web", open).await;
+    // On a slow machine the call may have settled before anybody sees that it was waited for.
+    let sent = Instant::now();
+    let waits = async |what| {
+        let api = stage.api::<K>();
+        let seen = async || {
+            let web = api.get_opt("web").await.unwrap();
+            let waits = web.as_ref().is_some_and(&open);
+            (waits || sent.elapsed() >= settles).then_some(())
+        };
+        stage.eventually(what, seen).await;
+    };
     K::list(&stage, "web", 0..3, first.spec()).await;
     stage.delete::<K>("web").await;
-    stage.until("a deletion that waits", "web", open).await;
+    waits("a deletion that waits").await;
     last.say::<K>(&stage, 3).await;
     if !last.abandon {
-        stage.until("one that still waits", "web", open).await;
+        waits("one that still waits").await;
     }
     stage.gone::<K>("web").await;
     let left = match last == RELEASE {

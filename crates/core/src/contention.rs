@@ -157,12 +157,12 @@ impl<K: Ord + Clone> Strangers<K> {
     /// Takes in the `strangers` of the view that was asked for at `begun`. Returns those that have been strangers ever
     /// since one `gap` earlier, and when the next one will have been.
     ///
-    /// `removed_at` tells when the cloud last agreed to remove one, whoever asked for that: one that is back, however soon,
-    /// is another stranger.
+    /// `shown_from` tells from when on lists show what became of the last removal of one to which the cloud agreed, whoever
+    /// asked for that: one that is back, however soon, is another stranger, and a view from before tells nothing of it.
     pub fn look(
         &mut self,
         strangers: &BTreeSet<K>,
-        removed_at: impl Fn(&K) -> Option<Duration>,
+        shown_from: impl Fn(&K) -> Option<Duration>,
         begun: Duration,
         now: Duration,
         gap: Duration,
@@ -171,7 +171,9 @@ impl<K: Ord + Clone> Strangers<K> {
         let (mut confirmed, mut due) = (BTreeSet::new(), None);
         for key in strangers {
             let since = self.0.entry(key.clone()).or_insert(begun);
-            *since = removed_at(key).map_or(*since, |removed| removed.max(*since));
+            if shown_from(key).is_some_and(|from| *since < from) {
+                *since = begun;
+            }
             let since = *since;
             if begun >= since + gap {
                 confirmed.insert(key.clone());
@@ -311,10 +313,15 @@ mod tests {
     fn a_stranger_that_comes_back_between_two_views_is_another_one() {
         let (mut strangers, gap) = (Strangers::default(), at(60));
         let one = BTreeSet::from([1]);
-        let removed = |_: &u8| Some(at(61));
+        let removed = |_: &u8| Some(at(91));
         strangers.look(&one, |_| None, at(0), at(0), gap);
-        let looked = strangers.look(&one, removed, at(62), at(62), gap);
-        assert_eq!(looked, (BTreeSet::new(), Some(at(121))));
-        assert_eq!(strangers.look(&one, removed, at(121), at(121), gap).0, one);
+        let mut look = |begun| strangers.look(&one, removed, at(begun), at(begun), gap);
+        assert_eq!(look(62), (BTreeSet::new(), Some(at(122))));
+        assert_eq!(
+            look(130).0,
+            BTreeSet::new(),
+            "the list may have lagged then"
+        );
+        assert_eq!(look(190).0, one);
     }
 }

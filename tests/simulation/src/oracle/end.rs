@@ -64,7 +64,9 @@ fn settles(lab: &Lab) -> Option<String> {
         let held = object["status"]["held"]
             .as_array()
             .is_some_and(|held| !held.is_empty());
-        if MOVING.contains(&reason) && !held {
+        // Refused servers are tried again on their schedule; the end may come in the middle of a try.
+        let tries_again = lab.oracles.tries_again(object, lab.now());
+        if MOVING.contains(&reason) && !held && !tries_again {
             return Some(format!(
                 "L1: {name} is still {reason} at the end: {message}"
             ));

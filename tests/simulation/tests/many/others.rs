@@ -68,9 +68,10 @@ fn a_removal_reads_the_objects_on_its_group_and_the_names_of_all_attachments() {
     let kib = |bytes: usize| bytes.div_ceil(1024);
     row("Kubernetes: KiB read for a removal", 0, kib(alone), 8);
     let beside_memberships = read_for_a_removal(2000, 0);
-    assert_eq!(
-        beside_memberships, alone,
-        "memberships on other groups are not read"
+    // Versions have more digits there.
+    assert!(
+        beside_memberships < alone + 100,
+        "memberships on other groups are read: {beside_memberships} bytes"
     );
     let beside_attachments = read_for_a_removal(0, 1000) - alone;
     let each = beside_attachments.div_ceil(1000);
