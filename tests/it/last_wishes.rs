@@ -2,7 +2,7 @@
 //! `abandon` in every combination, with and without a request to look, for both kinds. What stays, what goes, and that
 //! the object ends, also when its group does.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use futures::StreamExt;
 use serde_json::{Value, json};
