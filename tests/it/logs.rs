@@ -6,6 +6,7 @@ use std::{
 };
 
 use parking_lot::Mutex;
+use serde_json::Value;
 use server_group_operator::telemetry;
 
 use super::secrets;
@@ -34,9 +35,24 @@ impl Log {
         log.expect("these tests need the log to themselves: unset TEST_LOG")
     }
 
-    /// All of it, a line of JSON after the other.
-    pub fn text(&self) -> Vec<u8> {
-        self.0.lock().clone()
+    /// All lines so far.
+    pub fn lines(&self) -> Vec<Value> {
+        let text = self.0.lock();
+        let lines = text.split(|byte| *byte == b'\n');
+        let whole = lines.filter(|line| line.ends_with(b"}"));
+        whole
+            .map(|line| serde_json::from_slice(line).unwrap())
+            .collect()
+    }
+
+    /// The lines about objects of a namespace.
+    pub fn about(&self, namespace: &str) -> Vec<Value> {
+        let mut lines = self.lines();
+        lines.retain(|line| {
+            let object = line["object"].as_str().unwrap_or_default();
+            object.split('/').next() == Some(namespace)
+        });
+        lines
     }
 }
 

@@ -9,7 +9,7 @@ use std::{
 use control_plane::{ControlPlane, Options};
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
 use kube::{Api, api::DeleteParams};
-use serde_json::{Value, json};
+use serde_json::json;
 use server_group_operator::{
     api::{ScalingGroupAttachment, ServerGroupMembership},
     metrics::Metrics,
@@ -24,26 +24,6 @@ use crate::stage::{
 };
 
 type Membership = ServerGroupMembership;
-
-/// The lines of a log.
-fn lines(log: &Log) -> Vec<Value> {
-    let text = log.text();
-    let lines = text.split(|byte| *byte == b'\n');
-    let whole = lines.filter(|line| line.ends_with(b"}"));
-    whole
-        .map(|line| serde_json::from_slice(line).unwrap())
-        .collect()
-}
-
-/// The lines about objects of a namespace.
-fn lines_about(log: &Log, namespace: &str) -> Vec<Value> {
-    let mut lines = lines(log);
-    lines.retain(|line| {
-        let object = line["object"].as_str().unwrap_or_default();
-        object.split('/').next() == Some(namespace)
-    });
-    lines
-}
 
 /// Head and body of an answer.
 async fn get(address: &str, path: &str) -> (String, String) {
@@ -86,7 +66,7 @@ type Called = (String, usize, Option<(String, bool)>);
 /// What the log says, group by group.
 fn told(log: &Log, namespace: &str) -> BTreeMap<String, Vec<Called>> {
     let mut groups = BTreeMap::<_, Vec<_>>::new();
-    for line in lines_about(log, namespace) {
+    for line in log.about(namespace) {
         let Some(action) = line["action"].as_str() else {
             continue;
         };
@@ -182,7 +162,7 @@ async fn an_object_that_stalls_or_recovers_is_logged_once() {
         .create_group(Product::Clb, "rsp-late");
     stage.look_now::<Membership>("web").await;
     stage.reason::<Membership>("web", "Converged").await;
-    let lines = lines_about(&log, &stage.namespace);
+    let lines = log.about(&stage.namespace);
     let turns = lines.iter().filter(|line| line["action"].is_null());
     let turns: Vec<_> = turns
         .map(|line| {
@@ -332,7 +312,7 @@ async fn a_definition_that_is_deleted_makes_the_replica_unready_until_it_is_back
     assert!(failing("CloudAccount") <= 0.0, "{told:#?}");
     install(bare).await;
     eventually("it is ready again", answers(" 200 ")).await;
-    let lines = lines(&log);
+    let lines = log.lines();
     for (level, words) in [
         ("ERROR", "a watch has failed"),
         ("INFO", "a watch works again"),

@@ -10,10 +10,6 @@ use std::{
 };
 
 use control_plane::{ControlPlane, Patience};
-use k8s_openapi::api::{
-    authorization::v1::SelfSubjectAccessReview,
-    rbac::v1::{Role, RoleBinding},
-};
 use kube::{
     Api, Client, Resource, ResourceExt,
     api::{DeleteParams, ListParams, ObjectMeta, Patch, PatchParams, PostParams},
@@ -35,6 +31,9 @@ use tokio_util::sync::CancellationToken;
 #[path = "requests.rs"]
 mod requests;
 
+#[path = "rights.rs"]
+mod rights;
+
 #[path = "secrets.rs"]
 pub mod secrets;
 
@@ -46,6 +45,7 @@ mod one_account;
 
 use one_account::of_one_account;
 use requests::Unlisted;
+pub use rights::Rights;
 
 /// How much faster time passes.
 pub const SPEED: f64 = 100.0;
@@ -193,52 +193,6 @@ pub async fn install(control_plane: &'static ControlPlane) {
     eventually("the three kinds are served", served).await;
 }
 
-/// The rights that the operator of a stage has in Kubernetes; both are those that are shipped.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Rights {
-    /// Those for some namespaces alone.
-    Here,
-    /// Those for all namespaces.
-    Everywhere,
-}
-
-/// Gives the service account in `home` the shipped rights in one namespace, and waits until they hold.
-async fn grant_rights_in(admin: &Client, namespace: &str, home: &str, operator: Client) {
-    const SHIPPED: &str = include_str!("../../deploy/rbac/namespaced/role.yaml");
-    let [role, binding] = &SHIPPED.split("\n---\n").collect::<Vec<_>>()[..] else {
-        panic!("a Role and its RoleBinding are shipped");
-    };
-    let mut role: Role = serde_saphyr::from_str(role).unwrap();
-    let mut binding: RoleBinding = serde_saphyr::from_str(binding).unwrap();
-    role.metadata.namespace = Some(namespace.to_owned());
-    binding.metadata.namespace = Some(namespace.to_owned());
-    for subject in binding.subjects.iter_mut().flatten() {
-        "operator".clone_into(&mut subject.name);
-        subject.namespace = Some(home.to_owned());
-    }
-    let params = PostParams::default();
-    let roles = Api::<Role>::namespaced(admin.clone(), namespace);
-    roles.create(&params, &role).await.unwrap();
-    let bindings = Api::<RoleBinding>::namespaced(admin.clone(), namespace);
-    bindings.create(&params, &binding).await.unwrap();
-    // To try would be a request that is denied, and none is to be.
-    let review: SelfSubjectAccessReview =
-        serde_json::from_value(json!({"spec": {"resourceAttributes": {
-            "namespace": namespace, "verb": "list",
-            "group": "servergroup.alicloud.dev", "resource": "servergroupmemberships",
-        }}}))
-        .unwrap();
-    let reviews = Api::<SelfSubjectAccessReview>::all(operator);
-    eventually("the rights hold", || async {
-        let answer = reviews.create(&params, &review).await.unwrap();
-        answer
-            .status
-            .is_some_and(|status| status.allowed)
-            .then_some(())
-    })
-    .await;
-}
-
 fn http_get(uri: &str) -> axum::http::Request<Vec<u8>> {
     axum::http::Request::get(uri).body(Vec::new()).unwrap()
 }
@@ -276,7 +230,7 @@ impl Stage {
         if rights == Rights::Here {
             let client = access.client().await.unwrap();
             let admin = control_plane.admin().client().await.unwrap();
-            grant_rights_in(&admin, &namespace, &home, client).await;
+            rights::give(&admin, &namespace, &home, client).await;
         }
         let mut config = access.config().await.unwrap();
         config.default_retry = false;
@@ -337,30 +291,13 @@ impl Stage {
     pub async fn beside_with_rights(&self, namespace: String) -> Self {
         let config = self.operator_config();
         let client = Client::try_from(config).unwrap();
-        grant_rights_in(&self.client, &namespace, &self.home, client).await;
+        rights::give(&self.client, &namespace, &self.home, client).await;
         self.beside(namespace).await
     }
 
     /// Gives the operator the shipped rights in its own namespace: the lease, and the Secret that the role names.
     pub async fn grant_shipped_role(&self) {
-        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/deploy/rbac/role.yaml");
-        let here = format!("namespace: {}", self.home);
-        let role = std::fs::read_to_string(path).unwrap();
-        let role = role
-            .replace("namespace: server-group-operator", &here)
-            .replace(
-                "- kind: ServiceAccount\n    name: server-group-operator",
-                "- kind: ServiceAccount\n    name: operator",
-            );
-        let file = std::env::temp_dir().join(format!("role-{}.yaml", self.home));
-        std::fs::write(&file, role).unwrap();
-        let control_plane = control_plane().await;
-        let applied = file.clone();
-        tokio::task::spawn_blocking(move || control_plane.apply(&applied))
-            .await
-            .unwrap()
-            .unwrap();
-        std::fs::remove_file(file).unwrap();
+        rights::give_own(&self.client, &self.home).await;
     }
 
     /// Starts an operator that looks after these namespaces.
