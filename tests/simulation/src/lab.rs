@@ -54,8 +54,8 @@ pub struct Lab {
     pub trace: Vec<String>,
     /// How many effects there were.
     pub effects: usize,
-    /// How many bytes of objects Kubernetes answered, other than by watches.
-    pub read: usize,
+    /// How many bytes of objects Kubernetes answered, other than by watches, once somebody wants to know.
+    pub read: Option<usize>,
     /// The names of the effects since the workload was armed, with their sorts.
     pub named: Vec<(Name, Sort)>,
     /// Effects within one second of virtual time beyond which something spins.
@@ -126,7 +126,7 @@ impl Lab {
             troubles: Troubles::default(),
             trace: Vec::new(),
             effects: 0,
-            read: 0,
+            read: None,
             named: Vec::new(),
             spins: SPINS,
             digest: 0xcbf2_9ce4_8422_2325,

@@ -37,8 +37,6 @@ const VIEW: Duration = Duration::from_secs(75);
 const JOB: Duration = Duration::from_secs(3);
 /// The end of a lease, less the time in which a call is given up, and the way of the renewal (S9).
 const LEASE: Duration = Duration::from_millis(7_500);
-/// How long a call may take to the cloud, and its answer back.
-const VERY_SOON: Duration = Duration::from_secs(6);
 /// A call that is carried out later than that after it left was not waited for.
 const LATE: Duration = Duration::from_secs(30);
 
@@ -517,20 +515,6 @@ impl Oracles {
             Deed::Annotate(_, name, _) if name.ends_with("abandon") => self.left_behind = true,
             _ => {}
         }
-    }
-}
-
-impl Oracles {
-    /// Whether the object has just begun to try again what the cloud had refused.
-    #[must_use]
-    pub fn tries_again(&self, object: &Value, now: Duration) -> bool {
-        let text = |field: &str| object["metadata"][field].as_str().unwrap_or_default();
-        let name = text("name");
-        let facts = self.facts.iter();
-        let mut facts =
-            facts.filter(|(of, _)| of.name == name && of.namespace == text("namespace"));
-        let begun = facts.find_map(|(_, fact)| fact.intended_at);
-        has_parked(object) && begun.is_some_and(|begun| now < begun + 2 * VERY_SOON)
     }
 }
 

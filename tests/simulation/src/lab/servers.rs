@@ -26,8 +26,10 @@ impl Lab {
                 let by = format!("replica {}", arriving.name.replica);
                 match self.cluster.serve(self.clock.date(), &by, request) {
                     Served::Answer(answer) => {
-                        if request.method == "GET" {
-                            self.read += answer.body.to_string().len();
+                        if let Some(read) = self.read.as_mut()
+                            && request.method == "GET"
+                        {
+                            *read += answer.body.to_string().len();
                         }
                         Reply::Kubernetes(answer)
                     }

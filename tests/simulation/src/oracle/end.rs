@@ -4,10 +4,13 @@ use std::{collections::BTreeSet, time::Duration};
 
 use serde_json::Value;
 
-use crate::lab::Lab;
+use super::has_parked;
+use crate::{lab::Lab, plan::Object};
 
 /// For how long nothing may have moved by then.
 const STILL: Duration = Duration::from_secs(100);
+/// How long a call and the write of what came of it may take.
+const A_TRY: Duration = Duration::from_secs(12);
 
 /// L1, L4, S12, and that nothing of ours is left behind.
 pub fn at_end(lab: &mut Lab) {
@@ -65,8 +68,7 @@ fn settles(lab: &Lab) -> Option<String> {
             .as_array()
             .is_some_and(|held| !held.is_empty());
         // Refused servers are tried again on their schedule; the end may come in the middle of a try.
-        let tries_again = lab.oracles.tries_again(object, lab.now());
-        if MOVING.contains(&reason) && !held && !tries_again {
+        if MOVING.contains(&reason) && !held && !tries_again(lab, object) {
             return Some(format!(
                 "L1: {name} is still {reason} at the end: {message}"
             ));
@@ -74,6 +76,17 @@ fn settles(lab: &Lab) -> Option<String> {
         (object["status"]["observedGeneration"] != *generation)
             .then(|| format!("L1: {name} was not looked at since its last edit"))
     })
+}
+
+/// Whether the object has just begun to try again what the cloud had refused.
+fn tries_again(lab: &Lab, object: &Value) -> bool {
+    let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+    let meta = &object["metadata"];
+    let resource = format!("{}s", text(&object["kind"]).to_lowercase());
+    let object_is = Object::new(&resource, &text(&meta["namespace"]), &text(&meta["name"]));
+    let fact = lab.oracles.facts.get(&object_is);
+    let begun = fact.and_then(|fact| fact.intended_at);
+    has_parked(object) && begun.is_some_and(|begun| lab.now() < begun + A_TRY)
 }
 
 /// L1: and nothing changes any more.
