@@ -7,11 +7,7 @@ use server_group_core::{
     reason::Reason,
 };
 
-use super::{
-    accounts::{Account, Accounts},
-    managed::Managed,
-    sources::Identity,
-};
+use super::{accounts::Accounts, managed::Managed, sources::Identity};
 
 /// The account under which an object acts.
 #[derive(Clone, Debug)]
@@ -83,16 +79,8 @@ impl fmt::Display for Refusal {
 ///
 /// [`Refusal`]; nothing was called.
 pub fn authorize<M: Managed>(accounts: &Accounts, object: &M) -> Result<Access, Refusal> {
-    check(accounts.get(object.account_name()).as_deref(), object)
-}
-
-/// Checks the grants of `account`.
-///
-/// # Errors
-///
-/// [`Refusal`]; nothing was called.
-fn check<M: Managed>(account: Option<&Account>, object: &M) -> Result<Access, Refusal> {
     let name = object.account_name().to_owned();
+    let account = accounts.get(&name);
     let account = account.ok_or_else(|| Refusal::NoAccount(name.clone()))?;
     let namespace = object.meta().namespace.clone().unwrap_or_default();
     let mut request = object.names(&namespace);

@@ -173,10 +173,7 @@ impl Context {
         let read = accounts.iter().map(async |name| {
             match self.ask(api.get_opt(name)).await? {
                 Some(account) => self.saw_account(account),
-                None => {
-                    self.accounts.forget(name);
-                    self.grants_changed([name.to_string()]);
-                }
+                None => self.lost_account(name),
             }
             Ok::<_, kube::Error>(())
         });
@@ -191,7 +188,7 @@ impl Context {
         let read = namespaces.iter().map(async |name| {
             match self.ask(api.get_opt(name)).await? {
                 Some(namespace) => self.saw_namespace(&namespace.metadata),
-                None => self.grants_changed(self.accounts.forget_namespace(name)),
+                None => self.lost_namespace(name),
             }
             Ok::<_, kube::Error>(())
         });

@@ -6,7 +6,7 @@ use server_group_core::ledger::Ledger;
 
 use super::{
     object::Object,
-    open::{Needs, Open},
+    open::Open,
     record::{Draining, Operation, Record},
     turns::GroupId,
 };
@@ -52,14 +52,6 @@ impl<M: Object> Known<M> {
                 let until = Some(until);
                 (group, Open { until, ..settled })
             }));
-        }
-        for (_, open) in &mut open {
-            open.needs = Needs {
-                account: self.account_name().to_owned(),
-                namespace: self.meta().namespace.clone().unwrap_or_default(),
-                region: self.region().to_owned(),
-                ..std::mem::take(&mut open.needs)
-            };
         }
         open
     }

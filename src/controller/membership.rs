@@ -255,12 +255,11 @@ impl Pipeline for ServerGroupMembership {
 
 /// Whether a member that stays was sent weight 0, and does not have its weight back: the list may lag, or the cloud refused that.
 fn gives_back_later(world: &World, planned: &Plan) -> bool {
-    let stays = |key: &&ServerKey| {
-        let row = world.rows.get(*key);
+    world.draining.keys().any(|key| {
+        let row = world.rows.get(key);
         let there = row.is_some_and(|row| !row.state.leaves());
-        there && !planned.hand_over.contains(*key)
-    };
-    world.draining.keys().any(|key| stays(&key))
+        there && !planned.hand_over.contains(key)
+    })
 }
 
 /// The entries that are not as listed, because the cloud refused them or cannot change them.

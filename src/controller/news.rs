@@ -106,6 +106,17 @@ impl Context {
         self.grants_changed(self.accounts.learn_namespace(name, version, labels));
     }
 
+    /// Forgets an account that is gone, and wakes the objects that use it.
+    pub fn lost_account(&self, name: &str) {
+        self.accounts.forget(name);
+        self.grants_changed([name.to_owned()]);
+    }
+
+    /// Forgets a namespace that is gone, and wakes the objects for which its labels granted something.
+    pub fn lost_namespace(&self, name: &str) {
+        self.grants_changed(self.accounts.forget_namespace(name));
+    }
+
     /// Has every object looked at that uses one of these accounts.
     pub fn grants_changed(&self, accounts: impl IntoIterator<Item = String>) {
         for account in accounts {

@@ -12,7 +12,7 @@ use serde::{Serialize, de::DeserializeOwned};
 use server_group_core::{claim::Age, grant};
 
 use super::{
-    open::Open,
+    open::{Needs, Open},
     queue::Name,
     record::{Operation, Record},
     report::Report,
@@ -66,6 +66,15 @@ pub trait Object:
     fn written_claims(&self) -> (Option<&Ledger>, Option<&str>);
     /// Whether status speaks of a call that is open or may still land.
     fn speaks_of_calls(&self) -> bool;
+    /// What a grant has to cover for any call of this object, whatever ids it names.
+    fn needs(&self) -> Needs {
+        Needs {
+            account: self.account_name().to_owned(),
+            namespace: self.meta().namespace.clone().unwrap_or_default(),
+            region: self.region().to_owned(),
+            ..Needs::default()
+        }
+    }
     /// The calls that an operation of this object opens, each with the group that it changes.
     fn opens(&self, operation: &Operation<Self::Key>) -> Vec<(GroupId, Open)>;
     /// The record in its status.

@@ -329,8 +329,8 @@ impl<'c, M: Managed> Pass<'c, M> {
         self.same_intention(&newest)
     }
 
-    /// The claims of the others on `groups`, and of those that name them, as far as is known now.
-    pub fn claims_on(&self, groups: &BTreeSet<GroupId>) -> Claims {
+    /// The others on `groups`, and those that name them, as far as is known now.
+    fn others_on(&self, groups: &BTreeSet<GroupId>) -> Vec<Claimed> {
         let uid = self.object.uid().unwrap_or_default();
         let (memberships, attachments) = (&self.ctx.memberships, &self.ctx.attachments);
         let claims = groups.iter().flat_map(|group| {
@@ -340,7 +340,12 @@ impl<'c, M: Managed> Pass<'c, M> {
             ];
             of_both.into_iter().flatten()
         });
-        let objects: Vec<_> = claims.collect();
+        claims.collect()
+    }
+
+    /// The claims of the others on `groups`, and of those that name them, as far as is known now.
+    pub fn claims_on(&self, groups: &BTreeSet<GroupId>) -> Claims {
+        let objects = self.others_on(groups);
         let accounts = objects.iter().map(|object| &object.account);
         let grants = accounts.map(|name| {
             let account = self.ctx.accounts.get(name);
@@ -369,10 +374,10 @@ impl<'c, M: Managed> Pass<'c, M> {
         let read = self.ctx.read_others(groups);
         read.await.map_err(Stop::Kubernetes)?;
         // Who is on the groups, and by whose leave, is known now.
-        let others = self.claims_on(groups).objects;
-        let own = (self.object.account_name().into(), self.name().namespace);
-        let others = others.into_iter();
+        let others = self.others_on(groups).into_iter();
         let others = others.map(|other| (other.account, other.name.namespace));
+        let own = name_of(&self.object).namespace;
+        let own = (self.object.account_name().into(), own);
         let (accounts, namespaces) = others.chain([own]).unzip();
         let read = self.ctx.read_grants(&accounts, &namespaces);
         read.await.map_err(Stop::Kubernetes)?;
@@ -481,16 +486,12 @@ impl<'c, M: Managed> Pass<'c, M> {
         if let Some((_, object)) = unreadable.next() {
             return Some(object.name().to_string());
         }
-        let mut others = self.claims_on(groups).objects.into_iter();
+        let mut others = self.others_on(groups).into_iter();
         let other = others.find(|other| self.ctx.accounts.is_unreadable(&other.account))?;
         Some(format!(
             "the CloudAccount {} of {}",
             other.account, other.name
         ))
-    }
-
-    fn name(&self) -> Name {
-        name_of(&self.object)
     }
 
     fn uid(&self) -> String {

@@ -6,6 +6,7 @@
 //! those.
 
 mod derived;
+mod ours;
 mod tally;
 
 use std::{
@@ -15,6 +16,7 @@ use std::{
 
 use derived::{asks, claims, denied, text_of, version, waits_for_a_look};
 use kube::{Resource, ResourceExt};
+use ours::Ours;
 use parking_lot::Mutex;
 use tally::{Held, held_by};
 
@@ -76,22 +78,13 @@ struct Entry<M: Object> {
     /// Whether its deletion waits for us.
     finalizer: bool,
     list: u64,
-    /// The operation that this process began, and wrote into its status last.
-    began: Option<Box<str>>,
-    /// The operation that this process found in its status when it began to lead, or carried on with a write.
-    carried: Option<Box<str>>,
-    /// The write of this process that is under way.
-    writes: Option<Writing>,
+    ours: Ours,
     /// Whether its status speaks of a call that is open or may still land.
     calls: bool,
     stands: Stands,
     held: Held,
     parsed: Weak<Known<M>>,
 }
-
-/// A write, by the open operation that it leaves in status.
-#[derive(Debug)]
-struct Writing(Option<Box<str>>);
 
 /// An object that claims something, in a form that can be compared.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -221,17 +214,13 @@ impl<M: Object> Registry<M> {
             return None;
         }
         let operation = object.written_claims().1;
-        // An operation that a write carries on may be anybody's.
-        let carried_on = operation == before.written_claims().1;
-        let began: Option<Box<str>> = operation.map(Box::from);
-        inner.objects.get_mut(&name)?.writes = Some(Writing(began.clone()));
+        let carries_on = operation == before.written_claims().1;
+        let operation: Option<Box<str>> = operation.map(Box::from);
+        let operation = operation.as_deref();
+        inner.objects.get_mut(&name)?.ours.writes(operation);
         let news = inner.learn(object);
         let entry = inner.objects.get_mut(&name)?;
-        entry.writes = None;
-        match carried_on {
-            true => entry.carried = began.filter(|_| entry.began.is_none()),
-            false => (entry.began, entry.carried) = (began, None),
-        }
+        entry.ours.wrote(operation, carries_on);
         news
     }
 
@@ -239,7 +228,7 @@ impl<M: Object> Registry<M> {
     /// show it before it is answered.
     pub fn writes(&self, name: &Name, operation: Option<&str>) {
         if let Some(entry) = self.0.lock().objects.get_mut(name) {
-            entry.writes = Some(Writing(operation.map(Box::from)));
+            entry.ours.writes(operation);
         }
     }
 
@@ -261,7 +250,7 @@ impl<M: Object> Registry<M> {
         for entry in calls.filter(|entry| entry.calls && entry.finalizer) {
             let known = entry.parsed();
             let operation = known.as_ref().and_then(|known| known.written_claims().1);
-            entry.carried = operation.map(Box::from);
+            entry.ours.carries_on(operation);
         }
     }
 
@@ -275,7 +264,7 @@ impl<M: Object> Registry<M> {
     pub fn began_operation(&self, name: &Name, id: &str) -> bool {
         let inner = self.0.lock();
         let entry = inner.objects.get(name);
-        entry.and_then(|entry| entry.began.as_deref()) == Some(id)
+        entry.is_some_and(|entry| entry.ours.began(id))
     }
 
     /// Takes in a version of an object that cannot be read. `None` if it is no newer than what is known.
@@ -494,8 +483,7 @@ impl<M: Object> Inner<M> {
             return None;
         }
         self.unreadable.remove(&name);
-        let (mut began, mut carried) = (None, None);
-        let (mut writes, mut lost) = (None, Vec::new());
+        let (mut ours, mut lost) = (Ours::default(), Vec::new());
         let before = match self.objects.get_mut(&name) {
             Some(entry) if entry.facts.uid == facts.uid => {
                 entry.list = self.list;
@@ -505,9 +493,10 @@ impl<M: Object> Inner<M> {
                     return None;
                 }
                 lost = entry.lost_by(&object);
-                began = entry.began.take().filter(|_| lost.is_empty());
-                carried = entry.carried.take().filter(|_| lost.is_empty());
-                writes = entry.writes.take();
+                ours = std::mem::take(&mut entry.ours);
+                if !lost.is_empty() {
+                    ours.forget();
+                }
                 Some((entry.asks, entry.claims, entry.finalizer))
             }
             _ => None,
@@ -517,7 +506,7 @@ impl<M: Object> Inner<M> {
             None => self.forget(&name),
         };
         let mut entry = self.entry(object, facts, version);
-        (entry.began, entry.carried, entry.writes) = (began, carried, writes);
+        entry.ours = ours;
         let level = if entry.fresh {
             Level::Asked
         } else {
@@ -563,9 +552,7 @@ impl<M: Object> Inner<M> {
             denied: denied(&object),
             finalizer: is_held(&object),
             list: self.list,
-            began: None,
-            carried: None,
-            writes: None,
+            ours: Ours::default(),
             calls: object.speaks_of_calls(),
             stands: Stands::of(&object),
             held: held_by(&object),
@@ -723,7 +710,7 @@ impl<M: Object> Entry<M> {
     fn open(&mut self) -> Vec<(GroupId, Open)> {
         let mut open = self.parsed().map_or_else(Vec::new, |known| known.open());
         for (_, open) in &mut open {
-            open.began_here = self.began.as_deref() == Some(&*open.id);
+            open.began_here = self.ours.began(&open.id);
         }
         open
     }
@@ -734,15 +721,11 @@ impl<M: Object> Entry<M> {
         let (ledger, says) = newer.written_claims();
         // A status without a ledger of this very object says nothing.
         let says = says.filter(|_| ledger.is_some_and(|ledger| ledger.uid == self.facts.uid));
-        let written_here = |ours: &Writing| ours.0.as_deref() == says;
-        let Some(ours) = self.began.clone().or_else(|| self.carried.clone()) else {
+        let Some(lost) = self.ours.lost_by(says).map(ToOwned::to_owned) else {
             return Vec::new();
         };
-        if says == Some(&*ours) || self.writes.as_ref().is_some_and(written_here) {
-            return Vec::new();
-        }
         let mut open = self.open();
-        open.retain(|(_, open)| *open.id == *ours);
+        open.retain(|(_, open)| open.id == lost);
         open
     }
 

@@ -44,7 +44,8 @@ pub async fn move_is_over(
     fed: &GroupId,
     turn: &mut GroupMemory,
     cloud: &Cloud,
-    (open, scaling_group): (&Open, &str),
+    open: &Open,
+    scaling_group: &str,
     lands: Duration,
 ) -> bool {
     let (id, accepted) = (open.local_id(), open.phase == Phase::Accepted);
@@ -60,7 +61,7 @@ pub async fn move_is_over(
         Err(_) => now >= since.max(ctx.running.last(scaling_group)) + ctx.timing.linger,
     };
     // Lists lag behind the end of it, and a status may speak of it for long.
-    if over && undoes(&open.action) && turn.move_is_over(&id) {
+    if over && undoes(&open.action) && turn.note_end_of_move(&id) {
         ctx.lag.moved(fed.clone(), now);
     }
     over

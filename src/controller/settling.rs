@@ -19,7 +19,10 @@ use super::{
     record::texts,
     turns::{CallId, undoes},
 };
-use crate::{api::status::Phase, timing::whole_second_after};
+use crate::{
+    api::status::Phase,
+    timing::{Timing, whole_second_after},
+};
 
 /// The operations on a group that anything speaks of, by id.
 #[derive(Debug, Default)]
@@ -83,10 +86,8 @@ impl<M: Managed> Pass<'_, M> {
         });
         for (action, until, names) in ours.chain(others) {
             if until > cloud_now {
-                let left = until.duration_since(cloud_now).unsigned_abs();
-                // Whoever writes a status may write any time.
-                let most = self.ctx.timing.linger + self.ctx.timing.cloud_clock_error;
-                self.turn.may_land(&action, names, now + left.min(most));
+                let left = time_left(until, cloud_now, &self.ctx.timing);
+                self.turn.may_land(&action, names, now + left);
             }
         }
     }
@@ -233,9 +234,7 @@ impl<M: Managed> Pass<'_, M> {
         let Some(until) = late.map(|(_, until, _)| until).max() else {
             return false;
         };
-        // A clock that is set does not make the wait longer than it can be.
-        let left = until.duration_since(cloud_now).unsigned_abs();
-        let left = left.min(timing.linger + timing.cloud_clock_error);
+        let left = time_left(until, cloud_now, timing);
         let known = self.memory.late_until.filter(|(known, _)| *known == until);
         let (_, over) = known.unwrap_or((until, now + left));
         self.memory.late_until = Some((until, over));
@@ -320,4 +319,11 @@ impl<M: Managed> Pass<'_, M> {
         keys.extend(lingering.filter_map(|(name, _)| name.parse().ok()));
         keys
     }
+}
+
+/// How long a call may still land that a status says may land `until` then. A clock that is set, or a status that somebody
+/// writes, does not make that longer than it can be.
+fn time_left(until: Timestamp, cloud_now: Timestamp, timing: &Timing) -> Duration {
+    let left = until.duration_since(cloud_now).unsigned_abs();
+    left.min(timing.linger + timing.cloud_clock_error)
 }

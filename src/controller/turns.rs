@@ -234,7 +234,7 @@ impl GroupMemory {
     }
 
     /// Notes that the call `id`, which moved instances out of the group, is over. Returns whether that is news.
-    pub fn move_is_over(&mut self, id: &CallId) -> bool {
+    pub fn note_end_of_move(&mut self, id: &CallId) -> bool {
         self.moves_over.insert(id.clone())
     }
 

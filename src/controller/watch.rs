@@ -50,10 +50,7 @@ pub async fn watch_accounts(api: Api<Sent<CloudAccount>>, ctx: Arc<Context>, fil
             ctx.saw_account(account);
             ctx.upkeep.ring();
         }
-        Event::Delete(account) => {
-            ctx.accounts.forget(&account.name_any());
-            ctx.grants_changed([account.name_any()]);
-        }
+        Event::Delete(account) => ctx.lost_account(&account.name_any()),
         Event::InitDone => {
             ctx.grants_changed(ctx.accounts.end_list());
             filled();
@@ -78,9 +75,7 @@ pub async fn watch_namespaces(ctx: Arc<Context>, filled: impl Fn()) {
         Event::InitApply(namespace) | Event::Apply(namespace) => {
             ctx.saw_namespace(namespace.meta());
         }
-        Event::Delete(namespace) => {
-            ctx.grants_changed(ctx.accounts.forget_namespace(&namespace.name_any()));
-        }
+        Event::Delete(namespace) => ctx.lost_namespace(&namespace.name_any()),
         Event::InitDone => {
             ctx.grants_changed(ctx.accounts.end_namespaces());
             filled();

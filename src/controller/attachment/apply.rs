@@ -569,8 +569,7 @@ async fn in_use(
         let lands = ctx.timing.linger;
         let over = match open.moved_by.as_deref() {
             Some(scaling_group) => {
-                let call = (&open, scaling_group);
-                move_is_over(ctx, fed, turn, cloud, call, lands).await
+                move_is_over(ctx, fed, turn, cloud, &open, scaling_group, lands).await
             }
             None => {
                 let since = turn.waited_for.entry(id.clone());

@@ -171,7 +171,7 @@ impl Object for ScalingGroupAttachment {
                     scaling_groups: vec![scaling_group.clone()],
                     server_groups: groups.map(|(_, id)| id.to_owned()).collect(),
                     load_balancers: balancers.map(ToOwned::to_owned).collect(),
-                    ..Needs::default()
+                    ..self.needs()
                 },
                 began_here: false,
             }

@@ -153,7 +153,7 @@ impl Object for ServerGroupMembership {
             moved_by: None,
             needs: Needs {
                 server_groups: vec![self.spec.server_group.id.clone()],
-                ..Needs::default()
+                ..self.needs()
             },
             began_here: false,
         };

@@ -135,23 +135,24 @@ fn feeders(pass: &Pass<'_, ServerGroupMembership>, group: &Group) -> BTreeMap<St
             && !object.planning()
             && listed.is_ok()
             && authorize(&pass.ctx.accounts, &**object).is_ok();
-        // One that does not act takes nothing more, and keeps what it has.
-        let listed: Option<BTreeSet<_>> = match listed {
-            Ok(listed) if acts => Some(listed.into_keys().collect()),
-            _ => None,
+        let has = object.ledger().keys();
+        let (attached, listed) = match listed {
+            Ok(listed) if acts => {
+                let listed: BTreeSet<_> = listed.into_keys().collect();
+                (&listed & &has, &listed - &has)
+            }
+            // It takes nothing more, and keeps what it has.
+            _ => (has, BTreeSet::new()),
         };
-        let ports = |keys: &mut dyn Iterator<Item = &AttachmentKey>| -> BTreeSet<Option<u16>> {
-            let here = keys.filter(|key| feeds(key, group));
+        let ports = |keys: &BTreeSet<AttachmentKey>| {
+            let here = keys.iter().filter(|key| feeds(key, group));
             here.map(AttachmentKey::port).collect()
         };
-        let (ledger, listed) = (object.ledger().keys(), listed.as_ref());
-        let stays = |key: &&AttachmentKey| listed.is_none_or(|listed| listed.contains(*key));
-        let comes = listed.into_iter().flatten();
         let feeder = Feeder {
             name: name_of(&**object).to_string(),
             age: age(&**object),
-            attached: ports(&mut ledger.iter().filter(stays)),
-            listed: ports(&mut comes.filter(|key| !ledger.contains(*key))),
+            attached: ports(&attached),
+            listed: ports(&listed),
         };
         if !feeder.attached.is_empty() || !feeder.listed.is_empty() {
             let scaling_group = object.spec.scaling_group_id.clone();
@@ -181,10 +182,10 @@ pub(super) async fn instances_are_moved(
     for open in moves {
         let (local_id, accepted) = (open.local_id(), open.phase == Phase::Accepted);
         let scaling_group = open.moved_by.as_deref().expect("others were left out");
-        let (ctx, cloud, call) = (pass.ctx, &group.cloud, (&open, scaling_group));
+        let (ctx, cloud, turn) = (pass.ctx, &group.cloud, &mut pass.turn);
         // Whether anything came of a call without an answer is settled by two views besides.
         let lands = Duration::ZERO;
-        if !move_is_over(ctx, &id, &mut pass.turn, cloud, call, lands).await {
+        if !move_is_over(ctx, &id, turn, cloud, &open, scaling_group, lands).await {
             return true;
         }
         if accepted {

@@ -110,6 +110,20 @@ fn api_server(objects: &Objects) -> Client {
     Client::new(server, "ns")
 }
 
+/// An account that grants everything, but for what `grant` says.
+fn account(name: &str, grant: &Value) -> Value {
+    let mut whole = json!({
+        "name": "all", "namespaces": ["*"], "regions": ["*"],
+        "serverGroups": ["*"], "scalingGroups": ["*"], "loadBalancers": ["*"], "servers": ["*"],
+    });
+    scene::merge(&mut whole, grant);
+    json!({
+        "apiVersion": "servergroup.alicloud.dev/v1alpha1", "kind": "CloudAccount",
+        "metadata": {"name": name, "uid": name, "resourceVersion": "7", "generation": 7},
+        "spec": {"credentials": {"type": "Environment"}, "grants": [whole]},
+    })
+}
+
 fn context(objects: &Objects, simulator: &Simulator) -> Context {
     rustls::crypto::ring::default_provider()
         .install_default()
@@ -126,14 +140,7 @@ fn context(objects: &Objects, simulator: &Simulator) -> Context {
         _ => None,
     });
     let accounts = Accounts::default();
-    let account = json!({
-        "apiVersion": "servergroup.alicloud.dev/v1alpha1", "kind": "CloudAccount",
-        "metadata": {"name": "default"},
-        "spec": {"credentials": {"type": "Environment"}, "grants": [{
-            "name": "all", "namespaces": ["*"], "regions": ["*"],
-            "serverGroups": ["*"], "scalingGroups": ["*"], "loadBalancers": ["*"], "servers": ["*"],
-        }]},
-    });
+    let account = account("default", &json!({}));
     objects.lock().insert("default".into(), account.clone());
     accounts.learn(&serde_json::from_value::<CloudAccount>(account).unwrap());
     let (client, transport) = (api_server(objects), Transport::new(config).unwrap());

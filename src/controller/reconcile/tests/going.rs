@@ -177,16 +177,9 @@ async fn what_was_told_to_stay_does_not_hide_what_stays_besides() {
     let told = scene.told("Left");
     assert!(told.len() == 1 && told[0].contains("i-0001:80"), "{told:?}");
     let annotate = json!({"servergroup.alicloud.dev/abandon": "true"});
-    let object = {
-        let mut objects = scene.objects.lock();
-        let object = objects.get_mut("a").unwrap();
+    scene.changes::<ServerGroupMembership>("a", |object| {
         object["metadata"]["annotations"] = annotate;
-        object["metadata"]["resourceVersion"] = json!("100");
-        object.clone()
-    };
-    scene
-        .ctx
-        .saw(serde_json::from_value::<ServerGroupMembership>(object).unwrap());
+    });
     scene.until_it_goes(&name).await;
     let told = scene.told("Left");
     assert!(

@@ -3,26 +3,13 @@
 use server_group_core::reason::Reason;
 
 use super::{
-    scene::{REMOVE, Scene, group, ids, keys, merge},
+    scene::{REMOVE, Scene, group, ids, keys},
     *,
 };
 use crate::{
     api::status::Phase,
     controller::{authorize::authorize, open::Open},
 };
-
-fn account(name: &str, grant: &Value) -> Value {
-    let mut whole = json!({
-        "name": "all", "namespaces": ["*"], "regions": ["*"],
-        "serverGroups": ["*"], "scalingGroups": ["*"], "loadBalancers": ["*"], "servers": ["*"],
-    });
-    merge(&mut whole, grant);
-    json!({
-        "apiVersion": "servergroup.alicloud.dev/v1alpha1", "kind": "CloudAccount",
-        "metadata": {"name": name, "uid": name, "resourceVersion": "7", "generation": 7},
-        "spec": {"credentials": {"type": "Environment"}, "grants": [whole]},
-    })
-}
 
 impl Scene {
     /// What Kubernetes has of an account; no watch shows it.

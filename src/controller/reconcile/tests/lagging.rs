@@ -70,7 +70,9 @@ async fn an_object_whose_members_stay_does_not_go_before_they_have_their_weight_
     assert!(scene.held_by_us("a"), "{}", scene.message(&name));
     scene.simulator.world().faults.clear();
     let annotate = json!({"servergroup.alicloud.dev/reconcile-at": "now"});
-    scene.changes("a", |object| object["metadata"]["annotations"] = annotate);
+    scene.changes::<ServerGroupMembership>("a", |object| {
+        object["metadata"]["annotations"] = annotate
+    });
     scene.until_it_goes(&name).await;
     assert_eq!(scene.simulator.world().serving("rsp-web"), 2);
 }

@@ -45,10 +45,8 @@ async fn a_forced_call_without_an_answer_is_not_over_while_its_scaling_group_is_
     scene.simulator.world().create_scaling_group("asg-1", []);
     let mut turn = ctx.turns.take(&group()).unwrap();
     let call = forced_call(Phase::Unsettled, "asg-1");
-    let mut over = async |lands| {
-        let call = (&call, "asg-1");
-        move_is_over(ctx, &group(), &mut turn, &cloud, call, lands).await
-    };
+    let mut over =
+        async |lands| move_is_over(ctx, &group(), &mut turn, &cloud, &call, "asg-1", lands).await;
     scene.busy("asg-1");
     assert!(!over(Duration::ZERO).await, "something runs");
     scene.simulator.world().activities.clear();
@@ -70,8 +68,8 @@ async fn whoever_finds_a_forced_call_over_takes_the_lag_of_lists_into_account_on
     let call = forced_call(Phase::Accepted, "asg-1");
     let lags = || ctx.lag.shown_from(&group(), ctx.now(), &ctx.timing) > ctx.now();
     let mut over = async || {
-        let call = (&call, "asg-1");
-        move_is_over(ctx, &group(), &mut turn, &cloud, call, Duration::ZERO).await
+        let lands = Duration::ZERO;
+        move_is_over(ctx, &group(), &mut turn, &cloud, &call, "asg-1", lands).await
     };
     scene.busy("asg-1");
     assert!(!over().await && !lags());
@@ -135,7 +133,7 @@ async fn an_instance_changes_hands_once_its_scaling_group_is_attached_and_not_be
     let message = scene.message(&name);
     assert!(message.contains("ns/feeds"), "{message}");
     let attached = [format!("CLB/lb-sim/{GROUP}:80")];
-    scene.changes_attachment("feeds", |object| {
+    scene.changes::<ScalingGroupAttachment>("feeds", |object| {
         object["status"]["ledger"]["registered"] = json!(attached);
     });
     for _ in 0..3 {

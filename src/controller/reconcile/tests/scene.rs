@@ -110,16 +110,7 @@ impl Scene {
     }
 
     /// Somebody writes an object, and the watch shows it.
-    pub(super) fn changes(&self, name: &str, change: impl FnOnce(&mut Value)) {
-        self.write::<ServerGroupMembership>(name, change);
-    }
-
-    /// Somebody writes an attachment, and the watch shows it.
-    pub(super) fn changes_attachment(&self, name: &str, change: impl FnOnce(&mut Value)) {
-        self.write::<ScalingGroupAttachment>(name, change);
-    }
-
-    fn write<M: Pipeline>(&self, name: &str, change: impl FnOnce(&mut Value)) {
+    pub(super) fn changes<M: Pipeline>(&self, name: &str, change: impl FnOnce(&mut Value)) {
         let object = {
             let mut objects = self.objects.lock();
             let object = objects.get_mut(name).unwrap();
