@@ -16,7 +16,7 @@ use server_group_core::grant;
 
 use super::{
     Context,
-    known::Known,
+    known::{self, Known},
     managed::Managed,
     object::name_of,
     open::{Needs, Open},
@@ -39,6 +39,13 @@ impl<M: Managed> Pass<'_, M> {
         let mut said = self.said_of(group);
         said.retain(|open| open.phase == Phase::Settled);
         said
+    }
+
+    /// The calls of this object on `group`, open or settled, as far as its record tells.
+    pub fn own_calls_on(&self, group: &GroupId) -> Vec<Open> {
+        let own = known::calls(&self.object, &self.record).into_iter();
+        let on_group = own.filter(|(on, _)| on == group);
+        on_group.map(|(_, call)| call).collect()
     }
 
     fn said_of(&self, group: &GroupId) -> Vec<Open> {

@@ -32,28 +32,7 @@ impl<M: Object> Known<M> {
 
     /// Its calls that are open, or may still land, group by group.
     pub fn open(&self) -> Vec<(GroupId, Open)> {
-        let record = self.record();
-        let operation = record.operation.iter();
-        let mut open: Vec<_> = operation
-            .flat_map(|operation| M::opens(self, operation))
-            .collect();
-        for (action, until, names) in record.may_land() {
-            let settled = Operation {
-                id: String::new(),
-                action: action.to_owned(),
-                phase: Phase::Settled,
-                epoch: 0,
-                names: names.clone(),
-                request_id: None,
-                reference: None,
-            };
-            let settled = M::opens(self, &settled).into_iter();
-            open.extend(settled.map(|(group, settled)| {
-                let until = Some(until);
-                (group, Open { until, ..settled })
-            }));
-        }
-        open
+        calls(&**self, self.record())
     }
 
     /// The members that it has sent weight 0.
@@ -73,4 +52,29 @@ impl<M: Object> Deref for Known<M> {
     fn deref(&self) -> &M {
         &self.0.0
     }
+}
+
+/// The calls of `object` that are open, or may still land, as `record` tells, group by group.
+pub fn calls<M: Object>(object: &M, record: &Record<M::Key>) -> Vec<(GroupId, Open)> {
+    let operation = record.operation.iter();
+    let mut open: Vec<_> = operation
+        .flat_map(|operation| object.opens(operation))
+        .collect();
+    for (action, until, names) in record.may_land() {
+        let settled = Operation {
+            id: String::new(),
+            action: action.to_owned(),
+            phase: Phase::Settled,
+            epoch: 0,
+            names: names.clone(),
+            request_id: None,
+            reference: None,
+        };
+        let settled = object.opens(&settled).into_iter();
+        open.extend(settled.map(|(group, settled)| {
+            let until = Some(until);
+            (group, Open { until, ..settled })
+        }));
+    }
+    open
 }

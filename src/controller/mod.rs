@@ -29,6 +29,7 @@ pub mod identity;
 pub mod joined;
 pub mod known;
 pub mod lag;
+pub mod late_moves;
 pub mod left;
 pub mod managed;
 pub mod membership;

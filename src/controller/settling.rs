@@ -323,7 +323,7 @@ impl<M: Managed> Pass<'_, M> {
 
 /// How long a call may still land that a status says may land `until` then. A clock that is set, or a status that somebody
 /// writes, does not make that longer than it can be.
-fn time_left(until: Timestamp, cloud_now: Timestamp, timing: &Timing) -> Duration {
+pub fn time_left(until: Timestamp, cloud_now: Timestamp, timing: &Timing) -> Duration {
     let left = until.duration_since(cloud_now).unsigned_abs();
     left.min(timing.linger + timing.cloud_clock_error)
 }

@@ -57,8 +57,16 @@ pub(super) async fn feeds(
         return BTreeMap::new();
     }
     let before = group.cloud.describe_scaling_instances(&group.id).await;
-    let mut found = Vec::new();
+    let (mut found, mut late) = (Vec::new(), BTreeMap::new());
     for key in surplus {
+        let fed = fed_group(&pass.object.spec.region_id, &key);
+        match pass.late_moves(&group.cloud, &fed).await {
+            Ok(moves) => _ = late.insert(key.clone(), moves),
+            Err(error) => {
+                sight.could_not_read(error);
+                continue;
+            }
+        }
         match members_of(&group.cloud, &key).await {
             Ok(members) => found.push((key, Some(members))),
             // One answer proves nothing, and nobody has to be moved.
@@ -79,7 +87,12 @@ pub(super) async fn feeds(
         let feed = match members {
             Some(members) => {
                 let (wanted, leaving) = (wanted(pass, &key), leaving(pass, group, &key));
-                feed(&members, &instances, key.port(), &wanted, &leaving)
+                let late = late.get(&key).expect("asked for every group that was read");
+                let leaves = |member: &Member| {
+                    late.take(&member.id, member.port)
+                        || leaving.iter().any(|key| is_it(key, member))
+                };
+                feed(&members, &instances, key.port(), &wanted, leaves)
             }
             None => Feed {
                 missing: true,
@@ -110,7 +123,7 @@ fn feed(
     instances: &BTreeSet<String>,
     port: Option<u16>,
     wanted: &BTreeMap<(String, Option<u16>), String>,
-    leaving: &BTreeSet<ServerKey>,
+    may_be_taken: impl Fn(&Member) -> bool,
 ) -> Feed {
     let mut feed = Feed::default();
     for member in members {
@@ -124,12 +137,7 @@ fn feed(
         let weighs = member.weight != Some(0);
         // A member that might serve is missed when it goes. A member that might not serve does not count as staying.
         feed.ours += usize::from(ours && weighs && !leaves);
-        let is_it = |key: &ServerKey| {
-            let same_port = key.port.is_none() || key.port == member.port;
-            key.id == member.id && same_port
-        };
-        let may_be_taken = leaving.iter().any(is_it);
-        let serves = member.status == MemberStatus::Available && weighs && !may_be_taken;
+        let serves = member.status == MemberStatus::Available && weighs && !may_be_taken(member);
         feed.serving += usize::from(serves && ours);
         feed.elsewhere += usize::from(serves && !ours);
         if ours && !leaves {
@@ -143,6 +151,11 @@ fn feed(
         }
     }
     feed
+}
+
+fn is_it(key: &ServerKey, member: &Member) -> bool {
+    let same_port = key.port.is_none() || key.port == member.port;
+    key.id == member.id && same_port
 }
 
 /// Members of the server group that a call of a membership may still take: as the book says, and as this process knows if
@@ -231,8 +244,9 @@ mod tests {
         ];
         let instances = ["i-1", "i-2", "i-3"].map(String::from).into();
         let wanted = BTreeMap::from([(("i-2".to_owned(), Some(80)), "ns/web".to_owned())]);
-        let late = BTreeSet::from(["i-7:80".parse().unwrap()]);
-        let feed = feed(&members, &instances, Some(80), &wanted, &late);
+        let late: ServerKey = "i-7:80".parse().unwrap();
+        let may_be_taken = |member: &Member| is_it(&late, member);
+        let feed = feed(&members, &instances, Some(80), &wanted, may_be_taken);
         assert_eq!((feed.ours, feed.serving, feed.elsewhere), (1, 0, 2));
         assert_eq!(feed.unclaimed, 1, "i-1 at the port of the attachment");
         assert_eq!(feed.claimed_by.as_deref(), Some("ns/web"));

@@ -83,7 +83,8 @@ pub(super) async fn observe(
         && !group.another_job_runs
         && !instances_are_moved(pass, group).await;
     let neighbours = pass.neighbours();
-    let (unsettled, may_be_taken) = in_doubt(pass, group, &rows, idle, begun);
+    let (unsettled, mut may_be_taken) = in_doubt(pass, group, &rows, idle, begun);
+    may_be_taken.extend(moved_late(pass, group, &rows, &mut sight).await);
     let desired = desired(pass, group, parsed, &rows)?;
     let (mut awaited, contended) = notice(pass, group, &desired, &rows, idle, begun);
     let in_flight = pass.may_still_change(&unsettled);
@@ -250,6 +251,25 @@ fn in_doubt(
     };
     let may_be_taken = pass.turn.leaving.keys().flat_map(keys).collect();
     (unsettled.iter().flat_map(keys).collect(), may_be_taken)
+}
+
+/// The members that settled calls of attachments may still take. Where ESS cannot be asked, that is every instance.
+async fn moved_late(
+    pass: &mut Pass<'_, ServerGroupMembership>,
+    group: &Group,
+    rows: &Rows,
+    sight: &mut Sight,
+) -> BTreeSet<ServerKey> {
+    let id = pass.object.group();
+    let moves = pass.late_moves(&group.cloud, &id).await;
+    let moves = moves.map_err(|error| sight.could_not_read(error)).ok();
+    let is_instance = |row: &Row| matches!(row.kind, ServerKind::Ecs | ServerKind::Eci);
+    let instances = rows.iter().filter(|(_, row)| is_instance(row));
+    let taken = instances.filter(|(key, _)| {
+        let takes = moves.as_ref().map(|moves| moves.take(&key.id, key.port));
+        takes.unwrap_or(true)
+    });
+    taken.map(|(key, _)| key.clone()).collect()
 }
 
 /// Describes the group as it looks, as far as a person or a later try depends on it.

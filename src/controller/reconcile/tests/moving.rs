@@ -2,14 +2,18 @@
 
 use std::time::Duration;
 
+use jiff::Timestamp;
+
 use super::{
-    scene::{GROUP, Scene, deleted, group, keys},
+    scene::{GROUP, Scene, deleted, group, ids, keys},
     *,
 };
 use crate::{
     api::{FINALIZER, status::Phase},
     cloud::Cloud,
-    controller::{open::Open, record::Reference, scaling_activity::move_is_over},
+    controller::{
+        object::Object as _, open::Open, record::Reference, scaling_activity::move_is_over,
+    },
 };
 
 const DETACH: &str = "DetachVServerGroups";
@@ -143,4 +147,78 @@ async fn an_instance_changes_hands_once_its_scaling_group_is_attached_and_not_be
     let texts: Vec<_> = registered.iter().map(ToString::to_string).collect();
     assert_eq!(texts, keys(&[1]));
     assert_eq!((scene.removals(), scene.members().len()), (0, 2));
+}
+
+/// An attachment to the group whose forced detach had no answer, settled, and may land until then.
+fn settled_detach(name: &str, scaling_group: &str, until: Timestamp) -> Value {
+    let key = format!("CLB/lb-sim/{GROUP}:80");
+    json!({
+        "spec": {"scalingGroupId": scaling_group, "serverGroups": []},
+        "status": {"observedGeneration": 1,
+            "ledger": {"uid": name, "cloudAccountId": "", "registered": [key], "adopted": []},
+            "operation": {"id": "op", "action": DETACH, "phase": "Settled", "epoch": 1,
+                "serverGroups": [key], "until": until}},
+    })
+}
+
+/// Instances whose forced detach had settled counted as serving. The membership let go of everybody else, and then the
+/// detach landed.
+#[tokio::test]
+async fn instances_that_a_settled_forced_detach_may_still_take_do_not_count_as_serving() {
+    for asked in [true, false] {
+        let scene = Scene::with(&[0, 1]).await;
+        scene
+            .simulator
+            .world()
+            .create_scaling_group("asg-1", [server(1)]);
+        if !asked {
+            scene.deny(&["DescribeScalingInstances"]);
+        }
+        let late = Timestamp::now() + Duration::from_mins(15);
+        let detach = settled_detach("feeds", "asg-1", late);
+        learn::<ScalingGroupAttachment>(&scene.ctx, &scene.objects, "feeds", &detach);
+        let name = scene.membership("a", &[], &[0], &deleted(&[FINALIZER]));
+        for _ in 0..10 {
+            scene.pass::<ServerGroupMembership>(&name).await;
+            tokio::time::sleep(Duration::from_millis(2)).await;
+        }
+        assert_eq!((scene.removals(), scene.members().len()), (0, 2));
+        assert!(scene.held_by_us("a"), "it waits");
+        scene.changes::<ScalingGroupAttachment>("feeds", |object| {
+            object["status"]["operation"]["until"] = json!(Timestamp::now());
+        });
+        scene.until_it_goes(&name).await;
+        assert_eq!(scene.members(), ids(&[1]));
+    }
+}
+
+/// Two attachments took out the instances of two scaling groups, one after the other: the call of the first one had
+/// settled, and landed after that of the second.
+#[tokio::test]
+async fn a_forced_detach_counts_on_nobody_whom_another_ones_settled_detach_may_still_take() {
+    let scene = Scene::with(&[0, 1]).await;
+    {
+        let mut world = scene.simulator.world();
+        world.create_scaling_group("asg-1", [server(0)]);
+        world.create_scaling_group("asg-2", [server(1)]);
+        world.attach("asg-2", "CLB", GROUP, Some(80), Some(100));
+        world.create_group(Product::Gwlb, "sgp-stays");
+        world.attach("asg-2", "GWLB", "sgp-stays", None, None);
+    }
+    let late = Timestamp::now() + Duration::from_mins(15);
+    let detach = settled_detach("feeds", "asg-1", late);
+    learn::<ScalingGroupAttachment>(&scene.ctx, &scene.objects, "feeds", &detach);
+    let mut second = settled_detach("second", "asg-2", late);
+    second["spec"]["forceDetach"] = json!(true);
+    second["spec"]["serverGroups"] = json!([{"type": "GWLB", "id": "sgp-stays"}]);
+    second["status"]["operation"] = Value::Null;
+    let name = learn::<ScalingGroupAttachment>(&scene.ctx, &scene.objects, "second", &second);
+    for _ in 0..10 {
+        scene.pass::<ScalingGroupAttachment>(&name).await;
+        tokio::time::sleep(Duration::from_millis(2)).await;
+    }
+    let object = scene.ctx.attachments.get(&name).unwrap();
+    let ready = object.conditions().iter().find(|one| one.type_ == "Ready");
+    assert_eq!(ready.unwrap().reason, "LastServing");
+    assert_eq!(scene.simulator.world().calls(DETACH), 0);
 }
