@@ -119,6 +119,8 @@ pub struct Oracles {
     lease: Option<(String, Duration)>,
     /// When somebody last wrote a status.
     tampered: Option<Duration>,
+    /// From when to when each replica last stood still.
+    still: BTreeMap<usize, (Duration, Duration)>,
     /// How often the cloud agreed to take each out, by group and id.
     pub taken: BTreeMap<(String, String), usize>,
     /// Members that calls of ours put there.
@@ -203,8 +205,15 @@ impl Oracles {
     fn has_intent(&mut self, name: &Name, effect: &Effect, left: Duration) {
         self.ask("S2");
         let intends = |fact: &&Fact| fact.intends(effect);
-        // What somebody does to a status while the call is on its way out cannot be known.
-        if self.tampered.is_some_and(|at| left < at + 2 * JUST_NOW) {
+        // What somebody does to a status while the call is on its way out cannot be known. Before a call that takes
+        // nobody away, nothing is asked again, though the process stood still meanwhile.
+        let still = self.still.get(&name.replica);
+        let still = still.filter(|_| effect.takes().is_empty());
+        let tampered = self.tampered.map(|at| match still {
+            Some((from, woke)) if (*from..*woke).contains(&at) => *woke,
+            _ => at,
+        });
+        if tampered.is_some_and(|at| left < at + 2 * JUST_NOW) {
             self.excuse("somebody wrote a status in that moment");
             return;
         }
@@ -472,6 +481,11 @@ impl Oracles {
             }
             _ => {}
         }
+    }
+
+    /// A replica does nothing in this time.
+    pub fn stands_still(&mut self, replica: usize, from: Duration, until: Duration) {
+        self.still.insert(replica, (from, until));
     }
 
     /// Somebody did something.

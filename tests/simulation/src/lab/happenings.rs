@@ -37,6 +37,7 @@ impl Lab {
     pub(super) fn pause(&mut self, number: usize, millis: u64) {
         let until = self.now() + Duration::from_millis(millis);
         self.paused.insert(number, until);
+        self.oracles.stands_still(number, self.now(), until);
         self.oracles.replica_is_away(number);
         self.schedule(until, Todo::Wake(number));
     }
