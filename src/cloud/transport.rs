@@ -249,6 +249,14 @@ impl Transport {
                 .filter(|correction| *correction != Correction::NewKeys || others)
                 .filter(|correction| !corrected.contains(correction));
             if let Some(correction) = correction {
+                // By now somebody may not want the call any more: whoever sends it has to ask again.
+                let asked = leave.map(|leave| leave.age(timing));
+                if asked.is_some_and(|age| age > timing.last_answer_max) {
+                    return Err(Error {
+                        outcome: Outcome::NotSent,
+                        ..error
+                    });
+                }
                 corrected.push(correction);
                 continue;
             }

@@ -64,9 +64,15 @@ impl Leave {
         self.given.monotonic + self.lasts
     }
 
+    /// How long ago it was given.
+    #[must_use]
+    pub fn age(&self, timing: &Timing) -> Duration {
+        self.given.elapsed(timing)
+    }
+
     /// Whether it has ended.
     #[must_use]
     pub fn is_over(&self, timing: &Timing) -> bool {
-        self.given.elapsed(timing) >= self.lasts
+        self.age(timing) >= self.lasts
     }
 }

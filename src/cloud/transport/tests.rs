@@ -283,6 +283,20 @@ async fn a_clock_that_is_off_is_corrected_by_the_clouds_date() {
     assert_eq!(stub.asked().len(), 3, "and it is remembered");
 }
 
+/// Two seconds after the last questions, a call left again with another date. Somebody had edited its object meanwhile.
+#[tokio::test]
+async fn a_change_that_was_refused_late_is_not_corrected_before_whoever_sends_it_has_asked_again() {
+    let stub = Stub::start(|_, _| refusal(400, "InvalidTimeStamp.Expired", "your clock")).await;
+    let mut timing = quick();
+    timing.last_answer_max = Duration::ZERO;
+    let error = change(&cloud_at(&stub.url, timing)).await.unwrap_err();
+    assert_eq!(
+        (error.kind, error.outcome),
+        (Kind::ClockSkew, Outcome::NotSent)
+    );
+    assert_eq!(stub.asked().len(), 1);
+}
+
 #[tokio::test]
 async fn a_clock_that_cannot_be_corrected_is_said_after_one_try() {
     let stub = Stub::start(|_, _| refusal(400, "InvalidTimeStamp.Expired", "your clock")).await;
