@@ -138,6 +138,8 @@ impl Schedule {
                     | What::Outage(_)
                     | What::ClockJump(_)
                     | What::Fail
+                    // An old status may tell of a call that is long over.
+                    | What::Deed(crate::plan::Deed::Restore(..))
             )
         };
         let long = lab.troubles.happened().iter().any(lost);

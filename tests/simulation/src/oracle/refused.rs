@@ -51,7 +51,9 @@ impl Oracles {
             *self.asked.entry("S8").or_default() += 1;
             // Another process knows of it from status alone, and tries once; so does one whose object was edited since.
             let knew = edited + JUST_NOW < refused.left;
-            let same = refused.replica == name.replica && knew;
+            // So does one whose status somebody wrote: it says what is left alone.
+            let spoilt = self.spoilt.contains(&owner) && self.tampered >= Some(refused.left);
+            let same = refused.replica == name.replica && knew && !spoilt;
             if same && left < refused.at + PARKED {
                 let text = format!(
                     "S8: {name} left at {left:?} with {id}, which was refused at {:?}",
