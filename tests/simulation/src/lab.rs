@@ -470,6 +470,7 @@ impl Lab {
                 for group in &arriving.effect.groups {
                     if self.oracles.was_shown(group) {
                         self.trails.insert(group.clone(), until);
+                        self.oracles.trails(group, until);
                     }
                 }
                 self.answer(arriving, None);

@@ -119,6 +119,8 @@ pub struct Oracles {
     lease: Option<(String, Duration)>,
     /// When somebody last wrote a status.
     tampered: Option<Duration>,
+    /// Until when member lists show what was there before, by group.
+    trailed: BTreeMap<String, Duration>,
     /// From when to when each replica last stood still.
     still: BTreeMap<usize, (Duration, Duration)>,
     /// How often the cloud agreed to take each out, by group and id.
@@ -207,10 +209,8 @@ impl Oracles {
         let intends = |fact: &&Fact| fact.intends(effect);
         // What somebody does to a status while the call is on its way out cannot be known. Before a call that takes
         // nobody away, nothing is asked again, though the process stood still meanwhile.
-        let still = self.still.get(&name.replica);
-        let still = still.filter(|_| effect.takes().is_empty());
-        let tampered = self.tampered.map(|at| match still {
-            Some((from, woke)) if (*from..*woke).contains(&at) => *woke,
+        let tampered = self.tampered.map(|at| match effect.takes() {
+            [] => self.can_be_known(at, name.replica),
             _ => at,
         });
         if tampered.is_some_and(|at| left < at + 2 * JUST_NOW) {
@@ -486,6 +486,19 @@ impl Oracles {
     /// A replica does nothing in this time.
     pub fn stands_still(&mut self, replica: usize, from: Duration, until: Duration) {
         self.still.insert(replica, (from, until));
+    }
+
+    /// When a replica can know what happened at that time at the earliest: while it stands still it hears nothing.
+    fn can_be_known(&self, at: Duration, replica: usize) -> Duration {
+        match self.still.get(&replica) {
+            Some((from, woke)) if (*from..*woke).contains(&at) => *woke,
+            _ => at,
+        }
+    }
+
+    /// Member lists of a group show for a while what was there before.
+    pub fn trails(&mut self, group: &str, until: Duration) {
+        self.trailed.insert(group.to_owned(), until);
     }
 
     /// Somebody did something.

@@ -102,6 +102,10 @@ impl Oracles {
             () if self.was_disturbed(&fact.group, now) => {
                 "somebody else changed the group as an object ended"
             }
+            // It would have, as far as the list showed.
+            () if self.trailed.get(&fact.group) >= Some(&now) => {
+                "an object ended while the list showed what was there before"
+            }
             () => {
                 let text = format!(
                     "leak: {} is gone at {now:?}, and {id}, which it registered, stays in {}",

@@ -50,6 +50,7 @@ impl Oracles {
             };
             *self.asked.entry("S8").or_default() += 1;
             // Another process knows of it from status alone, and tries once; so does one whose object was edited since.
+            let edited = self.can_be_known(edited, name.replica);
             let knew = edited + JUST_NOW < refused.left;
             // So does one whose status somebody wrote: it says what is left alone.
             let spoilt = self.spoilt.contains(&owner) && self.tampered >= Some(refused.left);
