@@ -115,9 +115,10 @@ $(CARGO_DENY):
 		--root $(CACHE)/tools/cargo-deny-$(CARGO_DENY_VERSION))
 
 .PHONY: generate
-generate: ## Write crds/, their copies in the chart, and docs/metrics.md anew from the code
+generate: ## Write crds/, the copies that the charts have, and docs/metrics.md anew
 	@cargo run --quiet --locked -- crds --write crds
 	@cp crds/*.yaml charts/server-group-operator-crds/files/
+	@cp deploy/monitoring/alerts.yaml deploy/monitoring/dashboard.json charts/server-group-operator/files/
 	@cargo run --quiet --locked -- metrics > docs/metrics.md
 
 .PHONY: demo

@@ -54,7 +54,8 @@ class Charts(unittest.TestCase):
         helm("lint", "--strict", DEFINITIONS)
 
     def test_what_nothing_knows_is_refused(self):
-        for value in ("replicas=2", "image.name=x", "account.grants=x", "rrsa.role=x", "podDisruptionBudget.max=1"):
+        for value in ("replicas=2", "image.name=x", "account.grants=x", "rrsa.role=x", "podDisruptionBudget.max=1",
+                      "monitoring.alerts.rules=x"):
             with self.subTest(value):
                 words = helm("template", "x", OPERATOR, "--set", f"image.repository=x,{value}", fails=True)
                 self.assertRegex(words, "additional properties|Additional property")
@@ -62,7 +63,8 @@ class Charts(unittest.TestCase):
 
     def test_a_value_of_the_wrong_shape_is_refused(self):
         for value in ("replicaCount=many", "port=80", "image.digest=latest", "signature=v4", "endpoints={ess}",
-                      "rrsa.roleArn=admin", "account.name=Default"):
+                      "rrsa.roleArn=admin", "account.name=Default",
+                      "monitoring.serviceMonitor.interval=often"):
             with self.subTest(value):
                 helm("template", "x", OPERATOR, "--set", f"image.repository=x,{value}", fails=True)
 
@@ -121,6 +123,35 @@ class Charts(unittest.TestCase):
         files = lambda folder: {file.name: file.read_text() for file in folder.glob("*.yaml")}
         self.assertEqual(files(DEFINITIONS / "files"), files(ROOT / "crds"), "run `make generate`")
 
+    def test_the_copies_of_alerts_and_dashboard_are_those_of_deploy(self):
+        for name in ("alerts.yaml", "dashboard.json"):
+            ours, copy = ROOT / "deploy" / "monitoring" / name, OPERATOR / "files" / name
+            self.assertEqual(copy.read_text(), ours.read_text(), "run `make generate`")
+
+    def test_nobody_without_the_prometheus_operator_gets_objects_of_it(self):
+        kinds = {object["kind"] for object in rendered(OPERATOR, "--set", "image.repository=x")}
+        self.assertFalse(kinds & {"ServiceMonitor", "PrometheusRule", "ConfigMap"})
+
+    def test_prometheus_finds_every_replica_and_the_alerts_and_grafana_the_dashboard(self):
+        objects = rendered(OPERATOR, "--values", HERE / "values/monitoring.yaml")
+        monitor, = of_kind(objects, "ServiceMonitor")
+        service, = of_kind(objects, "Service")
+        endpoint, = monitor["spec"]["endpoints"]
+        self.assertLessEqual(monitor["spec"]["selector"]["matchLabels"].items(), service["metadata"]["labels"].items())
+        self.assertEqual(monitor["spec"]["namespaceSelector"], {"matchNames": [NAMESPACE]})
+        self.assertIn(endpoint["port"], [port["name"] for port in service["spec"]["ports"]])
+        self.assertEqual((endpoint["path"], endpoint["interval"]), ("/metrics", "15s"))
+        rule, = of_kind(objects, "PrometheusRule")
+        alerts, = documents((ROOT / "deploy" / "monitoring" / "alerts.yaml").read_text())
+        self.assertEqual(rule["spec"], alerts)
+        for object in (monitor, rule):
+            self.assertEqual(object["metadata"]["labels"]["release"], "prometheus")
+        board, = [object for object in of_kind(objects, "ConfigMap") if object["metadata"]["name"].endswith("-dashboard")]
+        self.assertEqual(board["metadata"]["labels"]["grafana_dashboard"], "1")
+        self.assertEqual(board["metadata"]["annotations"], {"grafana_folder": "Load balancing"})
+        text, = board["data"].values()
+        self.assertEqual(text, (ROOT / "deploy" / "monitoring" / "dashboard.json").read_text())
+
     def test_there_is_one_version(self):
         for chart in (OPERATOR, DEFINITIONS):
             text, = documents((chart / "Chart.yaml").read_text())
@@ -134,7 +165,7 @@ class Charts(unittest.TestCase):
 
 
 # Where the table has one row for all that is inside.
-WHOLE = {"resources", "podSecurityContext", "securityContext", "livenessProbe", "readinessProbe"}
+WHOLE = {"monitoring.dashboard.labels", "resources", "podSecurityContext", "securityContext", "livenessProbe", "readinessProbe"}
 
 
 def leaves(values, prefix=""):
