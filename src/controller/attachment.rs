@@ -19,6 +19,8 @@ use server_group_core::{
     verdict::Facts,
 };
 
+pub use managed::fed_group;
+
 use super::{
     apply::Applied,
     converge::Pipeline,

@@ -10,8 +10,8 @@ use tokio::{
 };
 
 use super::{
-    accounts, identity, joined, lag, memory, open, registry, scaling_activity, scope, signals,
-    sources, turns, upkeep, watches,
+    accounts, identity, joined, lag, late_moves, memory, open, registry, scaling_activity, scope,
+    signals, sources, turns, upkeep, watches,
 };
 use crate::{
     api::{ScalingGroupAttachment, ServerGroupMembership},
@@ -66,6 +66,8 @@ pub struct Context {
     pub orphans: open::Orphans,
     /// Changes that no memory of a group has.
     pub lag: lag::Lag,
+    /// Settled calls that may still move instances.
+    pub late_calls: late_moves::LateCalls,
     /// The scaling groups that move instances.
     pub running: scaling_activity::Running,
     /// Rings when an object was seen that cannot be read.

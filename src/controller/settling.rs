@@ -103,6 +103,11 @@ impl<M: Managed> Pass<'_, M> {
         begun: Duration,
     ) -> BTreeSet<String> {
         let (now, waits) = (self.ctx.now(), self.waits());
+        let moved_by = operations.open.iter().map(|open| {
+            let moved_by = open.moved_by.clone();
+            (open.local_id(), moved_by)
+        });
+        let moved_by: BTreeMap<_, _> = moved_by.collect();
         self.take_in(operations, now);
         let view = View { begun, now, idle };
         let (settled, due) = self.turn.unsettled.look(view, waits, show);
@@ -119,6 +124,11 @@ impl<M: Managed> Pass<'_, M> {
                 operation.names.retain(named);
             }
             let until = now + waits.linger;
+            let group = self.object.group();
+            let own = group.is_scaling_group().then(|| group.id().to_owned());
+            if let Some(moved_by) = own.or_else(|| moved_by.get(&id).cloned().flatten()) {
+                self.note_late_move(&moved_by, &call.action, &call.names, until);
+            }
             self.turn.may_land(&call.action, call.names, until);
             let wait = waits.linger + self.ctx.timing.cloud_clock_error;
             let cloud_now = self.cloud_now.unwrap_or_else(|| self.ctx.timing.wall_now());

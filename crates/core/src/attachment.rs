@@ -27,6 +27,8 @@ pub struct Feed {
     pub serving: usize,
     /// Serving members from elsewhere, and those that other attachments of this scaling group bring at other ports.
     pub elsewhere: usize,
+    /// Members that would count as `elsewhere` if a late call could not still take them.
+    pub late: usize,
     /// Members that are instances of this scaling group and that no live object lists.
     pub unclaimed: usize,
     /// Whether the group's own call said that it does not exist; one such answer proves nothing.
@@ -325,12 +327,22 @@ pub fn plan(world: &World) -> Plan {
     let held_back = plan.held.values().any(|hold| *hold == Hold::LastServing);
     if world.purpose == Purpose::Release && (held_back || unseen) {
         // Whether everything stays is decided once all of it was seen: until then nothing leaves.
-        plan.retain = held_back;
+        plan.retain = held_back && !would_pass(world);
         plan.detach.clear();
         plan.leave.clear();
     }
     plan.counts = counts(world, &plan);
     plan
+}
+
+/// Whether everything could leave if no late call landed. Such a release waits; it does not end with attachments left
+/// behind.
+fn would_pass(world: &World) -> bool {
+    let mut later = world.clone();
+    for feed in later.feeds.values_mut() {
+        feed.elsewhere += std::mem::take(&mut feed.late);
+    }
+    later.feeds != world.feeds && !plan(&later).retain
 }
 
 impl Plan {

@@ -12,8 +12,8 @@ use server_group_core::{
 
 use super::{
     super::{
-        authorize::authorize, membership::parse, object::Object, pass::Pass, sight::Sight,
-        turns::takes_away,
+        authorize::authorize, late_moves::LateMoves, membership::parse, object::Object, pass::Pass,
+        sight::Sight, turns::takes_away,
     },
     group::Group,
     managed::fed_group,
@@ -59,16 +59,18 @@ pub(super) async fn feeds(
     let before = group.cloud.describe_scaling_instances(&group.id).await;
     let (mut found, mut late) = (Vec::new(), BTreeMap::new());
     for key in surplus {
-        let fed = fed_group(&pass.object.spec.region_id, &key);
-        match pass.late_moves(&group.cloud, &fed).await {
-            Ok(moves) => _ = late.insert(key.clone(), moves),
-            Err(error) => {
-                sight.could_not_read(error);
-                continue;
-            }
-        }
         match members_of(&group.cloud, &key).await {
-            Ok(members) => found.push((key, Some(members))),
+            Ok(members) => {
+                // Instances that joined by now may be taken as well.
+                let fed = fed_group(&pass.object.spec.region_id, &key);
+                let moves = pass.late_moves(&group.cloud, &fed).await;
+                let moves = moves.unwrap_or_else(|error| {
+                    sight.could_not_read(error);
+                    LateMoves::Anybody
+                });
+                late.insert(key.clone(), moves);
+                found.push((key, Some(members)));
+            }
             // One answer proves nothing, and nobody has to be moved.
             Err(error) if error.kind == Kind::GroupNotFound => found.push((key, None)),
             Err(error) => sight.could_not_read(error),
@@ -137,7 +139,10 @@ fn feed(
         let weighs = member.weight != Some(0);
         // A member that might serve is missed when it goes. A member that might not serve does not count as staying.
         feed.ours += usize::from(ours && weighs && !leaves);
-        let serves = member.status == MemberStatus::Available && weighs && !may_be_taken(member);
+        let shown = member.status == MemberStatus::Available && weighs;
+        let late = shown && may_be_taken(member);
+        let serves = shown && !late;
+        feed.late += usize::from(late && !ours);
         feed.serving += usize::from(serves && ours);
         feed.elsewhere += usize::from(serves && !ours);
         if ours && !leaves {

@@ -26,7 +26,7 @@ use crate::api::{
 };
 
 /// The group that instances join through an attachment.
-pub(super) fn fed_group(region: &str, key: &AttachmentKey) -> GroupId {
+pub fn fed_group(region: &str, key: &AttachmentKey) -> GroupId {
     let (product, id) = key.fed_group();
     GroupId::new(region, &product, id)
 }
@@ -99,8 +99,13 @@ impl Object for ScalingGroupAttachment {
         let status = self.status.iter();
         let ledgers = status.clone().filter_map(|status| status.ledger.as_ref());
         let ledgers = ledgers.flat_map(|ledger| ledger.registered.iter().chain(&ledger.adopted));
-        let operations = status.filter_map(|status| status.operation.as_ref());
-        let written = ledgers.chain(operations.flat_map(|operation| &operation.server_groups));
+        let operations = status
+            .clone()
+            .filter_map(|status| status.operation.as_ref());
+        let operations = operations.flat_map(|operation| &operation.server_groups);
+        let settled = status.flat_map(|status| &status.settled);
+        let settled = settled.flat_map(|settled| &settled.server_groups);
+        let written = ledgers.chain(operations).chain(settled);
         let written = written.filter_map(|text| text.parse().ok());
         let keys = super::parse::claims(&self.spec).into_iter().chain(written);
         keys.map(|key| fed_group(&self.spec.region_id, &key))

@@ -16,6 +16,7 @@ use server_group_core::{
 use super::{
     super::{
         ended::Waits,
+        late_moves::LateMoves,
         object::{Object, age},
         pass::Pass,
         sight::Sight,
@@ -262,13 +263,13 @@ async fn moved_late(
 ) -> BTreeSet<ServerKey> {
     let id = pass.object.group();
     let moves = pass.late_moves(&group.cloud, &id).await;
-    let moves = moves.map_err(|error| sight.could_not_read(error)).ok();
+    let moves = moves.unwrap_or_else(|error| {
+        sight.could_not_read(error);
+        LateMoves::Anybody
+    });
     let is_instance = |row: &Row| matches!(row.kind, ServerKind::Ecs | ServerKind::Eci);
     let instances = rows.iter().filter(|(_, row)| is_instance(row));
-    let taken = instances.filter(|(key, _)| {
-        let takes = moves.as_ref().map(|moves| moves.take(&key.id, key.port));
-        takes.unwrap_or(true)
-    });
+    let taken = instances.filter(|(key, _)| moves.take(&key.id, key.port));
     taken.map(|(key, _)| key.clone()).collect()
 }
 

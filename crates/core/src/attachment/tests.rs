@@ -74,6 +74,7 @@ fn world(text: &str) -> World {
                     ours: number(ours),
                     serving: number(ours),
                     elsewhere: number(elsewhere),
+                    late: 0,
                     unclaimed: claimed
                         .first()
                         .filter(|word| **word != "?")
@@ -82,6 +83,13 @@ fn world(text: &str) -> World {
                     claimed_by: claimed.get(1).map(|name| (*name).to_owned()),
                 };
                 world.feeds.insert(key(name).0, feed);
+            }
+            "late" => {
+                let [name, late] = rest else {
+                    panic!("late NAME MEMBERS, after feeds")
+                };
+                let feed = world.feeds.get_mut(&key(name).0).unwrap();
+                feed.late = late.parse().unwrap();
             }
             "listed-by-another" => world.others.push(another(keys(rest), BTreeSet::new())),
             "held-by-another" => world.others.push(another(keys(rest), keys(rest))),
@@ -351,6 +359,18 @@ fn two_ports_of_one_group_do_not_count_on_each_other() {
             Ok(())
         );
     }
+}
+
+/// The object went at once and left all its attachments, for the sake of members that a late call might take.
+#[test]
+fn a_forced_release_waits_for_a_late_call_and_does_not_end_with_attachments_left_behind() {
+    let late = "forced; release; have a; own a; feeds a 3 0; late a 1";
+    check(late, "hold a LastServing");
+    check("forced; release; have a; own a; feeds a 3 1", "detach a");
+    check(
+        "forced; release; have a b; own a b; feeds a 3 0; late a 1; feeds b 3 0",
+        "hold a LastServing; hold b LastServing; retain",
+    );
 }
 
 /// Attachments whose groups could be read left, and then everything was said to stay.

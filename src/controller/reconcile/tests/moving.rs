@@ -5,7 +5,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 
 use super::{
-    scene::{GROUP, Scene, deleted, group, ids, keys},
+    scene::{GROUP, Scene, deleted, group, ids, keys, merge},
     *,
 };
 use crate::{
@@ -13,6 +13,7 @@ use crate::{
     cloud::Cloud,
     controller::{
         object::Object as _, open::Open, record::Reference, scaling_activity::move_is_over,
+        turns::GroupId,
     },
 };
 
@@ -174,22 +175,92 @@ async fn instances_that_a_settled_forced_detach_may_still_take_do_not_count_as_s
         if !asked {
             scene.deny(&["DescribeScalingInstances"]);
         }
-        let late = Timestamp::now() + Duration::from_mins(15);
+        let late = Timestamp::now() + Duration::from_secs(1);
         let detach = settled_detach("feeds", "asg-1", late);
         learn::<ScalingGroupAttachment>(&scene.ctx, &scene.objects, "feeds", &detach);
         let name = scene.membership("a", &[], &[0], &deleted(&[FINALIZER]));
+        scene.until_it_goes(&name).await;
+        assert!(
+            Timestamp::now() > late,
+            "it waits, and nobody leaves before"
+        );
+        assert_eq!(scene.members(), ids(&[1]));
+    }
+}
+
+/// What was known of the call was forgotten with its object, its status or its grant, though it could land all the same.
+#[tokio::test]
+async fn a_settled_forced_detach_is_known_whatever_becomes_of_its_object() {
+    for deed in ["abandoned", "emptied", "not granted"] {
+        let scene = Scene::with(&[0, 1]).await;
+        scene
+            .simulator
+            .world()
+            .create_scaling_group("asg-1", [server(1)]);
+        let late = Timestamp::now() + Duration::from_mins(15);
+        let detach = settled_detach("feeds", "asg-1", late);
+        let feeds = learn::<ScalingGroupAttachment>(&scene.ctx, &scene.objects, "feeds", &detach);
+        let name = scene.membership("a", &[], &[0], &json!({}));
+        scene.pass::<ServerGroupMembership>(&name).await;
+        match deed {
+            "abandoned" => {
+                let feeds = scene.ctx.attachments.get(&feeds).unwrap();
+                let gone = scene.ctx.attachments.forget(&**feeds).unwrap();
+                scene.ctx.gone::<ScalingGroupAttachment>(gone);
+            }
+            "emptied" => scene.changes::<ScalingGroupAttachment>("feeds", |object| {
+                object["status"] = json!({});
+            }),
+            _ => scene.changes::<ScalingGroupAttachment>("feeds", |object| {
+                object["spec"]["accountName"] = json!("other");
+            }),
+        }
+        scene.changes::<ServerGroupMembership>("a", |object| merge(object, &deleted(&[FINALIZER])));
         for _ in 0..10 {
             scene.pass::<ServerGroupMembership>(&name).await;
             tokio::time::sleep(Duration::from_millis(2)).await;
         }
-        assert_eq!((scene.removals(), scene.members().len()), (0, 2));
-        assert!(scene.held_by_us("a"), "it waits");
-        scene.changes::<ScalingGroupAttachment>("feeds", |object| {
-            object["status"]["operation"]["until"] = json!(Timestamp::now());
-        });
-        scene.until_it_goes(&name).await;
-        assert_eq!(scene.members(), ids(&[1]));
+        assert_eq!((scene.removals(), scene.members().len()), (0, 2), "{deed}");
     }
+}
+
+/// The detach landed in time, and took longer than that: for a moment nothing said that its instances were about to go.
+#[tokio::test]
+async fn a_late_detach_that_landed_counts_for_as_long_as_it_takes() {
+    let scene = Scene::with(&[0, 1]).await;
+    scene
+        .simulator
+        .world()
+        .create_scaling_group("asg-1", [server(1)]);
+    let ctx = &scene.ctx;
+    ctx.late_calls.note(group(), "asg-1", Some(80), ctx.now());
+    scene.busy("asg-1");
+    let name = scene.membership("a", &[], &[0], &deleted(&[FINALIZER]));
+    for _ in 0..10 {
+        scene.pass::<ServerGroupMembership>(&name).await;
+        tokio::time::sleep(Duration::from_millis(2)).await;
+    }
+    assert_eq!((scene.removals(), scene.members().len()), (0, 2));
+    scene.simulator.world().activities.clear();
+    scene.until_it_goes(&name).await;
+    assert_eq!(scene.members(), ids(&[1]));
+}
+
+/// Its name stood in `status.settled` alone, and nobody found the object by it.
+#[test]
+fn a_call_that_settled_before_the_last_one_still_names_its_group() {
+    let until = Timestamp::now() + Duration::from_mins(15);
+    let mut object = settled_detach("feeds", "asg-1", until);
+    object["status"]["settled"] = json!([{"action": DETACH, "until": until,
+        "serverGroups": ["CLB/lb-sim/rsp-before:80"]}]);
+    merge(
+        &mut object,
+        &json!({"metadata": {"name": "feeds", "namespace": "ns"}}),
+    );
+    object["spec"]["regionId"] = json!("cn-hangzhou");
+    let object: ScalingGroupAttachment = serde_json::from_value(object).unwrap();
+    let before = GroupId::new("cn-hangzhou", "CLB", "rsp-before");
+    assert!(object.other_groups().contains(&before));
 }
 
 /// Two attachments took out the instances of two scaling groups, one after the other: the call of the first one had
