@@ -466,11 +466,12 @@ impl Lab {
                 self.unlisted_until = self.now() + Duration::from_millis(millis);
             }
             Some(What::Trail(millis)) => {
-                let until = self.now() + Duration::from_millis(millis);
+                let from = self.now();
+                let until = from + Duration::from_millis(millis);
                 for group in &arriving.effect.groups {
                     if self.oracles.was_shown(group) {
                         self.trails.insert(group.clone(), until);
-                        self.oracles.trails(group, until);
+                        self.oracles.trails(group, from, until);
                     }
                 }
                 self.answer(arriving, None);

@@ -119,8 +119,8 @@ pub struct Oracles {
     lease: Option<(String, Duration)>,
     /// When somebody last wrote a status.
     tampered: Option<Duration>,
-    /// Until when member lists show what was there before, by group.
-    trailed: BTreeMap<String, Duration>,
+    /// From when to when member lists show what was there before, by group.
+    trailed: BTreeMap<String, (Duration, Duration)>,
     /// From when to when each replica last stood still.
     still: BTreeMap<usize, (Duration, Duration)>,
     /// How often the cloud agreed to take each out, by group and id.
@@ -497,8 +497,8 @@ impl Oracles {
     }
 
     /// Member lists of a group show for a while what was there before.
-    pub fn trails(&mut self, group: &str, until: Duration) {
-        self.trailed.insert(group.to_owned(), until);
+    pub fn trails(&mut self, group: &str, from: Duration, until: Duration) {
+        self.trailed.insert(group.to_owned(), (from, until));
     }
 
     /// Somebody did something.

@@ -1,6 +1,9 @@
 //! What goes wrong with one group does not hold up the others (L2).
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
 
 use super::Oracles;
 use crate::{
@@ -108,12 +111,18 @@ impl Oracles {
         });
         match own {
             Some(effect) => {
-                for group in &effect.groups {
+                // Whoever works on a scaling group may hold the groups that its instances go to.
+                let on = self.facts.values();
+                let on =
+                    on.filter(|fact| effect.groups.contains(&fact.group) && !fact.is_membership);
+                let fed = on.flat_map(|fact| fact.lists.keys().chain(fact.ledger()).cloned());
+                let groups: BTreeSet<_> = effect.groups.iter().cloned().chain(fed).collect();
+                for group in &groups {
                     self.edits.shaken.insert(group.clone(), until);
                 }
                 self.edits
                     .waiting
-                    .retain(|_, (group, _)| !effect.groups.contains(group));
+                    .retain(|_, (group, _)| !groups.contains(group));
             }
             None => {
                 self.edits.all_shaken = self.edits.all_shaken.max(until);

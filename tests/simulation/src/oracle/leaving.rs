@@ -103,7 +103,11 @@ impl Oracles {
                 "somebody else changed the group as an object ended"
             }
             // It would have, as far as the list showed.
-            () if self.trailed.get(&fact.group) >= Some(&now) => {
+            () if self
+                .trailed
+                .get(&fact.group)
+                .is_some_and(|(_, until)| *until >= now) =>
+            {
                 "an object ended while the list showed what was there before"
             }
             () => {

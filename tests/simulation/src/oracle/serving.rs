@@ -100,6 +100,11 @@ impl Oracles {
     /// Whether somebody else changed the group after the view on which the last call was decided.
     fn disturbed_since(&self, group: &str) -> bool {
         let decided = self.decided.get(group).copied().unwrap_or_default();
+        // A list that trails is of what was there when it began to.
+        let decided = match self.trailed.get(group) {
+            Some((from, until)) if (*from..*until).contains(&decided) => *from,
+            _ => decided,
+        };
         let disturbed = self.disturbed.get(group).copied();
         disturbed.is_some_and(|disturbed| disturbed >= decided)
     }
