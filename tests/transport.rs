@@ -113,10 +113,15 @@ fn cloud(url: &str, timing: &Timing) -> Cloud {
     cloud_trusting(&Roots::default(), url, timing)
 }
 
-fn cloud_trusting(roots: &Roots, url: &str, timing: &Timing) -> Cloud {
+/// As `main` does: clients are built with what the process has chosen.
+fn choose_cryptography() {
     rustls::crypto::ring::default_provider()
         .install_default()
         .ok();
+}
+
+fn cloud_trusting(roots: &Roots, url: &str, timing: &Timing) -> Cloud {
+    choose_cryptography();
     let endpoints: Endpoints = format!("*={url}").parse().unwrap();
     let config = TransportConfig {
         signature: Signature::V3,
@@ -464,9 +469,7 @@ async fn no_error_and_no_debug_text_carries_a_secret() {
 async fn far_side_behind_an_unknown_authority() -> (String, String) {
     use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
     use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-    rustls::crypto::ring::default_provider()
-        .install_default()
-        .ok();
+    choose_cryptography();
     let mut authority = CertificateParams::new(Vec::new()).unwrap();
     authority.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
     let key = KeyPair::generate().unwrap();
@@ -523,6 +526,7 @@ async fn an_authority_is_believed_in_once_a_file_names_it() {
 
 #[test]
 fn a_file_without_certificates_is_refused_with_what_to_write() {
+    choose_cryptography();
     let file = std::env::temp_dir().join(format!("no-authority-{}.pem", std::process::id()));
     for (text, words) in [
         ("nothing", "BEGIN CERTIFICATE"),
